@@ -1,0 +1,1 @@
+"""Reference trainers, one method per file: arrays in, policies out."""

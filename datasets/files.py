@@ -1,0 +1,109 @@
+"""Where files live, and how they are written so that nothing is ever half there."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+import platformdirs
+
+from datumrl.datasets.errors import DatumrlError
+
+_STORAGE_REMEDIES = {
+    errno.ENOSPC: "the disk is full; free some space or point DATUMRL_HOME elsewhere",
+    errno.EDQUOT: "the disk quota is used up; free some space or point DATUMRL_HOME elsewhere",
+    errno.EROFS: "the file system is read-only; point DATUMRL_HOME at a writable folder",
+    errno.EACCES: "permission denied; point DATUMRL_HOME at a folder you may write",
+    errno.EPERM: "not permitted; point DATUMRL_HOME at a folder you may write",
+}
+
+
+def home() -> Path:
+    """Return the folder of downloads, prepared columns and runs (``DATUMRL_HOME`` or the default)."""
+    return Path(os.environ.get("DATUMRL_HOME") or platformdirs.user_data_dir("datumrl"))
+
+
+@contextlib.contextmanager
+def storage_errors(path: Path) -> Iterator[None]:
+    """Turn a full disk, a read-only folder and their like into an error that says what to do."""
+    try:
+        yield
+    except OSError as problem:
+        remedy = _STORAGE_REMEDIES.get(problem.errno or 0)
+        if remedy is None:
+            raise
+        raise DatumrlError(f"cannot write {path}: {remedy}") from problem
+
+
+@contextlib.contextmanager
+def replacing(path: Path, mode: str = "wb") -> Iterator[IO[Any]]:
+    """Open a temporary file beside ``path``; rename it over ``path`` only if the block succeeds."""
+    with storage_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    temporary = Path(name)
+    try:
+        with storage_errors(path):
+            encoding = None if "b" in mode else "utf-8"
+            with os.fdopen(descriptor, mode, encoding=encoding) as handle:
+                yield handle
+                handle.flush()
+                os.fsync(handle.fileno())
+            temporary.chmod(0o644)
+            temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+@contextlib.contextmanager
+def replacing_folder(path: Path) -> Iterator[Path]:
+    """Yield a temporary folder beside ``path``; it becomes ``path`` only if the block succeeds."""
+    with storage_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
+    try:
+        with storage_errors(path):
+            temporary.chmod(0o755)
+            yield temporary
+            if path.exists():
+                shutil.rmtree(path)
+            temporary.replace(path)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write strict JSON (no NaN, no infinity) atomically."""
+    with replacing(path, "w") as handle:
+        json.dump(content, handle, indent=2, allow_nan=False)
+        handle.write("\n")
+
+
+def read_json(path: Path) -> Any:
+    """Read strict JSON; a missing or damaged file is an error that names it."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"), parse_constant=_reject_constant)
+    except FileNotFoundError:
+        raise DatumrlError(f"{path} does not exist; check the path") from None
+    except (ValueError, RecursionError) as problem:
+        raise DatumrlError(f"{path} is not valid JSON ({problem}); restore or delete it") from None
+
+
+def _reject_constant(name: str) -> float:
+    raise ValueError(f"{name} is not a number that JSON knows")
+
+
+def sha256(path: Path) -> str:
+    """Return the hex sha256 of a file, read in pieces."""
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()

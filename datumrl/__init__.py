@@ -1,0 +1,38 @@
+"""datumrl: offline RL datasets, reference trainers, honest statistics and a leaderboard.
+
+The names below are the public API; each is imported on first use, so that ``import datumrl`` costs
+nothing and reading data needs neither torch nor MuJoCo.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "load": "datumrl.datasets.loading",
+    "qlearning_dataset": "datumrl.datasets.loading",
+    "train": "datumrl.algorithms.training",
+    "evaluate": "datumrl.evaluation.recorder",
+    "Recorder": "datumrl.evaluation.recorder",
+    "DatumrlError": "datumrl.datasets.errors",
+}
+__all__ = [*_HOMES, "__version__"]  # noqa: PLE0604
+
+if TYPE_CHECKING:
+    from datumrl.algorithms.training import train
+    from datumrl.datasets.errors import DatumrlError
+    from datumrl.datasets.loading import load, qlearning_dataset
+    from datumrl.evaluation.recorder import Recorder, evaluate
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'datumrl' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

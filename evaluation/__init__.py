@@ -1,0 +1,1 @@
+"""Policies in, episodes and records out; scores in, statistics out."""

@@ -1,0 +1,51 @@
+"""Which versions and which machine made a result."""
+
+from __future__ import annotations
+
+import functools
+import importlib.metadata
+import os
+import platform
+from pathlib import Path
+
+import datumrl
+
+_ENGINE = ("gymnasium", "mujoco")
+
+
+def engine_versions() -> dict[str, str]:
+    """Return the versions of what moves the environment; part of the protocol."""
+    return {name: version for name in _ENGINE if (version := _version(name))}
+
+
+def software_versions(*packages: str) -> dict[str, str]:
+    """Return the versions of datumrl, Python, numpy and the named packages, where installed."""
+    versions = {"datumrl": datumrl.__version__, "python": platform.python_version()}
+    for name in ("numpy", *packages):
+        version = _version(name)
+        if version:
+            versions[name] = version
+    return versions
+
+
+@functools.cache
+def hardware() -> str:
+    """Return the processor's name and the number of cores this process may use."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return f"{_processor()}, {cores} cores, {platform.system()}"
+
+
+def _processor() -> str:
+    information = Path("/proc/cpuinfo")
+    if information.exists():
+        for line in information.read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None

@@ -1,0 +1,221 @@
+"""RunRecords hold what happened (raw returns, strict); ScoreRows what statistics read (lenient).
+
+Means, normalised scores, intervals, ranks and "best" are derived from these, never stored.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import pydantic
+
+from datumrl.datasets import catalogue, files, scores
+from datumrl.datasets.errors import DatumrlError
+
+SCHEMA = "datumrl-run/1"
+
+Name = Annotated[str, pydantic.StringConstraints(min_length=1, max_length=200)]
+Finite = Annotated[float, pydantic.Field(allow_inf_nan=False)]
+JsonValue = pydantic.JsonValue
+
+
+class _Strict(pydantic.BaseModel):
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Protocol(_Strict):
+    """How returns were measured; rows of different protocols never share a table."""
+
+    dataset: Name
+    environment: Name
+    environment_kwargs: dict[str, JsonValue] = {}
+    engine: dict[str, str]  # package -> version, e.g. {"gymnasium": "1.4.0", "mujoco": "3.3.7"}
+    time_limit: Annotated[int, pydantic.Field(gt=0)]
+    episodes: Annotated[int, pydantic.Field(gt=0)]  # per evaluation point
+    checkpoint: Literal["last", "last-10-mean", "best"] = "last"
+    online_selection: bool = False  # did online returns choose anything (hyper-parameters, steps)?
+
+    @property
+    def digest(self) -> str:
+        """Return 12 hex digits that are equal exactly when two protocols are."""
+        text = json.dumps(self.model_dump(mode="json"), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+class Evaluation(_Strict):
+    """The undiscounted return and length of every episode at one evaluation point."""
+
+    step: Annotated[int, pydantic.Field(ge=0)]
+    returns: Annotated[tuple[Finite, ...], pydantic.Field(min_length=1)]
+    lengths: tuple[Annotated[int, pydantic.Field(gt=0)], ...]
+
+    @pydantic.model_validator(mode="after")
+    def _same_episodes(self) -> Evaluation:
+        if len(self.returns) != len(self.lengths):
+            raise ValueError(
+                f"step {self.step}: {len(self.returns)} returns but {len(self.lengths)} lengths"
+            )
+        return self
+
+
+class Budget(_Strict):
+    """What the training spent; shown per row, and no reason to refuse one."""
+
+    steps: Annotated[int, pydantic.Field(ge=0)]  # gradient steps asked for
+    preset: str = "none"
+    reward_transform: str = "none"
+    tuning: str = "none"  # e.g. "4 configurations x 3 seeds"
+
+
+class RunRecord(_Strict):
+    """One training run of one seed.  A failed seed is recorded as failed, never dropped."""
+
+    schema_version: Literal["datumrl-run/1"] = SCHEMA
+    algorithm: Name
+    configuration: dict[str, JsonValue]
+    dataset: Name
+    dataset_sha256: Annotated[str, pydantic.StringConstraints(pattern="^[0-9a-f]{64}$")] | None
+    protocol: Protocol
+    budget: Budget
+    seed: Annotated[int, pydantic.Field(ge=0)]
+    status: Literal["running", "complete", "failed"]
+    failure: str | None = None
+    evaluations: tuple[Evaluation, ...]
+    software: dict[str, str]
+    hardware: str
+
+    @pydantic.model_validator(mode="after")
+    def _consistent(self) -> RunRecord:
+        steps = [point.step for point in self.evaluations]
+        if any(later <= earlier for earlier, later in zip(steps, steps[1:], strict=False)):
+            raise ValueError(f"evaluation steps must increase, got {steps}")
+        for point in self.evaluations:
+            if len(point.returns) != self.protocol.episodes:
+                raise ValueError(
+                    f"step {point.step}: {len(point.returns)} episodes, but the protocol says "
+                    f"{self.protocol.episodes}"
+                )
+            if max(point.lengths) > self.protocol.time_limit:
+                raise ValueError(
+                    f"step {point.step}: an episode of {max(point.lengths)} steps is longer than "
+                    f"the time limit {self.protocol.time_limit}"
+                )
+        if self.status == "complete" and not self.evaluations:
+            raise ValueError("a complete run needs at least one evaluation")
+        if (self.status == "failed") != (self.failure is not None):
+            raise ValueError("exactly the failed runs name their failure")
+        if self.protocol.dataset != self.dataset:
+            raise ValueError(
+                f"the protocol names dataset {self.protocol.dataset}, the run {self.dataset}"
+            )
+        return self
+
+    def write(self, path: Path) -> None:
+        """Write the record as JSON, atomically."""
+        files.write_json(path, self.model_dump(mode="json"))
+
+
+class ScoreRow(pydantic.BaseModel):
+    """One score as statistics and the board read it; what the source lacks stays None."""
+
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
+
+    tier: Literal["reproduced", "submitted", "raw published", "reported", "local"]
+    algorithm: str
+    dataset: str
+    seed: int | None = None
+    step: int | None = None
+    mean_return: float | None = None  # of the episodes of this evaluation point
+    score: float | None = None  # normalised, 0-100; None if the run failed or nothing defines it
+    episodes: int | None = None
+    protocol: str | None = None  # digest
+    failed: bool = False
+    source: str = ""
+
+
+def read_record(path: Path) -> RunRecord:
+    """Read and validate one RunRecord.  Raises DatumrlError naming the field and the file."""
+    return parse_record(files.read_json(path), where=str(path))
+
+
+def parse_record(content: Any, where: str) -> RunRecord:
+    """Validate a RunRecord already parsed from JSON."""
+    try:
+        # The JSON mode is the one in which lists stand for tuples.
+        return RunRecord.model_validate_json(json.dumps(content, allow_nan=False))
+    except (pydantic.ValidationError, ValueError) as problem:
+        raise DatumrlError(f"{where} is no RunRecord: {describe_invalid(problem)}") from None
+
+
+def describe_invalid(problem: Exception) -> str:
+    """Say in one line what is wrong with the first offending fields of a record."""
+    if not isinstance(problem, pydantic.ValidationError):
+        return str(problem)
+    parts = []
+    for error in problem.errors(include_url=False)[:3]:
+        place = ".".join(str(part) for part in error["loc"]) or "record"
+        shown = repr(error["input"])
+        parts.append(f"{place}: {error['msg']} (got {shown[:60]})" if error["loc"] else error["msg"])
+    return "; ".join(parts)
+
+
+def find_records(paths: Sequence[Path]) -> list[RunRecord]:
+    """Read every RunRecord (``seed-*.json``) at or below the given files and folders."""
+    found: list[Path] = []
+    for path in paths:
+        if path.is_dir():
+            found.extend(sorted(path.rglob("seed-*.json")))
+        else:
+            found.append(path)
+    if not found:
+        shown = ", ".join(str(path) for path in paths)
+        raise DatumrlError(f"no run records (seed-*.json) under {shown}; train something first")
+    return [read_record(path) for path in found]
+
+
+def score_rows(
+    record: RunRecord, tier: Literal["reproduced", "submitted", "local"] = "local", source: str = ""
+) -> list[ScoreRow]:
+    """Reduce a RunRecord to one ScoreRow per evaluation point; a failed run to one without score.
+
+    Scores are normalised only where the record's environment is the one the dataset's reference
+    scores are defined on; otherwise they stay None.
+    """
+    common: dict[str, Any] = {
+        "tier": tier,
+        "algorithm": record.algorithm,
+        "dataset": record.dataset,
+        "seed": record.seed,
+        "protocol": record.protocol.digest,
+        "source": source,
+    }
+    if record.status == "failed":
+        return [ScoreRow(**common, failed=True)]
+    rows = []
+    for point in record.evaluations:
+        mean_return = math.fsum(point.returns) / len(point.returns)
+        rows.append(
+            ScoreRow(
+                **common,
+                step=point.step,
+                mean_return=mean_return,
+                score=_score(mean_return, record),
+                episodes=len(point.returns),
+            )
+        )
+    return rows
+
+
+def _score(mean_return: float, record: RunRecord) -> float | None:
+    known = catalogue.find(record.dataset)
+    environment = known.environment
+    if known.reference is None or environment is None or not environment.equivalent:
+        return None
+    if record.protocol.environment != environment.id:
+        return None
+    return scores.normalize(mean_return, known)

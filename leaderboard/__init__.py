@@ -1,0 +1,1 @@
+"""Published and submitted results, and the static page made of them."""

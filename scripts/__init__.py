@@ -1,0 +1,1 @@
+"""The `datumrl` command: thin subcommands that wire the other folders together."""

@@ -1,0 +1,75 @@
+"""Entry point of the `datumrl` command: find the subcommand, parse its options, run it."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import sys
+import warnings
+
+from datumrl.datasets.errors import DatumrlError
+
+# name -> (module under datumrl.scripts, what it does); a module is imported only when asked for.
+COMMANDS = {
+    "quickstart": ("quickstart", "everything below, small, offline, in minutes"),
+    "datasets": ("datasets_list", "list the catalogue, or tell all about one dataset"),
+    "fetch": ("fetch", "download and verify a dataset, or import a file at hand (--from)"),
+    "collect": ("collect", "generate a local dataset"),
+    "train": ("train", "train stacks of seeds into run records; resumable"),
+    "evaluate": ("evaluate", "re-roll the policies of a finished run"),
+    "reproduce": ("reproduce", "recompute a published table from its raw scores"),
+    "board": ("board", "write the static leaderboard site"),
+}
+USER_ERROR = 2
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line; returns the exit code (2 for input the user can mend)."""
+    arguments = sys.argv[1:] if argv is None else argv
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(_overview())
+        return 0 if arguments else USER_ERROR
+    if arguments[0] == "--version":
+        from datumrl import __version__
+
+        print(f"datumrl {__version__}")
+        return 0
+    name = arguments[0]
+    if name not in COMMANDS:
+        close = difflib.get_close_matches(name, COMMANDS, n=1)
+        remedy = f"did you mean {close[0]!r}?" if close else "`datumrl --help` lists the commands"
+        print(f"datumrl: unknown command {name!r}; {remedy}", file=sys.stderr)
+        return USER_ERROR
+    try:
+        return _run(name, arguments[1:])
+    except DatumrlError as problem:
+        print(f"datumrl {name}: {problem}", file=sys.stderr)
+        return USER_ERROR
+    except KeyboardInterrupt:
+        print(f"datumrl {name}: interrupted; run the same command again to go on", file=sys.stderr)
+        return 130
+
+
+def _run(name: str, arguments: list[str]) -> int:
+    import tyro
+
+    module, description = COMMANDS[name]
+    command = importlib.import_module(f"datumrl.scripts.{module}").Command
+    with warnings.catch_warnings():
+        # tyro warns of field types that it can parse all the same.
+        warnings.filterwarnings("ignore", module="tyro")
+        options = tyro.cli(
+            command, prog=f"datumrl {name}", description=description, args=arguments
+        )
+    return options.run()
+
+
+def _overview() -> str:
+    lines = ["usage: datumrl COMMAND [options]", ""]
+    lines += [f"  {name:<12}{description}" for name, (_, description) in COMMANDS.items()]
+    lines += ["", "`datumrl COMMAND --help` tells a command's options."]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
