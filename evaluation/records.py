@@ -105,6 +105,8 @@ class RunRecord(_Strict):
                     f"step {point.step}: an episode of {max(point.lengths)} steps is longer than "
                     f"the time limit {self.protocol.time_limit}"
                 )
+        if not _is_strict_json(self.configuration):
+            raise ValueError("configuration: numbers must be finite")
         if self.status == "complete" and not self.evaluations:
             raise ValueError("a complete run needs at least one evaluation")
         if (self.status == "failed") != (self.failure is not None):
@@ -147,7 +149,7 @@ def parse_record(content: Any, where: str) -> RunRecord:
     """Validate a RunRecord already parsed from JSON."""
     try:
         # The JSON mode is the one in which lists stand for tuples.
-        return RunRecord.model_validate_json(json.dumps(content, allow_nan=False))
+        return RunRecord.model_validate_json(json.dumps(content))
     except (pydantic.ValidationError, ValueError) as problem:
         raise DatumrlError(f"{where} is no RunRecord: {describe_invalid(problem)}") from None
 
@@ -209,6 +211,14 @@ def score_rows(
             )
         )
     return rows
+
+
+def _is_strict_json(content: dict[str, JsonValue]) -> bool:
+    try:
+        json.dumps(content, allow_nan=False)
+    except ValueError:
+        return False
+    return True
 
 
 def _score(mean_return: float, record: RunRecord) -> float | None:

@@ -1,0 +1,135 @@
+import json
+import math
+from pathlib import Path
+
+import pytest
+
+from datumrl.datasets.errors import DatumrlError
+from datumrl.evaluation import records
+
+
+def protocol(**changes: object) -> records.Protocol:
+    fields = {
+        "dataset": "d4rl/hopper-medium-v2",
+        "environment": "Hopper-v4",
+        "engine": {"gymnasium": "1.4.0", "mujoco": "3.3.7"},
+        "time_limit": 1000,
+        "episodes": 2,
+    }
+    return records.Protocol(**(fields | changes))
+
+
+def record(**changes: object) -> records.RunRecord:
+    fields = {
+        "algorithm": "td3_bc",
+        "configuration": {"alpha": 2.5},
+        "dataset": "d4rl/hopper-medium-v2",
+        "dataset_sha256": None,
+        "protocol": protocol(),
+        "budget": records.Budget(steps=2000),
+        "seed": 3,
+        "status": "complete",
+        "evaluations": (
+            records.Evaluation(step=1000, returns=(0.1, 0.2), lengths=(5, 6)),
+            records.Evaluation(step=2000, returns=(1617.01, 1617.01), lengths=(1000, 1000)),
+        ),
+        "software": {"datumrl": "0.1.0"},
+        "hardware": "a processor",
+    }
+    return records.RunRecord(**(fields | changes))
+
+
+def test_a_record_survives_the_disk_unchanged(tmp_path: Path) -> None:
+    path = tmp_path / "seed-003.json"
+    record().write(path)
+    assert records.read_record(path) == record()
+    assert [child.name for child in tmp_path.iterdir()] == ["seed-003.json"]
+
+
+def test_returns_keep_every_digit(tmp_path: Path) -> None:
+    returns = (math.pi * 1e3, -1 / 3)
+    point = records.Evaluation(step=1, returns=returns, lengths=(1, 1))
+    record(evaluations=(point,)).write(tmp_path / "r.json")
+    assert records.read_record(tmp_path / "r.json").evaluations[0].returns == returns
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"mean": 3.0}, "mean: Extra inputs"),
+        ({"seed": -1}, "seed: Input should be greater than or equal to 0"),
+        ({"seed": "3"}, "seed: Input should be a valid integer"),
+        ({"dataset_sha256": "abc"}, "dataset_sha256"),
+        ({"status": "done"}, "status"),
+        ({"status": "failed"}, "failed runs name their failure"),
+        ({"dataset": "d4rl/ant-medium-v2"}, "protocol names dataset"),
+        ({"evaluations": []}, "at least one evaluation"),
+        ({"evaluations": [{"step": 1, "returns": [1.0], "lengths": [1]}]}, "protocol says 2"),
+        ({"evaluations": [{"step": 1, "returns": [1, 2], "lengths": [1]}]}, "2 returns but 1"),
+        ({"evaluations": [{"step": 1, "returns": [1, 2], "lengths": [1, 1001]}]}, "time limit"),
+        (
+            {
+                "evaluations": [
+                    {"step": 2, "returns": [1, 2], "lengths": [1, 1]},
+                    {"step": 2, "returns": [1, 2], "lengths": [1, 1]},
+                ]
+            },
+            "must increase",
+        ),
+    ],
+)
+def test_an_invalid_record_is_refused_by_name(change: dict, message: str) -> None:
+    content = record().model_dump(mode="json") | change
+    with pytest.raises(DatumrlError, match=message):
+        records.parse_record(content, where="record")
+
+
+@pytest.mark.parametrize("text", ["", "{", "NaN", '{"seed": Infinity}', "[" * 100_000])
+def test_damaged_json_is_an_error_that_names_the_file(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "seed-000.json"
+    path.write_text(text)
+    with pytest.raises(DatumrlError, match=r"seed-000\.json"):
+        records.read_record(path)
+
+
+def test_a_return_that_is_not_finite_is_refused() -> None:
+    text = json.dumps(record().model_dump(mode="json")).replace("0.1, 0.2", "1e999, 0.2")
+    with pytest.raises(DatumrlError, match=r"returns\.0.*finite"):
+        records.parse_record(json.loads(text), where="record")
+
+
+def test_the_digest_of_a_protocol_tells_any_difference() -> None:
+    assert protocol().digest == protocol().digest
+    changes = [{"episodes": 3}, {"engine": {"mujoco": "3.3.6"}}, {"checkpoint": "best"}]
+    digests = {protocol(**change).digest for change in [{}, *changes]}
+    assert len(digests) == 4
+
+
+def test_rows_hold_the_mean_return_and_the_normalised_score() -> None:
+    first, last = records.score_rows(record())
+    assert first.mean_return == pytest.approx(0.15)
+    reference = (-20.272305, 3234.3)
+    expected = 100 * (1617.01 - reference[0]) / (reference[1] - reference[0])
+    assert last.score == pytest.approx(expected, rel=1e-12)
+    assert (last.step, last.seed, last.episodes) == (2000, 3, 2)
+
+
+def test_no_score_where_the_environment_is_not_the_one_of_the_reference() -> None:
+    other = record(protocol=protocol(environment="Hopper-v5"))
+    assert [row.score for row in records.score_rows(other)] == [None, None]
+    assert records.score_rows(other)[0].mean_return is not None
+
+
+def test_a_failed_run_stays_a_row() -> None:
+    failed = record(status="failed", failure="loss is not finite at step 700")
+    (row,) = records.score_rows(failed)
+    assert row.failed
+    assert row.score is None
+
+
+def test_finding_records(tmp_path: Path) -> None:
+    record().write(tmp_path / "a" / "seed-003.json")
+    record(seed=4).write(tmp_path / "b" / "seed-004.json")
+    assert [found.seed for found in records.find_records([tmp_path])] == [3, 4]
+    with pytest.raises(DatumrlError, match="no run records"):
+        records.find_records([tmp_path / "a" / "none"])

@@ -1,0 +1,39 @@
+import json
+
+import pytest
+
+from datumrl.scripts import main
+
+
+def test_the_overview_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.main(["--help"]) == 0
+    shown = capsys.readouterr().out
+    assert all(name in shown for name in main.COMMANDS)
+
+
+def test_an_unknown_command_names_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.main(["colect"]) == 2
+    assert "did you mean 'collect'?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", main.COMMANDS)
+def test_every_command_explains_itself(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main.main([name, "--help"])
+    assert ended.value.code == 0
+    assert f"datumrl {name}" in capsys.readouterr().out
+
+
+def test_an_unknown_dataset_is_one_line_and_exit_code_2(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main.main(["datasets", "d4rl/hoper-medium-v2"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "nearest" in line
+    assert "d4rl/hopper-medium-v2" in line
+
+
+def test_the_catalogue_as_json(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.main(["datasets", "--json"]) == 0
+    listed = {entry["id"]: entry for entry in json.loads(capsys.readouterr().out)}
+    assert listed["d4rl/ant-medium-v2"]["environment"]["kwargs"] == [["use_contact_forces", True]]
