@@ -27,7 +27,7 @@ _STORAGE_REMEDIES = {
 
 
 def home() -> Path:
-    """Return the folder of downloads, prepared columns and runs (``DATUMRL_HOME`` or the default)."""
+    """Return the folder of downloads, prepared data and runs: ``DATUMRL_HOME`` or a default."""
     return Path(os.environ.get("DATUMRL_HOME") or platformdirs.user_data_dir("datumrl"))
 
 

@@ -19,7 +19,7 @@ _HOMES = {
     "Recorder": "datumrl.evaluation.recorder",
     "DatumrlError": "datumrl.datasets.errors",
 }
-__all__ = [*_HOMES, "__version__"]  # noqa: PLE0604
+__all__ = [*_HOMES, "__version__"]
 
 if TYPE_CHECKING:
     from datumrl.algorithms.training import train

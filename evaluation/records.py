@@ -162,7 +162,9 @@ def describe_invalid(problem: Exception) -> str:
     for error in problem.errors(include_url=False)[:3]:
         place = ".".join(str(part) for part in error["loc"]) or "record"
         shown = repr(error["input"])
-        parts.append(f"{place}: {error['msg']} (got {shown[:60]})" if error["loc"] else error["msg"])
+        parts.append(
+            f"{place}: {error['msg']} (got {shown[:60]})" if error["loc"] else error["msg"]
+        )
     return "; ".join(parts)
 
 

@@ -1,9 +1,9 @@
 """Train one behaviour policy of the local locomotion suite online, keeping evenly spaced snapshots.
 
 Runs in an environment of its own (``make behaviour-policies``; constraints-policies.txt): it needs
-SBX (the JAX half of Stable-Baselines3), which the suite itself never imports.  TQC (Kuznetsov et al.
-2020) with one gradient step per environment step; the number of dropped quantiles per environment is
-the paper's (Table 3 of its appendix).  A killed run goes on from its last checkpoint:
+SBX (the JAX half of Stable-Baselines3), which the suite itself never imports.  TQC (Kuznetsov et
+al. 2020) with one gradient step per environment step; the number of dropped quantiles is the paper's
+for each environment.  A killed run goes on from its last checkpoint:
 
     python scripts/train_behaviour_policy.py Hopper-v4 --out runs/policies/hopper
 
@@ -34,7 +34,7 @@ from safetensors.numpy import save_file
 from sbx import TQC
 from stable_baselines3.common.callbacks import BaseCallback
 
-# Quantiles dropped per critic: TQC paper, Table 3 (Hopper 5, HalfCheetah 0, Walker2d 2).
+# Quantiles dropped per critic in the TQC paper's experiments (arXiv:2005.04269).
 DROPPED_QUANTILES = {"Hopper-v4": 5, "HalfCheetah-v4": 0, "Walker2d-v4": 2}
 HIDDEN = [256, 256]
 
@@ -104,7 +104,7 @@ class Keeper(BaseCallback):
 
 
 def save_checkpoint(model: TQC, out: Path) -> None:
-    """Write model, then buffer, then the marker naming both, so a kill leaves the last pair whole."""
+    """Write model, buffer, then the marker naming both, so a kill leaves the last pair whole."""
     step = model.num_timesteps
     model.save(out / f"checkpoint_{step}.zip")
     model.save_replay_buffer(out / f"buffer_{step}.pkl")

@@ -131,5 +131,8 @@ def test_finding_records(tmp_path: Path) -> None:
     record().write(tmp_path / "a" / "seed-003.json")
     record(seed=4).write(tmp_path / "b" / "seed-004.json")
     assert [found.seed for found in records.find_records([tmp_path])] == [3, 4]
+    with pytest.raises(DatumrlError, match="none does not exist"):
+        records.find_records([tmp_path / "none"])
+    (tmp_path / "empty").mkdir()
     with pytest.raises(DatumrlError, match="no run records"):
-        records.find_records([tmp_path / "a" / "none"])
+        records.find_records([tmp_path / "empty"])
