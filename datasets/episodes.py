@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from datumrl.datasets import views
+from datumrl.datasets.errors import DatumrlError
+from datumrl.datasets.sequences import Sequences
 
-@dataclass(frozen=True)
+_ROWS_AT_ONCE = 1 << 16  # keeps temporaries small when a column is memory-mapped
+
+
+@dataclass(frozen=True, eq=False)
 class Episodes:
     """A dataset as contiguous columns over all rows, with episode boundaries.
 
@@ -15,6 +21,9 @@ class Episodes:
     is the next row's observation, unless the row is listed in ``successor_rows``: there the source
     stored a successor of its own (the final observation of an episode, or one that disagrees with
     the following row).  The last row of an episode that is not listed has no known successor.
+
+    An episode ends at a flagged row (terminal or timeout); rows after the last flag are an episode
+    too, the unfinished tail.  Columns may be memory-mapped and read-only.
     """
 
     id: str
@@ -30,3 +39,139 @@ class Episodes:
     timeouts_recorded: bool  # False: the file had none and the time limit was used to infer them
     sha256: str | None = None  # of the file or recipe the columns came from
     notes: tuple[str, ...] = ()  # what the converter saw and the user should know
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return len(self.rewards)
+
+    def transitions(self, view: views.View = "correct") -> views.Transitions:
+        """Return single steps: ``"correct"``, or ``"d4rl-legacy"`` as D4RL's qlearning_dataset.
+
+        The result says which rows the view dropped and why; see `views` for the two rules.
+        """
+        return views.transitions(self, view)
+
+    def sequences(self, length: int) -> Sequences:
+        """Return windows of up to ``length`` steps within episodes, gathered when asked for."""
+        return Sequences.of(self, length)
+
+    def lengths(self) -> np.ndarray:
+        """Return the rows of each episode, (episodes,) int64."""
+        return np.diff(self.starts)
+
+    def returns(self) -> np.ndarray:
+        """Return the undiscounted return of each episode, (episodes,) float64.
+
+        An episode that is not complete (see `complete`) has only the part that was recorded.
+        """
+        if len(self) == 0:
+            return np.zeros(0)
+        return np.add.reduceat(self.rewards, self.starts[:-1], dtype=np.float64)
+
+    def complete(self) -> np.ndarray:
+        """Return which episodes end at a flag, (episodes,) bool; only the last can be unfinished."""
+        ends = self.starts[1:] - 1
+        return self.terminals[ends] | self.timeouts[ends]
+
+    def final_observations(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the observation after each episode's last row, and which of them are known.
+
+        Shapes (episodes, observation_dim) float32 and (episodes,) bool; unknown ones are NaN.
+        """
+        ends = self.starts[1:] - 1
+        known = np.isin(ends, self.successor_rows)
+        final = np.full((len(ends), self.observations.shape[1]), np.nan, np.float32)
+        final[known] = self.successors[np.searchsorted(self.successor_rows, ends[known])]
+        return final, known
+
+    def prefix(self, rows: int) -> Episodes:
+        """Return the first whole episodes that together hold at least ``rows`` rows, uncopied.
+
+        Its id is ``<id>@<rows>``.  Raises DatumrlError when there are not so many rows.
+        """
+        if not 1 <= rows <= len(self):
+            raise DatumrlError(
+                f"{self.id}@{rows}: the dataset holds {len(self)} rows; ask for 1 to {len(self)}"
+            )
+        last = int(np.searchsorted(self.starts, rows))
+        end = int(self.starts[last])
+        listed = int(np.searchsorted(self.successor_rows, end))
+        return replace(
+            self,
+            id=f"{self.id}@{rows}",
+            observations=self.observations[:end],
+            actions=self.actions[:end],
+            rewards=self.rewards[:end],
+            terminals=self.terminals[:end],
+            timeouts=self.timeouts[:end],
+            starts=self.starts[: last + 1],
+            successor_rows=self.successor_rows[:listed],
+            successors=self.successors[:listed],
+            notes=(*self.notes, f"the first {end} of {len(self)} rows"),
+        )
+
+    def validate(self) -> None:
+        """Raise DatumrlError where the columns break the contract above, naming the offending row."""
+        self._check_shapes()
+        for name in ("observations", "actions", "rewards", "successors"):
+            column = getattr(self, name)
+            row = first_not_finite(column)
+            if row is not None:
+                row = int(self.successor_rows[row]) if name == "successors" else row
+                raise DatumrlError(
+                    f"{self.id}: {name} holds a value that is not finite at row {row}; mend the "
+                    "source"
+                )
+        if not np.array_equal(self.starts, episode_starts(self.terminals, self.timeouts)):
+            raise DatumrlError(
+                f"{self.id}: starts do not follow from terminals and timeouts; compute them with "
+                "episode_starts"
+            )
+        listed = self.successor_rows
+        if len(listed) and (
+            listed[0] < 0 or listed[-1] >= len(self) or (np.diff(listed) < 1).any()
+        ):
+            raise DatumrlError(f"{self.id}: successor_rows must increase within 0..{len(self) - 1}")
+
+    def _check_shapes(self) -> None:
+        rows, listed = len(self.rewards), len(self.successor_rows)
+        width = self.observations.shape[1] if self.observations.ndim == 2 else -1
+        actions = self.actions.shape[1] if self.actions.ndim == 2 else -1
+        expected = {
+            "observations": ((rows, width), np.float32),
+            "actions": ((rows, actions), np.float32),
+            "rewards": ((rows,), np.float32),
+            "terminals": ((rows,), np.bool_),
+            "timeouts": ((rows,), np.bool_),
+            "starts": ((len(self.starts),), np.int64),
+            "successor_rows": ((listed,), np.int64),
+            "successors": ((listed, width), np.float32),
+        }
+        for name, (shape, dtype) in expected.items():
+            column = getattr(self, name)
+            if column.shape != shape or column.dtype != dtype:
+                raise DatumrlError(
+                    f"{self.id}: {name} is {column.dtype} {column.shape} where {rows} rewards need "
+                    f"{np.dtype(dtype)} {tuple('any' if size < 0 else size for size in shape)}"
+                )
+
+
+def episode_starts(terminals: np.ndarray, timeouts: np.ndarray) -> np.ndarray:
+    """Return each episode's first row, then the number of rows: (episodes + 1,) int64.
+
+    Every flagged row ends an episode; rows after the last flag are one more, the unfinished tail.
+    """
+    ends = np.flatnonzero(terminals | timeouts)
+    starts = np.concatenate([[0], ends + 1])
+    if starts[-1] != len(terminals):
+        starts = np.append(starts, len(terminals))
+    return starts.astype(np.int64)
+
+
+def first_not_finite(column: np.ndarray) -> int | None:
+    """Return the first row that holds a NaN or an infinity, or None; reads a piece at a time."""
+    for begin in range(0, len(column), _ROWS_AT_ONCE):
+        finite = np.isfinite(column[begin : begin + _ROWS_AT_ONCE])
+        if not finite.all():
+            return begin + int(np.argwhere(~finite)[0, 0])
+    return None

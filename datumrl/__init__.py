@@ -19,7 +19,15 @@ _HOMES = {
     "Recorder": "datumrl.evaluation.recorder",
     "DatumrlError": "datumrl.datasets.errors",
 }
-__all__ = [*_HOMES, "__version__"]
+__all__ = [
+    "DatumrlError",
+    "Recorder",
+    "__version__",
+    "evaluate",
+    "load",
+    "qlearning_dataset",
+    "train",
+]
 
 if TYPE_CHECKING:
     from datumrl.algorithms.training import train

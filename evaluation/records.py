@@ -6,6 +6,7 @@ Means, normalised scores, intervals, ranks and "best" are derived from these, ne
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import math
 from collections.abc import Sequence
@@ -92,7 +93,7 @@ class RunRecord(_Strict):
     @pydantic.model_validator(mode="after")
     def _consistent(self) -> RunRecord:
         steps = [point.step for point in self.evaluations]
-        if any(later <= earlier for earlier, later in zip(steps, steps[1:], strict=False)):
+        if any(later <= earlier for earlier, later in itertools.pairwise(steps)):
             raise ValueError(f"evaluation steps must increase, got {steps}")
         for point in self.evaluations:
             if len(point.returns) != self.protocol.episodes:

@@ -2,11 +2,11 @@
 
     python scripts/select_behaviour_policies.py Hopper-v4 runs/policies/hopper
 
-*Expert* is the snapshot of the highest mean return in the second half of training, *medium* the one
-nearest a third of the expert's normalised score (as in D4RL), *replay* evenly spaced snapshots up to
-medium.  Snapshots are chosen on 20 episodes each; the stated scores are measured on 100 fresh ones.
-An expert below 60 normalised is called `good`.  Weights ship as float16; the stated scores are those
-of the float16 weights.  Actions are sampled, as they are when data is collected.
+*Expert* is the snapshot of the highest mean return in the second half of training, *medium* the
+one nearest a third of the expert's normalised score (as in D4RL), *replay* evenly spaced snapshots
+up to medium.  Snapshots are chosen on 20 episodes each; the stated scores are measured on 100 fresh
+ones.  An expert below 60 normalised is called `good`.  Weights ship as float16; the stated scores
+are those of the float16 weights.  Actions are sampled, as they are when data is collected.
 """
 
 from __future__ import annotations
