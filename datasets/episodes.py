@@ -17,10 +17,10 @@ _ROWS_AT_ONCE = 1 << 16  # keeps temporaries small when a column is memory-mappe
 class Episodes:
     """A dataset as contiguous columns over all rows, with episode boundaries.
 
-    Row t holds (observation, action, reward, terminal, timeout) of one step.  The successor of a row
-    is the next row's observation, unless the row is listed in ``successor_rows``: there the source
-    stored a successor of its own (the final observation of an episode, or one that disagrees with
-    the following row).  The last row of an episode that is not listed has no known successor.
+    Row t holds (observation, action, reward, terminal, timeout) of one step.  The successor of a
+    row is the next row's observation, unless the row is listed in ``successor_rows``: there the
+    source stored a successor of its own (the final observation of an episode, or one that disagrees
+    with the following row).  The last row of an episode that is not listed has no known successor.
 
     An episode ends at a flagged row (terminal or timeout); rows after the last flag are an episode
     too, the unfinished tail.  Columns may be memory-mapped and read-only.
@@ -69,7 +69,7 @@ class Episodes:
         return np.add.reduceat(self.rewards, self.starts[:-1], dtype=np.float64)
 
     def complete(self) -> np.ndarray:
-        """Return which episodes end at a flag, (episodes,) bool; only the last can be unfinished."""
+        """Return which episodes end at a flag, (episodes,) bool; only the last can be open."""
         ends = self.starts[1:] - 1
         return self.terminals[ends] | self.timeouts[ends]
 
@@ -111,7 +111,7 @@ class Episodes:
         )
 
     def validate(self) -> None:
-        """Raise DatumrlError where the columns break the contract above, naming the offending row."""
+        """Raise DatumrlError where the columns break the contract above, naming the row."""
         self._check_shapes()
         for name in ("observations", "actions", "rewards", "successors"):
             column = getattr(self, name)

@@ -26,7 +26,7 @@ def prepared_folder(record: DatasetRecord) -> Path:
 
 
 def local_folder(record: DatasetRecord) -> Path:
-    """Return the folder of a local dataset, ``local/<name>``, where ``name`` holds any ``@100k``."""
+    """Return the folder of a local dataset, ``local/<name>`` with any ``@100k``."""
     return home() / "local" / record.id.partition("/")[2]
 
 
