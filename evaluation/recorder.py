@@ -1,0 +1,247 @@
+"""From any policy, or any training code, to a RunRecord: `datumrl.evaluate`, `datumrl.Recorder`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self
+
+import numpy as np
+import pydantic
+
+from datumrl.datasets import catalogue
+from datumrl.datasets.catalogue import DatasetRecord
+from datumrl.datasets.errors import DatumrlError
+from datumrl.evaluation import provenance
+from datumrl.evaluation.environments import environment_of
+from datumrl.evaluation.records import (
+    Budget,
+    Evaluation,
+    Protocol,
+    RunRecord,
+    describe_invalid,
+    read_record,
+)
+from datumrl.evaluation.rollout import Act, rollout
+
+_FRAMEWORKS = ("torch", "jax", "flax", "tensorflow")  # recorded if the process has imported them
+
+
+def protocol_for(
+    record: DatasetRecord,
+    episodes: int,
+    online_selection: bool = False,
+    engine: Mapping[str, str] | None = None,
+) -> Protocol:
+    """Return how policies of a dataset are measured here: its environment, this engine, ``last``.
+
+    ``engine`` names the packages that moved the environment where it was not this installation's.
+    """
+    environment = environment_of(record)
+    try:
+        return Protocol(
+            dataset=record.id,
+            environment=environment.id,
+            environment_kwargs=dict(environment.kwargs),
+            engine=dict(engine) if engine is not None else provenance.engine_versions(),
+            time_limit=environment.time_limit,
+            episodes=episodes,
+            online_selection=online_selection,
+        )
+    except pydantic.ValidationError as problem:
+        raise DatumrlError(f"{record.id}: {describe_invalid(problem)}") from None
+
+
+def evaluate(
+    policy: Act,
+    dataset_id: str,
+    seed: int = 0,
+    episodes: int = 10,
+    algorithm: str = "unnamed",
+    configuration: Mapping[str, Any] | None = None,
+    steps: int = 0,
+    folder: Path | str | None = None,
+    progress: Callable[[int], None] | None = None,
+    nearest: bool = False,
+) -> RunRecord:
+    """Roll out a trained policy in a dataset's environment and return the record of it.
+
+    ``policy`` is any callable from a batch of observations (rows, observation_dim) float32 to a
+    batch of actions, or a torch module.  ``steps`` is the number of gradient steps it was trained
+    for.  With ``folder`` the record is also written there, as ``seed-000.json``.
+    """
+    recorder = Recorder(
+        algorithm, dataset_id, seed, configuration or {}, steps, folder, episodes, nearest=nearest
+    )
+    recorder.evaluate(policy, steps, progress)
+    return recorder.finish()
+
+
+class Recorder:
+    """Collects the evaluation points of one seed's training run, whatever code does the training.
+
+    Used as a context manager, it finishes the record at the end of the block; an exception inside
+    records the run as failed and goes on its way (an interruption from the keyboard leaves it
+    unfinished).  With ``folder`` the record is written after every point, atomically.
+    """
+
+    def __init__(
+        self,
+        algorithm: str,
+        dataset_id: str,
+        seed: int,
+        configuration: Mapping[str, Any],
+        steps: int,
+        folder: Path | str | None = None,
+        episodes: int = 10,
+        *,
+        preset: str = "none",
+        reward_transform: str = "none",
+        tuning: str = "none",
+        online_selection: bool = False,
+        dataset_sha256: str | None = None,
+        engine: Mapping[str, str] | None = None,
+        nearest: bool = False,
+    ) -> None:
+        """Start a record; ``steps`` is the number of gradient steps the training will take.
+
+        ``configuration`` holds the resolved hyper-parameters (JSON values).  ``engine`` is for
+        returns measured elsewhere, e.g. ``{"gym": "0.23.1", "mujoco-py": "2.1.2.14"}``.
+        """
+        self._dataset = catalogue.find(dataset_id)
+        self._nearest = nearest
+        self._path = Path(folder) / f"seed-{seed:03d}.json" if folder is not None else None
+        self._refuse_to_replace()
+        frameworks = [name for name in _FRAMEWORKS if name in sys.modules]
+        try:
+            self._record = RunRecord(
+                algorithm=algorithm,
+                configuration=dict(configuration),
+                dataset=self._dataset.id,
+                dataset_sha256=dataset_sha256 or self._dataset.sha256,
+                protocol=protocol_for(self._dataset, episodes, online_selection, engine),
+                budget=Budget(
+                    steps=steps, preset=preset, reward_transform=reward_transform, tuning=tuning
+                ),
+                seed=seed,
+                status="running",
+                evaluations=(),
+                software=provenance.software_versions(*frameworks),
+                hardware=provenance.hardware(),
+            )
+        except pydantic.ValidationError as problem:
+            raise DatumrlError(
+                f"{algorithm} on {dataset_id}: {describe_invalid(problem)}"
+            ) from None
+
+    @property
+    def record(self) -> RunRecord:
+        """Return the record as it stands."""
+        return self._record
+
+    def evaluate(
+        self, policy: Act, step: int, progress: Callable[[int], None] | None = None
+    ) -> Evaluation:
+        """Roll out a policy as it is after ``step`` gradient steps and append the point."""
+        self._require_running()
+        result = rollout(
+            _as_act(policy),
+            environment_of(self._dataset),
+            self._record.protocol.episodes,
+            [self._record.seed],
+            progress,
+            self._nearest,
+        )
+        return self.log(step, result.returns[0], result.lengths[0])
+
+    def log(
+        self,
+        step: int,
+        returns: Sequence[float] | np.ndarray,
+        lengths: Sequence[int] | np.ndarray,
+    ) -> Evaluation:
+        """Append a point measured elsewhere: undiscounted return and length of every episode."""
+        self._require_running()
+        try:
+            point = Evaluation(
+                step=step,
+                returns=tuple(np.asarray(returns, dtype=np.float64).tolist()),
+                lengths=tuple(np.asarray(lengths).tolist()),
+            )
+        except (pydantic.ValidationError, TypeError, ValueError) as problem:
+            raise DatumrlError(f"evaluation at step {step}: {describe_invalid(problem)}") from None
+        self._update(evaluations=(*self._record.evaluations, point))
+        return point
+
+    def finish(self) -> RunRecord:
+        """Mark the run as complete and return its record."""
+        self._require_running()
+        return self._update(status="complete")
+
+    def fail(self, reason: str) -> RunRecord:
+        """Mark the run as failed, keeping the points so far, and return its record."""
+        self._require_running()
+        return self._update(status="failed", failure=reason or "no reason given")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        problem: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> Literal[False]:
+        if self._record.status == "running":
+            if problem is None:
+                self.finish()
+            elif isinstance(problem, Exception):
+                self.fail(f"{type(problem).__name__}: {problem}")
+        return False
+
+    def _update(self, **changes: Any) -> RunRecord:
+        fields = {name: getattr(self._record, name) for name in RunRecord.model_fields}
+        try:
+            record = RunRecord(**{**fields, **changes})
+        except pydantic.ValidationError as problem:
+            raise DatumrlError(
+                f"{self._record.algorithm} on {self._record.dataset}, seed {self._record.seed}: "
+                f"{describe_invalid(problem)}"
+            ) from None
+        if self._path is not None:
+            record.write(self._path)
+        self._record = record
+        return record
+
+    def _require_running(self) -> None:
+        if self._record.status != "running":
+            raise DatumrlError(
+                f"{self._record.algorithm} on {self._record.dataset}, seed {self._record.seed}: "
+                f"this run is already {self._record.status}; start another Recorder"
+            )
+
+    def _refuse_to_replace(self) -> None:
+        """A finished or failed run stays on record; only one cut off while running is replaced."""
+        if self._path is None or not self._path.exists():
+            return
+        status = read_record(self._path).status
+        if status != "running":
+            raise DatumrlError(
+                f"{self._path} already holds a {status} run; choose another folder or delete it"
+            )
+
+
+def _as_act(policy: Act) -> Act:
+    """Wrap a torch module so that it takes numpy batches; anything else is a policy as it is."""
+    torch: Any = sys.modules.get("torch")  # a module cannot exist where torch was never imported
+    if torch is None or not isinstance(policy, torch.nn.Module):
+        return policy
+    parameter = next(iter(policy.parameters()), torch.empty(0))
+
+    def act(observations: np.ndarray) -> Any:
+        with torch.inference_mode():
+            return policy(torch.as_tensor(observations).to(parameter.device, parameter.dtype))
+
+    return act

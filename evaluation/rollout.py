@@ -1,0 +1,144 @@
+"""The one environment loop: policies x episodes side by side, seeded so that company changes nothing.
+
+Actions are clipped to the action space, as D4RL's evaluation does (its NormalizedBoxEnv also maps
+[-1, 1] to the action space, which is the identity for its gym-mujoco tasks; here actions are in the
+environment's own units).  Observations are cast to float32, what datasets hold and policies expect.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from datumrl.datasets.catalogue import Environment
+from datumrl.datasets.errors import DatumrlError
+from datumrl.evaluation import environments
+
+if TYPE_CHECKING:
+    import gymnasium
+
+Act = Callable[[np.ndarray], Any]
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """What each episode of each policy brought."""
+
+    returns: np.ndarray  # (policies, episodes) float64, undiscounted
+    lengths: np.ndarray  # (policies, episodes) int64, environment steps
+
+
+def rollout(
+    act: Act,
+    environment: Environment,
+    episodes: int,
+    seeds: Sequence[int],
+    progress: Callable[[int], None] | None = None,
+    nearest: bool = False,
+) -> Rollout:
+    """Roll out ``len(seeds)`` policies for ``episodes`` episodes each, all side by side.
+
+    ``act`` gets observations (rows, observation_dim) float32 and returns actions
+    (rows, action_dim), as numpy or as a torch tensor.  There are ``len(seeds) * episodes`` rows at
+    every call; row ``p * episodes + e`` is episode e of policy p, and a finished row keeps its last
+    observation while its action is ignored.  Episode e of seed s starts from a state that depends on
+    (s, e) only, so a policy meets the same episodes alone, in a stack, or among more episodes.  A
+    policy with memory may have a method ``reset(rows)``, called once at the start.
+
+    ``progress`` is called with the number of episodes that have just ended.  Raises DatumrlError,
+    naming policy and episode, for actions of a wrong shape or that are not finite.
+    """
+    if episodes < 1 or not seeds:
+        raise DatumrlError(
+            f"{episodes} episodes of {len(seeds)} policies: at least one of each is needed"
+        )
+    with contextlib.ExitStack() as stack:
+        made = []
+        for _ in range(len(seeds) * episodes):
+            made.append(environments.make(environment, nearest))
+            stack.callback(made[-1].close)
+        if hasattr(act, "reset"):
+            act.reset(len(made))
+        return _run(act, made, episodes, seeds, progress)
+
+
+def episode_seed(seed: int, episode: int) -> int:
+    """Return the environment seed of one episode; a function of these two numbers only."""
+    return int(np.random.SeedSequence((seed, episode)).generate_state(1, np.uint64)[0])
+
+
+def _run(
+    act: Act,
+    made: list[gymnasium.Env],
+    episodes: int,
+    seeds: Sequence[int],
+    progress: Callable[[int], None] | None,
+) -> Rollout:
+    names = [(seed, episode) for seed in seeds for episode in range(episodes)]
+    observations = np.stack(
+        [env.reset(seed=episode_seed(*name))[0] for env, name in zip(made, names, strict=True)]
+    ).astype(np.float32)
+    space: Any = made[0].action_space
+    returns, lengths = [0.0] * len(made), [0] * len(made)
+    steps = [env.step for env in made]
+    live = list(range(len(made)))
+    while live:
+        # A copy: the policy may keep or change what it is given.
+        actions = _checked(act(observations.copy()), space, live, names)
+        still = []
+        for row in live:
+            observation, reward, terminated, truncated, _ = steps[row](actions[row])
+            observations[row] = observation
+            returns[row] += float(reward)
+            lengths[row] += 1
+            if not (terminated or truncated):
+                still.append(row)
+        if progress is not None and len(still) < len(live):
+            progress(len(live) - len(still))
+        live = still
+    shape = (len(seeds), episodes)
+    result = Rollout(np.reshape(np.float64(returns), shape), np.reshape(np.int64(lengths), shape))
+    if not np.isfinite(result.returns).all():
+        row = int(np.flatnonzero(~np.isfinite(result.returns))[0])
+        raise DatumrlError(
+            f"{_named(row, names)}: the environment returned a reward that is not finite"
+        )
+    return result
+
+
+def _checked(actions: Any, space: Any, live: list[int], names: list[tuple[int, int]]) -> np.ndarray:
+    """Return actions (rows, action_dim) clipped to the space, in the floating type they came in."""
+    actions = as_array(actions)
+    expected = (len(names), *space.shape)
+    if actions.shape != expected or actions.dtype.kind not in "fiu":
+        raise DatumrlError(
+            f"{_named(live[0], names)}: the policy returned {actions.dtype} of shape "
+            f"{actions.shape} for {len(names)} observations; return numbers of shape {expected}, "
+            "one row per observation"
+        )
+    if not np.isfinite(actions).all():
+        for row in live:
+            if not np.isfinite(actions[row]).all():
+                raise DatumrlError(
+                    f"{_named(row, names)}: the policy returned the action "
+                    f"{np.array2string(actions[row], threshold=8)}, which is not finite; has its "
+                    "training diverged?"
+                )
+    return np.clip(actions, space.low, space.high)
+
+
+def as_array(values: Any) -> np.ndarray:
+    """Return a numpy array of what a policy gave back; knows torch tensors without importing torch."""
+    if hasattr(values, "detach"):
+        values = values.detach().cpu()
+    return np.asarray(values)
+
+
+def _named(row: int, names: list[tuple[int, int]]) -> str:
+    seed, episode = names[row]
+    episodes = 1 + max(number for _, number in names)
+    return f"policy {row // episodes} (seed {seed}), episode {episode}"
