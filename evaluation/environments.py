@@ -25,9 +25,9 @@ def environment_of(record: DatasetRecord) -> Environment:
 def make(environment: Environment, nearest: bool = False) -> gymnasium.Env:
     """Return a Gymnasium environment with its time limit and without the passive checker.
 
-    Raises DatumrlError if gymnasium or mujoco is missing, if this Gymnasium lacks the id, and if the
-    environment is only the nearest to the one the dataset's scores are defined on, unless
-    ``nearest`` is set.
+    Raises DatumrlError if gymnasium or mujoco is missing, if this Gymnasium lacks the id, and
+    unless ``nearest`` is set, if the environment is only the nearest to the one that the dataset's
+    scores are defined on.
     """
     if not environment.equivalent and not nearest:
         raise DatumrlError(
