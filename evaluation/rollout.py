@@ -1,4 +1,4 @@
-"""The one environment loop: policies x episodes side by side, seeded so that company changes nothing.
+"""The one environment loop: policies x episodes side by side, each seeded by itself.
 
 Actions are clipped to the action space, as D4RL's evaluation does (its NormalizedBoxEnv also maps
 [-1, 1] to the action space, which is the identity for its gym-mujoco tasks; here actions are in the
@@ -45,9 +45,9 @@ def rollout(
     ``act`` gets observations (rows, observation_dim) float32 and returns actions
     (rows, action_dim), as numpy or as a torch tensor.  There are ``len(seeds) * episodes`` rows at
     every call; row ``p * episodes + e`` is episode e of policy p, and a finished row keeps its last
-    observation while its action is ignored.  Episode e of seed s starts from a state that depends on
-    (s, e) only, so a policy meets the same episodes alone, in a stack, or among more episodes.  A
-    policy with memory may have a method ``reset(rows)``, called once at the start.
+    observation while its action is ignored.  Episode e of seed s starts from a state that depends
+    on (s, e) only, so a policy meets the same episodes alone, in a stack, or among more episodes.
+    A policy with memory may have a method ``reset(rows)``, called once at the start.
 
     ``progress`` is called with the number of episodes that have just ended.  Raises DatumrlError,
     naming policy and episode, for actions of a wrong shape or that are not finite.
@@ -132,7 +132,7 @@ def _checked(actions: Any, space: Any, live: list[int], names: list[tuple[int, i
 
 
 def as_array(values: Any) -> np.ndarray:
-    """Return a numpy array of what a policy gave back; knows torch tensors without importing torch."""
+    """Return a policy's answer as a numpy array, a torch tensor's without importing torch."""
     if hasattr(values, "detach"):
         values = values.detach().cpu()
     return np.asarray(values)
