@@ -20,6 +20,9 @@ from datumrl.datasets.errors import DatumrlError
 _STORAGE_REMEDIES = {
     errno.ENOSPC: "the disk is full; free some space or point DATUMRL_HOME elsewhere",
     errno.EDQUOT: "the disk quota is used up; free some space or point DATUMRL_HOME elsewhere",
+    errno.EFBIG: "the file would be larger than the limit on file sizes; raise it (ulimit -f)",
+    errno.ENOTDIR: "a part of this path is a file; point DATUMRL_HOME at a folder",
+    errno.EEXIST: "a part of this path is a file; point DATUMRL_HOME at a folder",
     errno.EROFS: "the file system is read-only; point DATUMRL_HOME at a writable folder",
     errno.EACCES: "permission denied; point DATUMRL_HOME at a folder you may write",
     errno.EPERM: "not permitted; point DATUMRL_HOME at a folder you may write",

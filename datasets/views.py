@@ -72,7 +72,7 @@ def _correct(episodes: Episodes) -> Transitions:
     lost = ends[~keep[ends]]
     timed_out = int(episodes.timeouts[lost].sum())
     rows = np.flatnonzero(keep)
-    successors = np.take(episodes.observations, rows + 1, axis=0, mode="clip")
+    successors = np.take(np.asarray(episodes.observations), rows + 1, axis=0, mode="clip")
     stand_ins = np.flatnonzero(~followed[rows])
     successors[stand_ins] = episodes.observations[rows[stand_ins]]
     successors[np.searchsorted(rows, episodes.successor_rows)] = episodes.successors
@@ -91,7 +91,7 @@ def _d4rl_legacy(episodes: Episodes) -> Transitions:
         reason = f"step {episodes.time_limit} of D4RL's own count, since the file has no timeouts"
     skipped[-1:] = True
     rows = np.flatnonzero(~skipped)
-    successors = np.take(episodes.observations, rows + 1, axis=0)
+    successors = np.take(np.asarray(episodes.observations), rows + 1, axis=0)
     dropped = {
         reason: int(skipped[:-1].sum()),
         "last row of the file, which D4RL never looks past": len(skipped[-1:]),
@@ -135,11 +135,11 @@ def _gather(
 ) -> Transitions:
     return Transitions(
         view=view,
-        observations=np.take(episodes.observations, rows, axis=0),
-        actions=np.take(episodes.actions, rows, axis=0),
-        rewards=np.take(episodes.rewards, rows),
+        observations=np.take(np.asarray(episodes.observations), rows, axis=0),
+        actions=np.take(np.asarray(episodes.actions), rows, axis=0),
+        rewards=np.take(np.asarray(episodes.rewards), rows),
         next_observations=successors,
-        terminals=np.take(episodes.terminals, rows),
+        terminals=np.take(np.asarray(episodes.terminals), rows),
         rows=rows,
         dropped={reason: count for reason, count in dropped.items() if count},
     )

@@ -1,0 +1,130 @@
+"""From a dataset id to Episodes: open the prepared columns, or make them from a file at hand."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from datumrl.datasets import files, places, prepared
+from datumrl.datasets.catalogue import DatasetRecord, find
+from datumrl.datasets.episodes import Episodes
+from datumrl.datasets.errors import DatumrlError
+
+try:
+    import fcntl
+except ImportError:  # not POSIX: two first loads at once then both convert
+    fcntl = None  # type: ignore[assignment]
+
+Progress = Callable[[int, int], None]  # bytes done, bytes in all
+
+
+def load(
+    dataset_id: str, *, path: Path | str | None = None, progress: Progress | None = None
+) -> Episodes:
+    """Return a dataset with memory-mapped, read-only columns.
+
+    The first load of a downloaded file converts it, which ``progress`` is told of; later loads
+    open the result.  ``path`` names a file to use instead of the downloaded one (for a local
+    dataset, its folder).
+
+    Raises DatumrlError for an unknown id, a dataset that is not here, and a bad file.
+    """
+    record = find(dataset_id)
+    given = None if path is None else Path(path)
+    if given is not None and not given.exists():
+        raise DatumrlError(f"{given} does not exist; check the path")
+    if record.reader == "local":
+        return _load_local(record, given)
+    folder = places.prepared_folder(record)
+    if given is not None:
+        # A file of the user's own never becomes what the id means to a later load without it.
+        key = hashlib.sha256(str(given.resolve()).encode()).hexdigest()[:12]
+        folder = folder.with_name(f"{folder.name}.from-{key}")
+    source = given or _source(record, folder)
+    if source is not None and not _is_current(folder, source):
+        _convert(source, record, folder, progress)
+    return prepared.read(folder, record.id)
+
+
+def qlearning_dataset(
+    dataset_id: str, *, path: Path | str | None = None, progress: Progress | None = None
+) -> dict[str, np.ndarray]:
+    """Return the dict of D4RL's ``qlearning_dataset``, row for row; see `views` for its rules.
+
+    Keys: observations, actions, next_observations, rewards (float32) and terminals (bool).
+    """
+    steps = load(dataset_id, path=path, progress=progress).transitions("d4rl-legacy")
+    return {
+        "observations": steps.observations,
+        "actions": steps.actions,
+        "next_observations": steps.next_observations,
+        "rewards": steps.rewards,
+        "terminals": steps.terminals,
+    }
+
+
+def _load_local(record: DatasetRecord, given: Path | None) -> Episodes:
+    folder = given or places.local_folder(record)
+    if folder.exists():
+        return prepared.read(folder, record.id)
+    whole = places.local_folder(replace(record, id=record.full_id, prefix=None))
+    if not whole.exists():
+        raise DatumrlError(f"{record.id} is not here; run `datumrl collect {record.id}`")
+    episodes = prepared.read(whole, record.full_id)
+    return replace(episodes.prefix(record.prefix or len(episodes)), id=record.id)
+
+
+def _source(record: DatasetRecord, folder: Path) -> Path | None:
+    """Return the file to convert, or to hold the prepared columns against; None: they suffice."""
+    raw = places.raw_path(record)
+    if raw.exists():
+        return raw
+    if folder.exists():
+        return None
+    cached = places.d4rl_cache_path(record)
+    if cached.exists():
+        return cached
+    raise DatumrlError(f"{record.id} is not here; run `datumrl fetch {record.id}`")
+
+
+def _is_current(folder: Path, source: Path) -> bool:
+    """Return whether prepared columns exist and come from this very file."""
+    if not folder.exists():
+        return False
+    provenance = prepared.provenance(folder)
+    known = provenance.get("source", {})
+    status = source.stat()
+    if (known.get("size"), known.get("mtime_ns")) == (status.st_size, status.st_mtime_ns):
+        return True
+    if known.get("size") != status.st_size or known.get("sha256") != files.sha256(source):
+        return False
+    with contextlib.suppress(DatumrlError):  # a read-only cache is hashed again next time
+        known = {**known, "mtime_ns": status.st_mtime_ns}
+        prepared.amend_provenance(folder, {**provenance, "source": known})
+    return True
+
+
+def _convert(source: Path, record: DatasetRecord, folder: Path, progress: Progress | None) -> None:
+    from datumrl.datasets import d4rl_hdf5  # h5py is not needed, nor imported, for later loads
+
+    with _locked(folder):
+        if not _is_current(folder, source):  # another process may have converted it meanwhile
+            d4rl_hdf5.convert(source, record, folder, progress)
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Let one process at a time convert into a folder; the others wait for it."""
+    lock = folder.with_name(f".{folder.name}.lock")
+    with contextlib.ExitStack() as stack:
+        with files.storage_errors(folder):
+            lock.parent.mkdir(parents=True, exist_ok=True)
+            handle = stack.enter_context(lock.open("w"))
+        if fcntl is not None:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
