@@ -1,0 +1,254 @@
+"""Published tables whose raw scores are at hand: what was printed, and from what by which rule.
+
+Data files lie in ``published/`` (its README names sources and licences); each is checked against
+its sha256 on every read.
+"""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import hashlib
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from datumrl.datasets.errors import DatumrlError
+
+if TYPE_CHECKING:
+    from datumrl.evaluation.records import ScoreRow
+
+FOLDER = Path(__file__).parent / "published"
+CHECKPOINTS = ("final", "best")
+QUANTITIES = ("return", "score")  # score: normalised, 0-100
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How a source made its cells from the evaluations of each run.
+
+    ``final`` is a run's last evaluation; ``best`` the largest within a window: without the first
+    ``skipped`` ones and, for the algorithms in ``windows``, among the last so many only.
+    """
+
+    ddof: int  # of the standard deviation over runs
+    skipped: int = 0
+    windows: tuple[tuple[str, int], ...] = ()
+
+
+@dataclass(frozen=True)
+class DataFile:
+    """A file of ``published/`` and what it must contain."""
+
+    name: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class PublishedTable:
+    """What was published, the raw scores behind it, and the rule that leads from one to other."""
+
+    id: str
+    title: str
+    source: str  # owner/name@commit
+    url: str
+    licence: str
+    raw: DataFile  # Parquet: algorithm, dataset, seed, step, return
+    cells: DataFile  # CSV, numbers as printed
+    references: DataFile  # CSV: environment, minimum, maximum
+    rule: Rule
+    # Other rules a reader might think of, to show which part of the rule matters.
+    departures: tuple[tuple[str, Rule], ...]
+
+
+_D3RLPY_RULE = Rule(ddof=0, skipped=1, windows=(("PLAS", 500),))
+_TABLES = (
+    PublishedTable(
+        id="d3rlpy-d4rl-v0",
+        title="d3rlpy's D4RL benchmark: 9 algorithms, 113 cells, 10 seeds each",
+        source="takuseno/d3rlpy-benchmarks@1771c9b23322b5f4296fa761c49808d33f967342",
+        url="https://github.com/takuseno/d3rlpy-benchmarks",
+        licence="MIT",
+        raw=DataFile(
+            "d3rlpy_d4rl.parquet",
+            "f08cd79ca6ab5f6ec283c57aac1aee1829c05b2d79615d81095d90d7063f9a80",
+        ),
+        cells=DataFile(
+            "d3rlpy_d4rl_cells.csv",
+            "227be8841d3d68fc20d16d04d094b8866a1020e7167163eae3e53ae48c903bb4",
+        ),
+        references=DataFile(
+            "d3rlpy_d4rl_references.csv",
+            "24db8f947709c67f09c5caf3991add2cff09a1968c5f63b06ec4964b496e4b4b",
+        ),
+        rule=_D3RLPY_RULE,
+        departures=(
+            (
+                "standard deviation with ddof = 1",
+                Rule(ddof=1, skipped=1, windows=_D3RLPY_RULE.windows),
+            ),
+            (
+                "'best' looks at the first evaluation too",
+                Rule(ddof=0, skipped=0, windows=_D3RLPY_RULE.windows),
+            ),
+            (
+                "'best' of PLAS looks at its warm-up too",
+                Rule(ddof=0, skipped=1),
+            ),
+        ),
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Curves:
+    """All evaluations of one algorithm on one dataset.
+
+    ``seeds (runs,)``, ``steps (evaluations,)``, ``returns (runs, evaluations)``; each return is the
+    mean over the episodes of one evaluation.
+    """
+
+    seeds: np.ndarray
+    steps: np.ndarray
+    returns: np.ndarray
+
+
+RawScores = dict[tuple[str, str], Curves]  # by algorithm and dataset id
+
+
+@dataclass(frozen=True)
+class PrintedCell:
+    """Mean and standard deviation over runs, as the source printed them."""
+
+    algorithm: str
+    dataset: str
+    checkpoint: str  # one of CHECKPOINTS
+    quantity: str  # one of QUANTITIES
+    mean: str
+    std: str
+
+
+def all_tables() -> tuple[PublishedTable, ...]:
+    """Return every registered table."""
+    return _TABLES
+
+
+def find(table_id: str) -> PublishedTable:
+    """Return a registered table; an unknown id is an error that names the nearest."""
+    by_id = {table.id: table for table in _TABLES}
+    if table_id in by_id:
+        return by_id[table_id]
+    nearest = difflib.get_close_matches(table_id, by_id, n=3, cutoff=0.3) or by_id
+    raise DatumrlError(
+        f"unknown table {table_id!r}; the nearest: {', '.join(nearest)}; `datumrl reproduce` lists "
+        "those registered"
+    )
+
+
+def read_raw(table: PublishedTable, folder: Path = FOLDER) -> RawScores:
+    """Read every evaluation of every run behind a table."""
+    import pyarrow as pa
+    import pyarrow.parquet
+
+    rows = pyarrow.parquet.read_table(pa.BufferReader(_verified(table.raw, folder)))
+    algorithm, algorithms = _codes(rows["algorithm"])
+    dataset, datasets = _codes(rows["dataset"])
+    seed, step, value = (rows[name].to_numpy() for name in ("seed", "step", "return"))
+    cell = algorithm.astype(np.int64) * len(datasets) + dataset
+    starts = [0, *(np.flatnonzero(np.diff(cell)) + 1).tolist(), len(cell)]
+    raw = {}
+    for start, stop in zip(starts, starts[1:], strict=False):
+        # Rows are ordered by algorithm, dataset, seed and step, and no run lacks an evaluation.
+        seeds = np.unique(seed[start:stop])
+        steps = step[start : start + (stop - start) // len(seeds)]
+        returns = value[start:stop].reshape(len(seeds), len(steps))
+        raw[algorithms[algorithm[start]], datasets[dataset[start]]] = Curves(seeds, steps, returns)
+    return raw
+
+
+def read_cells(table: PublishedTable, folder: Path = FOLDER) -> list[PrintedCell]:
+    """Read the numbers of a table as its source printed them."""
+    return [
+        PrintedCell(
+            row["algorithm"],
+            row["dataset"],
+            row["checkpoint"],
+            quantity,
+            row[f"{quantity}_mean"],
+            row[f"{quantity}_std"],
+        )
+        for row in _csv(table.cells, folder)
+        for quantity in QUANTITIES
+    ]
+
+
+def read_references(table: PublishedTable, folder: Path = FOLDER) -> dict[str, tuple[float, float]]:
+    """Return the returns that the source maps to scores 0 and 100, by environment."""
+    return {
+        row["environment"]: (float(row["minimum"]), float(row["maximum"]))
+        for row in _csv(table.references, folder)
+    }
+
+
+def normalized(
+    returns: np.ndarray, dataset: str, references: dict[str, tuple[float, float]]
+) -> np.ndarray:
+    """Map returns on a dataset (``d4rl/hopper-medium-v0``) to the source's scores, 0-100."""
+    minimum, maximum = references[dataset.partition("/")[2].partition("-")[0]]
+    return 100.0 * (returns - minimum) / (maximum - minimum)
+
+
+def score_rows(table_id: str) -> list[ScoreRow]:
+    """Return a ScoreRow of tier "raw published" per run: its last evaluation."""
+    from datumrl.evaluation.records import ScoreRow
+
+    table = find(table_id)
+    references = read_references(table)
+    rows = []
+    for (algorithm, dataset), curves in read_raw(table).items():
+        final = curves.returns[:, -1]
+        scores = normalized(final, dataset, references)
+        for seed, mean_return, score in zip(curves.seeds, final, scores, strict=True):
+            rows.append(
+                ScoreRow(
+                    tier="raw published",
+                    algorithm=algorithm,
+                    dataset=dataset,
+                    seed=int(seed),
+                    step=int(curves.steps[-1]),
+                    mean_return=float(mean_return),
+                    score=float(score),
+                    source=table.source,
+                )
+            )
+    return rows
+
+
+def _codes(column) -> tuple[np.ndarray, list[str]]:
+    """Return the integer codes of a dictionary-encoded column and what they stand for."""
+    encoded = column.combine_chunks()
+    return encoded.indices.to_numpy(), encoded.dictionary.to_pylist()
+
+
+def _csv(file: DataFile, folder: Path) -> Iterator[dict[str, str]]:
+    yield from csv.DictReader(io.StringIO(_verified(file, folder).decode("utf-8")))
+
+
+def _verified(file: DataFile, folder: Path) -> bytes:
+    """Return a file's bytes if they are the registered ones."""
+    path = folder / file.name
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise DatumrlError(f"{path} is missing; reinstall datumrl") from None
+    found = hashlib.sha256(content).hexdigest()
+    if found != file.sha256:
+        raise DatumrlError(
+            f"{path} has been changed: its sha256 is {found}, registered is {file.sha256}; "
+            "restore it by reinstalling datumrl"
+        )
+    return content
