@@ -1,0 +1,283 @@
+"""Collects a local dataset: independent streams of whole episodes, interleaved in a fixed order.
+
+Each part of a recipe has streams 0, 1, 2...; a stream is whole episodes until it has
+``stream_rows`` transitions.  ``lanes`` neighbouring streams run side by side as one *chunk*, the
+unit of work: a chunk depends on nothing but the recipe and its number, so any number of workers
+gives the same bits, and a killed collection goes on from the chunks that are on disk.  The dataset
+takes episodes in stream order within a part, and between parts always from the one that is furthest
+behind its share, so every prefix has the mixture of the whole.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import contextlib
+import hashlib
+import math
+import multiprocessing
+import os
+import shutil
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from datumrl.datasets import files, places, prepared
+from datumrl.datasets.catalogue import DatasetRecord
+from datumrl.datasets.episodes import Episodes, episode_starts
+from datumrl.datasets.errors import DatumrlError
+from datumrl.evaluation import streams
+from datumrl.evaluation.provenance import hardware, software_versions
+from datumrl.evaluation.recipes import Recipe, recipe_for
+
+Progress = Callable[[int, int], None]  # transitions done, transitions planned
+
+
+@dataclass(frozen=True)
+class Collected:
+    """What `collect` made, or found already made."""
+
+    folder: Path
+    episodes: Episodes
+    parts: list[dict[str, Any]]  # name, episodes and transitions of each behaviour policy
+    made: bool  # False: it was there, and was verified
+
+
+@dataclass(frozen=True)
+class _Material:
+    """Chunks on disk, and the order in which their episodes make the dataset."""
+
+    folder: Path
+    counts: list[int]  # chunks per part
+    lengths: list[np.ndarray]  # of the episodes in them, per part
+    order: list[tuple[int, int]]  # part, number within the part
+
+    def column(self, name: str) -> np.ndarray:
+        """Return a column of all chunks: part 0, then part 1..."""
+        return np.concatenate(
+            [
+                piece
+                for part, count in enumerate(self.counts)
+                for piece in _stored(self.folder, part, count, name)
+            ]
+        )
+
+
+def collect(
+    record: DatasetRecord,
+    workers: int = 1,
+    force: bool = False,
+    progress: Progress | None = None,
+) -> Collected:
+    """Make a local dataset (or the prefix that ``record`` is) with ``workers`` processes.
+
+    A dataset that is already there is verified instead, unless ``force`` is set.  Raises
+    DatumrlError if it is damaged or was made by another recipe.
+    """
+    recipe = recipe_for(record)
+    rows = record.prefix or recipe.transitions
+    if rows > recipe.transitions:
+        raise DatumrlError(
+            f"{record.id}: the whole dataset has {recipe.transitions} transitions; ask for fewer"
+        )
+    if workers < 1:
+        raise DatumrlError(f"{workers} workers: at least one is needed")
+    folder = places.local_folder(record)
+    if folder.exists() and not force:
+        return _verified(folder, record, recipe)
+    whole = folder.with_name(recipe.dataset.partition("/")[2])
+    chunks = whole.with_name(f".{whole.name}.{recipe.sha256[:12]}.chunks")
+    episodes, extras = _gather(record.id, recipe, _run(recipe, rows, workers, chunks, progress))
+    parts = _parts(recipe, episodes, extras)
+    origin = {
+        "command": f"datumrl collect {record.id}",
+        "recipe": recipe.describe(),
+        "recipe_sha256": recipe.sha256,
+        "parts": parts,
+        "content_sha256": _content_sha256(episodes, extras),
+        "software": software_versions("gymnasium", "mujoco"),
+        "hardware": hardware(),
+    }
+    prepared.write(folder, episodes, origin, extras)
+    shutil.rmtree(chunks, ignore_errors=True)
+    return Collected(folder, prepared.read(folder, record.id), parts, made=True)
+
+
+def _verified(folder: Path, record: DatasetRecord, recipe: Recipe) -> Collected:
+    """Return a dataset that is there, after checking its recipe and every byte of its columns."""
+    origin = prepared.provenance(folder)
+    if origin.get("recipe_sha256") != recipe.sha256:
+        made, now = origin.get("recipe", {}), recipe.describe()
+        changed = [key for key in now if made.get(key) != now[key]]
+        shown = "; ".join(f"{key} {made.get(key)} there, {now[key]} here" for key in changed)
+        raise DatumrlError(
+            f"{folder} was made by another recipe ({shown[:300]}); use --force to replace it"
+        )
+    episodes = prepared.read(folder, record.id)
+    if origin.get("content_sha256") != _content_sha256(episodes, prepared.read_extras(folder)):
+        raise DatumrlError(
+            f"{folder} is not what was collected: its content has changed; use --force to "
+            "collect it again"
+        )
+    return Collected(folder, episodes, origin["parts"], made=False)
+
+
+def _parts(
+    recipe: Recipe, episodes: Episodes, extras: dict[str, np.ndarray]
+) -> list[dict[str, Any]]:
+    by_row = extras["infos/policy"]
+    by_episode = by_row[episodes.starts[:-1]]
+    return [
+        {
+            "name": part.name,
+            "episodes": int((by_episode == index).sum()),
+            "transitions": int((by_row == index).sum()),
+        }
+        for index, part in enumerate(recipe.parts)
+    ]
+
+
+def _content_sha256(episodes: Episodes, extras: Mapping[str, np.ndarray]) -> str:
+    digest = hashlib.sha256()
+    columns = {name: getattr(episodes, name) for name in prepared.COLUMNS}
+    for name, values in sorted({**columns, **extras}.items()):
+        digest.update(f"{name} {values.dtype.str} {values.shape}\n".encode())
+        digest.update(np.ascontiguousarray(values).view(np.uint8).reshape(-1))
+    return digest.hexdigest()
+
+
+def interleave(
+    lengths: list[np.ndarray], weights: list[int], rows: int
+) -> tuple[list[tuple[int, int]], int | None]:
+    """Return the fixed order of episodes, as (part, number), up to the one that reaches ``rows``.
+
+    ``lengths`` holds the lengths of the episodes at hand, per part.  The next episode is always of
+    the part with the fewest transitions for its weight.  Where that part has none left, the order
+    ends there and the part is returned beside it; otherwise None.
+    """
+    at_hand = [part.tolist() for part in lengths]
+    taken, counts, total = [0] * len(lengths), [0] * len(lengths), 0
+    order: list[tuple[int, int]] = []
+    while total < rows:
+        part = min(range(len(weights)), key=lambda part: (taken[part] / weights[part], part))
+        if counts[part] == len(at_hand[part]):
+            return order, part
+        length = at_hand[part][counts[part]]
+        order.append((part, counts[part]))
+        counts[part] += 1
+        taken[part] += length
+        total += length
+    return order, None
+
+
+def _run(
+    recipe: Recipe, rows: int, workers: int, folder: Path, progress: Progress | None
+) -> _Material:
+    """Make chunks until the order of episodes is complete."""
+    weights = [part.weight for part in recipe.parts]
+    size = recipe.lanes * recipe.stream_rows  # a chunk has at least so many rows
+    counts = [math.ceil(rows * weight / (sum(weights) * size)) for weight in weights]
+    with _pool(workers) as submit:
+        while True:
+            work = [(part, number) for part in range(len(counts)) for number in range(counts[part])]
+            done = 0
+            for made in submit(recipe, work, folder):
+                done += made
+                if progress is not None:
+                    progress(done, max(done, len(work) * size))
+            lengths = [
+                np.concatenate(list(_stored(folder, part, count, "lengths")))
+                for part, count in enumerate(counts)
+            ]
+            order, short = interleave(lengths, weights, rows)
+            if short is None:
+                return _Material(folder, counts, lengths, order)
+            counts[short] += 1
+
+
+_Submit = Callable[[Recipe, list[tuple[int, int]], Path], Iterable[int]]
+
+
+@contextlib.contextmanager
+def _pool(workers: int) -> Iterator[_Submit]:
+    """Yield what makes chunks, here or in processes, and gives each one's rows when it is done."""
+    if workers == 1:
+        yield lambda recipe, work, folder: (_make(recipe, *item, folder) for item in work)
+        return
+    # Spawned, not forked: the parent may hold threads (torch, BLAS) that a fork would break.
+    executor = concurrent.futures.ProcessPoolExecutor(
+        workers, multiprocessing.get_context("spawn"), initializer=_leave_with_parent
+    )
+
+    def submit(recipe: Recipe, work: list[tuple[int, int]], folder: Path) -> Iterator[int]:
+        futures = [executor.submit(_make, recipe, *item, folder) for item in work]
+        for future in concurrent.futures.as_completed(futures):
+            yield future.result()
+
+    try:
+        yield submit
+    finally:
+        executor.shutdown(cancel_futures=True)
+
+
+def _leave_with_parent() -> None:
+    """End this worker when its parent is killed, instead of waiting for work for ever."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _make(recipe: Recipe, part: int, number: int, folder: Path) -> int:
+    """Make one chunk, unless it is on disk; return its number of rows."""
+    path = _chunk_path(folder, part, number)
+    if not path.exists():
+        chunk = streams.collect_chunk(recipe, part, number)
+        with files.replacing(path) as handle:
+            np.savez(handle, lengths=chunk.lengths, finals=chunk.finals, **chunk.columns)
+    with np.load(path, allow_pickle=False) as stored:
+        return int(stored["lengths"].sum())
+
+
+def _chunk_path(folder: Path, part: int, number: int) -> Path:
+    return folder / f"part-{part:03d}-chunk-{number:05d}.npz"
+
+
+def _stored(folder: Path, part: int, count: int, name: str) -> Iterator[np.ndarray]:
+    for number in range(count):
+        with np.load(_chunk_path(folder, part, number), allow_pickle=False) as stored:
+            yield stored[name]
+
+
+def _gather(
+    dataset_id: str, recipe: Recipe, material: _Material
+) -> tuple[Episodes, dict[str, np.ndarray]]:
+    """Put the episodes in their order: the dataset's columns, and its extras by name."""
+    parts, numbers = np.asarray(material.order, np.int64).T
+    lengths = np.concatenate(material.lengths)
+    picked = np.cumsum([0] + [len(part) for part in material.lengths])[parts] + numbers
+    begins = (np.cumsum(lengths) - lengths)[picked]
+    taken = lengths[picked]
+    ends = np.cumsum(taken)
+    rows = np.repeat(begins - (ends - taken), taken) + np.arange(ends[-1])
+    columns = {name: material.column(name)[rows] for name in streams.COLUMNS}
+    extras = {name: columns.pop(key) for key, name in streams.EXTRAS.items()}
+    extras["infos/policy"] = np.repeat(parts, taken).astype(np.int16)  # index in the recipe's parts
+    episodes = Episodes(
+        id=dataset_id,
+        **columns,
+        starts=episode_starts(columns["terminals"], columns["timeouts"]),
+        successor_rows=ends - 1,
+        successors=material.column("finals")[picked],
+        time_limit=recipe.environment.time_limit,
+        timeouts_recorded=True,
+        sha256=recipe.sha256,
+    )
+    return episodes, extras

@@ -1,0 +1,104 @@
+"""Recipes of the local datasets: which behaviour policies, in which shares, from which seed.
+
+A recipe defines an endless sequence of episodes; a dataset is its beginning.  So ``...-v1@20k`` has
+the same recipe as the whole dataset, and is its prefix.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from datumrl.datasets.catalogue import DatasetRecord, Environment
+from datumrl.datasets.errors import DatumrlError
+from datumrl.evaluation import provenance
+from datumrl.evaluation.controllers import Controller, SquashedFeedback, Uniform
+from datumrl.evaluation.environments import environment_of
+
+COLLECTOR_VERSION = 1  # raised when the same recipe would give other bits
+
+
+@dataclass(frozen=True)
+class Part:
+    """One behaviour policy of a dataset."""
+
+    name: str
+    controller: Controller
+    weight: int = 1  # its share of the transitions, relative to the other parts'
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that defines the content of a collected dataset on one platform."""
+
+    dataset: str  # id without a prefix size
+    environment: Environment
+    parts: tuple[Part, ...]
+    transitions: int  # of the whole dataset; the episode that reaches it is the last
+    seed: int
+    lanes: (
+        int  # streams that run side by side; their number can reach the bits of a policy's output
+    )
+    stream_rows: int  # a stream is whole episodes until it has at least so many transitions
+
+    def describe(self) -> dict[str, Any]:
+        """Return the recipe as JSON, with the versions of what moves the environment."""
+        return {
+            "dataset": self.dataset,
+            "environment": self.environment.id,
+            "environment_kwargs": dict(self.environment.kwargs),
+            "time_limit": self.environment.time_limit,
+            "parts": [
+                {"name": part.name, "weight": part.weight, "policy": part.controller.describe()}
+                for part in self.parts
+            ],
+            "seed": self.seed,
+            "lanes": self.lanes,
+            "stream_rows": self.stream_rows,
+            "collector": COLLECTOR_VERSION,
+            "engine": provenance.engine_versions(),
+        }
+
+    @property
+    def sha256(self) -> str:
+        """Return the dataset's identity: the hash of the recipe, engine versions included."""
+        text = json.dumps(self.describe(), sort_keys=True, allow_nan=False)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+def recipe_for(record: DatasetRecord) -> Recipe:
+    """Return the recipe of a local dataset.  Raises DatumrlError for one that is not generated."""
+    if record.reader != "local":
+        raise DatumrlError(
+            f"{record.id} is downloaded, not generated; run `datumrl fetch {record.id}`"
+        )
+    name = record.full_id.removeprefix("local/")
+    if name not in _PENDULUM_SETS:
+        raise DatumrlError(f"{record.id}: no recipe is known for it; `datumrl datasets` lists ids")
+    seed, parts = _PENDULUM_SETS[name]
+    return Recipe(
+        dataset=record.full_id,
+        environment=environment_of(record),
+        parts=parts,
+        transitions=100_000,
+        seed=seed,
+        lanes=10,
+        stream_rows=1_000,
+    )
+
+
+# Observations are cart position, pole angle and their velocities; actions are forces in [-3, 3].
+# The expert's gains balance for all of the 1,000 steps.  The medium policy is weaker and so noisy
+# that it falls after about a third of them, having seen states from which one can still recover.
+PENDULUM_RANDOM = Part("random", Uniform(bound=3.0, action_dim=1))
+PENDULUM_MEDIUM = Part("medium", SquashedFeedback(((0.1, 6.0, 0.2, 0.8),), 0.65, bound=3.0))
+PENDULUM_EXPERT = Part("expert", SquashedFeedback(((0.5, 8.0, 0.7, 1.0),), 0.1, bound=3.0))
+
+_PENDULUM_SETS: dict[str, tuple[int, tuple[Part, ...]]] = {
+    "inverted-pendulum-random-v1": (1, (PENDULUM_RANDOM,)),
+    "inverted-pendulum-medium-v1": (2, (PENDULUM_MEDIUM,)),
+    "inverted-pendulum-expert-v1": (3, (PENDULUM_EXPERT,)),
+    "inverted-pendulum-mixed-v1": (4, (PENDULUM_RANDOM, PENDULUM_MEDIUM, PENDULUM_EXPERT)),
+}
