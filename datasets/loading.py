@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -44,7 +45,7 @@ def load(
     if given is not None:
         # A file of the user's own never becomes what the id means to a later load without it.
         key = hashlib.sha256(str(given.resolve()).encode()).hexdigest()[:12]
-        folder = folder.with_name(f"{folder.name}.from-{key}")
+        folder = folder.with_name(f"from-{key}.{folder.name}")
     source = given or _source(record, folder)
     if source is not None and not _is_current(folder, source):
         _convert(source, record, folder, progress)
@@ -113,6 +114,8 @@ def _convert(source: Path, record: DatasetRecord, folder: Path, progress: Progre
     from datumrl.datasets import d4rl_hdf5  # h5py is not needed, nor imported, for later loads
 
     with _locked(folder):
+        for left_over in folder.parent.glob(f".{folder.name}.*.tmp"):  # of a conversion killed
+            shutil.rmtree(left_over, ignore_errors=True)
         if not _is_current(folder, source):  # another process may have converted it meanwhile
             d4rl_hdf5.convert(source, record, folder, progress)
 

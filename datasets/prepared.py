@@ -61,7 +61,7 @@ class Column:
         step = max(1, _PIECE // max(1, block[:1].nbytes))
         for begin in range(0, len(block), step):
             piece = np.ascontiguousarray(block[begin : begin + step], self._dtype)
-            self._handle.write(memoryview(piece.reshape(-1).view(np.uint8)))
+            self._handle.write(piece.data)
 
     def close(self) -> None:
         """Check that all rows came, and close the file."""

@@ -58,9 +58,7 @@ def transitions(episodes: Episodes, view: View) -> Transitions:
         return _correct(episodes)
     if view == "d4rl-legacy":
         return _d4rl_legacy(episodes)
-    raise DatumrlError(
-        f"{view!r} is no view of transitions; use one of {', '.join(get_args(View))}"
-    )
+    raise DatumrlError(f"{view!r} is no view of transitions; use {' or '.join(get_args(View))}")
 
 
 def _correct(episodes: Episodes) -> Transitions:

@@ -1,0 +1,91 @@
+"""Files appear whole or not at all, and storage that fails says what to do."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+
+import pytest
+
+from datumrl.datasets import files
+from datumrl.datasets.errors import DatumrlError
+
+
+def test_a_file_is_replaced_only_when_all_went_well(tmp_path):
+    path = tmp_path / "deep" / "file.txt"
+    with files.replacing(path, "w") as handle:
+        handle.write("one")
+        assert not path.exists()
+    assert path.read_text() == "one"
+
+    def interrupted():
+        with files.replacing(path, "w") as handle:
+            handle.write("two")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert path.read_text() == "one"
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_folder_is_replaced_only_when_all_went_well(tmp_path):
+    path = tmp_path / "folder"
+    for text in ("one", "two"):
+        with files.replacing_folder(path) as temporary:
+            (temporary / text).write_text(text)
+    assert [child.name for child in path.iterdir()] == ["two"]
+
+    def failing():
+        with files.replacing_folder(path) as temporary:
+            (temporary / "three").write_text("three")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        failing()
+    assert [child.name for child in path.iterdir()] == ["two"]
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_json_is_strict_both_ways(tmp_path):
+    files.write_json(tmp_path / "a.json", {"b": [1, None]})
+    assert files.read_json(tmp_path / "a.json") == {"b": [1, None]}
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        files.write_json(tmp_path / "a.json", float("nan"))
+    assert files.read_json(tmp_path / "a.json") == {"b": [1, None]}
+    (tmp_path / "a.json").write_text("[NaN]")
+    with pytest.raises(DatumrlError, match=r"a\.json is not valid JSON"):
+        files.read_json(tmp_path / "a.json")
+    with pytest.raises(DatumrlError, match=r"b\.json does not exist"):
+        files.read_json(tmp_path / "b.json")
+
+
+@pytest.mark.parametrize(
+    ("number", "remedy"),
+    [
+        (errno.ENOSPC, "the disk is full; free some space"),
+        (errno.EFBIG, "limit on file sizes; raise it"),
+        (errno.EROFS, "read-only; point DATUMRL_HOME"),
+        (errno.EACCES, "permission denied; point DATUMRL_HOME"),
+    ],
+)
+def test_storage_that_fails_says_what_to_do(number, remedy, tmp_path):
+    with pytest.raises(DatumrlError, match=remedy), files.storage_errors(tmp_path):
+        raise OSError(number, "said by the system")
+
+
+def test_other_system_errors_pass_as_they_are(tmp_path):
+    with pytest.raises(ConnectionResetError), files.storage_errors(tmp_path):
+        raise ConnectionResetError(errno.ECONNRESET, "reset")
+
+
+def test_sha256_of_a_file(tmp_path):
+    (tmp_path / "file").write_bytes(b"datum" * 100_000)
+    assert files.sha256(tmp_path / "file") == hashlib.sha256(b"datum" * 100_000).hexdigest()
+
+
+def test_home_is_the_variable_or_the_users_data_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("DATUMRL_HOME", str(tmp_path))
+    assert files.home() == tmp_path
+    monkeypatch.setenv("DATUMRL_HOME", "")
+    assert files.home().name == "datumrl"

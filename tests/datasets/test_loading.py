@@ -1,0 +1,173 @@
+"""Loading by id: converts once, opens afterwards, and knows whose columns are there."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from datumrl.datasets import catalogue, loading, places, prepared
+from datumrl.datasets.errors import DatumrlError
+
+ID = "d4rl/hopper-medium-v2"
+HOPPER = catalogue.find(ID)
+PENDULUM = "local/inverted-pendulum-mixed-v1"
+
+
+@pytest.fixture
+def raw(home, d4rl_files):
+    content = d4rl_files.columns(np.random.default_rng(0), 200, terminals=0.05, timeouts=0.02)
+    return d4rl_files.write(places.raw_path(HOPPER), content)
+
+
+class Conversions(list):
+    """A progress callback: empty means that nothing was converted."""
+
+    def __call__(self, done, total):
+        self.append((done, total))
+
+
+def test_the_first_load_converts_and_later_ones_open(raw):
+    first, second = Conversions(), Conversions()
+    episodes = loading.load(ID, progress=first)
+    again = loading.load(ID, progress=second)
+    assert len(first) > 0
+    assert not second
+    assert isinstance(episodes.observations, np.memmap)
+    np.testing.assert_array_equal(episodes.observations, again.observations)
+    assert (
+        episodes.sha256 == prepared.provenance(places.prepared_folder(HOPPER))["source"]["sha256"]
+    )
+
+
+def test_prepared_columns_are_enough_without_the_file(raw):
+    loading.load(ID)
+    raw.unlink()
+    assert len(loading.load(ID)) == 200
+
+
+def test_a_file_with_other_content_is_converted_anew(raw, d4rl_files):
+    loading.load(ID)
+    content = d4rl_files.columns(np.random.default_rng(1), 300, timeouts=0.02)
+    d4rl_files.write(raw, content)
+    assert len(loading.load(ID)) == 300
+
+
+def test_the_same_file_with_another_date_is_recognised_and_remembered(raw, monkeypatch):
+    loading.load(ID)
+    os.utime(raw, (1, 1))
+    again = Conversions()
+    loading.load(ID, progress=again)
+    assert not again
+    monkeypatch.setattr(loading.files, "sha256", None)  # a second hash would fail
+    loading.load(ID)
+
+
+def test_d4rls_own_cache_is_used(raw, tmp_path, monkeypatch):
+    cache = tmp_path / "d4rl"
+    cache.mkdir()
+    shutil.move(raw, cache / "hopper_medium-v2.hdf5")
+    monkeypatch.setenv("D4RL_DATASET_DIR", str(cache))
+    assert len(loading.load(ID)) == 200
+
+
+def test_the_default_of_d4rls_cache_is_in_the_users_home(raw, tmp_path, monkeypatch):
+    monkeypatch.delenv("D4RL_DATASET_DIR")
+    monkeypatch.setenv("HOME", str(tmp_path / "user"))
+    cache = tmp_path / "user" / ".d4rl" / "datasets"
+    cache.mkdir(parents=True)
+    shutil.move(raw, cache / "hopper_medium-v2.hdf5")
+    assert len(loading.load(ID)) == 200
+
+
+def test_a_file_given_by_path_does_not_become_what_the_id_means(raw, tmp_path, d4rl_files):
+    mine = tmp_path / "mine.hdf5"
+    d4rl_files.write(mine, d4rl_files.columns(np.random.default_rng(2), 50, timeouts=0.1))
+    assert len(loading.load(ID, path=mine)) == 50
+    assert len(loading.load(ID)) == 200
+    again = Conversions()
+    assert len(loading.load(ID, path=str(mine), progress=again)) == 50
+    assert not again
+
+
+def test_qlearning_dataset_is_d4rls_dict(raw):
+    found = loading.qlearning_dataset(ID)
+    legacy = loading.load(ID).transitions("d4rl-legacy")
+    assert list(found) == ["observations", "actions", "next_observations", "rewards", "terminals"]
+    for name, values in found.items():
+        np.testing.assert_array_equal(values, getattr(legacy, name))
+
+
+def test_opening_prepared_columns_does_not_import_h5py(raw):
+    loading.load(ID)
+    code = f"import sys, datumrl; datumrl.load({ID!r}); sys.exit('h5py' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_conversion_killed_midway_leaves_nothing_that_counts(raw):
+    code = (
+        "import os, signal, datumrl\n"
+        f"datumrl.load({ID!r}, progress=lambda done, total: os.kill(os.getpid(), {signal.SIGKILL}))"
+    )
+    process = subprocess.run([sys.executable, "-c", code], check=False)
+    assert process.returncode == -signal.SIGKILL
+    folder = places.prepared_folder(HOPPER)
+    assert not folder.exists()
+    assert len(list(folder.parent.glob(".*.tmp"))) == 1
+    assert len(loading.load(ID)) == 200
+    assert list(folder.parent.glob("*.tmp")) == []
+
+
+def test_first_loads_at_once_convert_once(raw):
+    code = (
+        "import datumrl\n"
+        "calls = []\n"
+        f"rows = len(datumrl.load({ID!r}, progress=lambda *call: calls.append(call)))\n"
+        "print(rows, len(calls) > 0)"
+    )
+    processes = [
+        subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+        for _ in range(3)
+    ]
+    answers = sorted(process.communicate(timeout=60)[0].split() for process in processes)
+    assert answers == [["200", "False"], ["200", "False"], ["200", "True"]]
+
+
+@pytest.fixture
+def pendulum(home, make_episodes):
+    record = catalogue.find(PENDULUM)
+    episodes = make_episodes("--T-O----O-", id=PENDULUM)
+    prepared.write(places.prepared_folder(record), episodes, {"made": "by hand"})
+    return episodes
+
+
+def test_a_local_dataset_opens_from_its_folder(pendulum, home):
+    assert len(loading.load(PENDULUM)) == 11
+    assert len(loading.load(PENDULUM, path=home / PENDULUM)) == 11
+
+
+def test_a_prefix_is_cut_from_the_whole_unless_it_was_collected_itself(
+    pendulum, home, make_episodes
+):
+    prefix = loading.load(f"{PENDULUM}@4")
+    assert prefix.id == f"{PENDULUM}@4"
+    assert prefix.starts.tolist() == [0, 3, 5]
+    own = make_episodes("----T", id=f"{PENDULUM}@4")
+    prepared.write(home / f"{PENDULUM}@4", own, {})
+    assert loading.load(f"{PENDULUM}@4").starts.tolist() == [0, 5]
+    with pytest.raises(DatumrlError, match="@10000: the dataset holds 11 rows"):
+        loading.load(f"{PENDULUM}@10k")
+
+
+def test_what_is_not_here_is_told_with_the_command_that_gets_it(home):
+    with pytest.raises(DatumrlError, match=f"{ID} is not here; run `datumrl fetch {ID}`"):
+        loading.load(ID)
+    with pytest.raises(DatumrlError, match=f"`datumrl collect {PENDULUM}@10k`"):
+        loading.load(f"{PENDULUM}@10k")
+    with pytest.raises(DatumrlError, match=f"`datumrl collect {PENDULUM}`"):
+        places.raw_path(catalogue.find(PENDULUM))
