@@ -1,0 +1,244 @@
+"""The static site: pages, raw data beside them, and a manifest that marks the folder as ours.
+
+The same input gives the same bytes: nothing on the page depends on the time, the machine or the
+order in which records were found.
+"""
+
+from __future__ import annotations
+
+import base64
+import csv
+import hashlib
+import importlib.resources
+import io
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup, escape
+
+from datumrl.datasets import files
+from datumrl.datasets.errors import DatumrlError
+from datumrl.leaderboard import drawing, names, tables, wording
+from datumrl.leaderboard.tables import Entry, Table
+
+MANIFEST = "board.json"
+FORMAT = "datumrl-board/1"
+
+_CSV_COLUMNS = (
+    "tier",
+    "algorithm",
+    "variant",
+    "dataset",
+    "seed",
+    "status",
+    "step",
+    "mean_return",
+    "score",
+    "episodes",
+    "protocol",
+    "source",
+    "record",
+)
+
+
+def write(board: Sequence[Table], out: Path, published: wording.Published | None = None) -> None:
+    """Write the site into a folder, replacing an earlier board as a whole.
+
+    ``published`` tells of the sources that published score rows name.  Raises DatumrlError if the
+    folder holds anything that no earlier board put there.
+    """
+    out = out.resolve()
+    check_target(out)
+    published = published or {}
+    with files.replacing_folder(out) as folder:
+        records = _write_records(board, folder)
+        for table in board:
+            _write(folder, f"data/{table.id}.csv", _csv(table, records))
+        _write(folder, "data/summary.json", _json(wording.summary(board, published)))
+        templates = _Templates(published, records)
+        _write(folder, "index.html", templates.index(board))
+        for table in board:
+            for entry in table.entries:
+                _write(folder, f"runs/{entry.id}.html", templates.entry(entry, table))
+        _write(folder, MANIFEST, _json({"format": FORMAT, "files": _inventory(folder)}))
+
+
+def check_target(out: Path) -> None:
+    """Refuse a folder that holds anything but an earlier board: it would be deleted."""
+    if not out.exists():
+        return
+    remedy = "choose another folder with --out"
+    if not out.is_dir():
+        raise DatumrlError(f"{out} is a file, not a folder; {remedy}")
+    present = {
+        path.relative_to(out).as_posix()
+        for path in out.rglob("*")
+        if path.is_symlink() or not path.is_dir()
+    }
+    if not present:
+        return
+    if MANIFEST not in present:
+        raise DatumrlError(f"{out} holds files that are no board of ours; {remedy}")
+    manifest = files.read_json(out / MANIFEST)
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        raise DatumrlError(f"{out / MANIFEST} is no manifest of a board; {remedy}")
+    foreign = sorted(present - {MANIFEST, *manifest.get("files", {})})
+    if foreign:
+        raise DatumrlError(
+            f"{out} holds {foreign[0]!r}, which the board did not put there; move it away, or "
+            f"{remedy}"
+        )
+
+
+def _write(folder: Path, name: str, text: str) -> None:
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # "x": two names never share a file, whatever they were made to look like.
+    with path.open("x", encoding="utf-8", newline="\n") as handle:
+        handle.write(text)
+
+
+def _inventory(folder: Path) -> dict[str, str]:
+    found = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): files.sha256(path) for path in found}
+
+
+def _json(content: Any) -> str:
+    return json.dumps(content, indent=1, allow_nan=False) + "\n"
+
+
+def _write_records(board: Sequence[Table], folder: Path) -> dict[int, str]:
+    """Copy the run records; returns where each one went, by the identity of its run."""
+    places = {}
+    for entry in (entry for table in board for entry in table.entries):
+        for run in entry.runs:
+            if run.record is not None:
+                place = f"data/runs/{entry.id}/{names.slug(run.row.dataset)}"
+                places[id(run)] = name = f"{place}/seed-{run.row.seed}.json"
+                _write(folder, name, _json(run.record.model_dump(mode="json")))
+    return places
+
+
+def _csv(table: Table, records: Mapping[int, str]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(_CSV_COLUMNS)
+    for entry in table.entries:
+        for run in entry.runs:
+            row = run.row
+            fields: list[Any] = [row.tier, entry.algorithm, entry.label, row.dataset, row.seed]
+            fields += [run.status, row.step, row.mean_return, row.score, row.episodes]
+            fields += [row.protocol, row.source, records.get(id(run))]
+            writer.writerow(
+                names.spreadsheet_text(field) if isinstance(field, str) else field
+                for field in fields
+            )
+    return text.getvalue()
+
+
+class _Templates:
+    """The page templates with their filters; every string that is not markup is made inert."""
+
+    def __init__(self, published: wording.Published, records: Mapping[int, str]) -> None:
+        self._environment = jinja2.Environment(
+            loader=jinja2.FunctionLoader(_asset),
+            autoescape=True,
+            undefined=jinja2.StrictUndefined,
+            finalize=_inert,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        self._environment.filters.update(number=wording.number, plural=wording.plural)
+        script = _asset("board.js")
+        digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+        self._environment.globals.update(
+            words=wording,
+            drawing=drawing,
+            settings=tables,
+            published=published,
+            record_of=lambda run: records.get(id(run)),
+            style=Markup(_asset("board.css")),
+            script=Markup(script),
+            script_digest=digest,
+        )
+
+    def index(self, board: Sequence[Table]) -> str:
+        """Render the page of all tables."""
+        every = [run for table in board for run in table.runs]
+        return self._environment.get_template("index.html").render(
+            tables=[_TableView(table) for table in board],
+            algorithms=len({run.row.algorithm for run in every}),
+            datasets=len({run.row.dataset for run in every}),
+            runs=len(every),
+            failed=sum(run.status == "failed" for run in every),
+        )
+
+    def entry(self, entry: Entry, table: Table) -> str:
+        """Render the page of one row: every run behind it."""
+        return self._environment.get_template("entry.html").render(
+            entry=entry,
+            table=table,
+            sources=sorted({run.row.source for run in entry.runs if run.row.source}),
+            configurations=_configurations(entry),
+        )
+
+
+class _TableView:
+    """A table with the axes that its drawings share."""
+
+    def __init__(self, table: Table) -> None:
+        self.table = table
+        found = [entry.aggregate for entry in table.entries if entry.aggregate]
+        ends = [end for each in found for end in (each.low, each.high, each.iqm) if end is not None]
+        per_run = [value for each in found for value in each.per_run]
+        self.axis = drawing.axis([*ends, *per_run], anchors=(0.0,) if found else (0.0, 100.0))
+        self._shared = drawing.axis(self._values(table.datasets))
+
+    def cell_axis(self, dataset: str) -> drawing.Axis:
+        """Return the axis of a dataset's strips: the suite's for scores, its own for returns."""
+        if self.table.normalised:
+            return self._shared
+        values = self._values([dataset])
+        return drawing.axis(values, anchors=() if values else (0.0, 1.0))
+
+    def _values(self, datasets: Iterable[str]) -> list[float]:
+        return [
+            value
+            for entry in self.table.entries
+            for dataset in datasets
+            if dataset in entry.cells
+            for value in entry.cells[dataset].values.tolist()
+        ]
+
+    def best(self, dataset: str) -> float | None:
+        """Return the highest mean of a dataset's row, None if there is nothing to compare."""
+        cells = [entry.cells.get(dataset) for entry in self.table.entries]
+        means = [cell.mean for cell in cells if cell is not None and cell.mean is not None]
+        return max(means) if len(means) > 1 else None
+
+
+def _asset(name: str) -> str:
+    folder = importlib.resources.files("datumrl.leaderboard").joinpath("templates")
+    return folder.joinpath(name).read_text(encoding="utf-8")
+
+
+def _inert(value: Any) -> Any:
+    return names.shown(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+def _configurations(entry: Entry) -> list[tuple[str, Markup]]:
+    """Return (datasets, settings) of each distinct configuration of a row, for display."""
+    datasets: dict[str, set[str]] = {}
+    for run in entry.runs:
+        if run.record is not None:
+            content = {
+                "configuration": run.record.configuration,
+                "budget": run.record.budget.model_dump(mode="json"),
+            }
+            text = json.dumps(content, indent=2, sort_keys=True)
+            datasets.setdefault(text, set()).add(run.row.dataset)
+    # JSON escapes control characters itself; as markup its line breaks survive.
+    return [(", ".join(sorted(found)), escape(text)) for text, found in sorted(datasets.items())]

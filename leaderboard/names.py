@@ -1,0 +1,41 @@
+"""Names that come from records are untrusted: made safe here for file names and for display."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import unicodedata
+
+_LONGEST_SLUG = 48
+_LONGEST_TEXT = 2_000
+# Cc: control characters; Cf: invisible ones, among them those that turn the writing direction;
+# Cs: halves of surrogate pairs, which cannot be encoded; Zl, Zp: line and paragraph separators.
+_UNSEEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
+_FORMULA = ("=", "+", "-", "@")
+
+
+def slug(text: str, *more: str) -> str:
+    """Return a file name and anchor for any text: lower-case letters, digits and hyphens only.
+
+    It ends in a digest of the text and of whatever ``more`` sets it apart, so that different names
+    stay different.
+    """
+    plain = re.sub(r"[^a-z0-9]+", "-", text.lower())[:_LONGEST_SLUG].strip("-")
+    mark = hashlib.sha256(json.dumps([text, *more]).encode()).hexdigest()[:8]
+    return f"{plain}-{mark}" if plain else mark
+
+
+def shown(text: str) -> str:
+    """Return the text with control and invisible characters as visible escapes, clipped if huge."""
+    seen = "".join(
+        f"\\u{ord(letter):04x}" if unicodedata.category(letter) in _UNSEEN else letter
+        for letter in text[:_LONGEST_TEXT]
+    )
+    return seen + "…" if len(text) > _LONGEST_TEXT else seen
+
+
+def spreadsheet_text(text: str) -> str:
+    """Return text for a CSV field: shown plainly, and never taken for a formula."""
+    plain = shown(text)
+    return f"'{plain}" if plain.startswith(_FORMULA) else plain

@@ -1,0 +1,177 @@
+"""Runs as the board reads them: one score per seed by the checkpoint rule, and what it belongs to.
+
+What may share a table is decided here: the suite a dataset belongs to, and the part of the
+evaluation protocol that all datasets of a suite have in common.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from datumrl.evaluation import records
+from datumrl.evaluation.records import RunRecord, ScoreRow
+
+Status = Literal["complete", "failed", "unfinished"]
+
+_DATASET = re.compile(
+    r"(?:(?P<collection>[^/]*)/)?(?P<name>.*?)(?:-(?P<version>v\d+))?(?:@(?P<prefix>.*))?",
+    re.DOTALL,
+)
+_FAMILIES = {
+    "halfcheetah": "locomotion",
+    "hopper": "locomotion",
+    "walker2d": "locomotion",
+    "inverted": "inverted pendulum",
+    "pen": "adroit",
+    "hammer": "adroit",
+    "door": "adroit",
+    "relocate": "adroit",
+}
+_COLLECTIONS = {"d4rl": "D4RL", "local": "Local"}
+
+
+@dataclass(frozen=True, order=True)
+class Suite:
+    """Datasets whose scores may be averaged: one collection, family, version and size."""
+
+    collection: str
+    family: str
+    version: str
+    prefix: str
+
+    @property
+    def title(self) -> str:
+        """Return for example ``D4RL locomotion v2``."""
+        size = f"first {self.prefix}" if self.prefix else ""
+        collection = _COLLECTIONS.get(self.collection, self.collection)
+        return " ".join(part for part in (collection, self.family, self.version, size) if part)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One seed of one method on one dataset."""
+
+    row: ScoreRow  # the score that counts; failed and unfinished runs have a row without one
+    status: Status
+    protocol: str  # key of what all datasets of a table must share
+    variant: str = ""  # digest of configuration and budget; "" where the source states neither
+    record: RunRecord | None = None
+
+
+def suite_of(dataset: str) -> Suite:
+    """Return the suite of a dataset id; unknown names form families by their first word."""
+    match = _DATASET.fullmatch(dataset)
+    assert match is not None  # every part of the pattern is optional
+    first = match["name"].partition("-")[0]
+    return Suite(
+        collection=match["collection"] or "",
+        family=_FAMILIES.get(first, first),
+        version=match["version"] or "",
+        prefix=match["prefix"] or "",
+    )
+
+
+def from_records(found: Sequence[RunRecord]) -> list[Run]:
+    """Reduce run records to runs; a record that is given twice counts once."""
+    unique = {_canonical(record.model_dump(mode="json")): record for record in found}
+    return [_from_record(unique[text]) for text in sorted(unique)]
+
+
+def from_rows(rows: Iterable[ScoreRow]) -> list[Run]:
+    """Reduce published score rows to runs: of each seed the last evaluation counts."""
+    last: dict[tuple[str | int | None, ...], ScoreRow] = {}
+    for row in rows:
+        key = (row.tier, row.algorithm, row.dataset, row.seed, row.protocol, row.source)
+        if key not in last or (row.step or 0) > (last[key].step or 0):
+            last[key] = row
+    return [
+        Run(
+            row=row,
+            status="complete" if _finished(row) else "failed",
+            protocol=f"{row.tier}: {row.protocol or row.source}",
+        )
+        for row in last.values()
+    ]
+
+
+def settings(record: RunRecord) -> dict[str, Any]:
+    """Return what distinguishes two variants of an algorithm: configuration and budget."""
+    configuration = {key: value for key, value in record.configuration.items() if key != "seed"}
+    return {**configuration, **record.budget.model_dump(mode="json")}
+
+
+def digest(content: Any) -> str:
+    """Return 12 hex digits of a JSON value."""
+    return hashlib.sha256(_canonical(content).encode()).hexdigest()[:12]
+
+
+def _canonical(content: Any) -> str:
+    return json.dumps(content, sort_keys=True)
+
+
+def _finished(row: ScoreRow) -> bool:
+    known = [value for value in (row.score, row.mean_return) if value is not None]
+    return not row.failed and bool(known) and all(math.isfinite(value) for value in known)
+
+
+def _from_record(record: RunRecord) -> Run:
+    rows = records.score_rows(record)
+    status: Status = "unfinished" if record.status == "running" else record.status
+    if status == "complete":
+        row = _checkpoint(rows, record.protocol.checkpoint)
+    else:
+        row = ScoreRow(
+            tier="local",
+            algorithm=record.algorithm,
+            dataset=record.dataset,
+            seed=record.seed,
+            step=record.evaluations[-1].step if record.evaluations else None,
+            episodes=record.protocol.episodes,
+            protocol=record.protocol.digest,
+            failed=status == "failed",
+        )
+    return Run(
+        row=row,
+        status=status,
+        protocol=_shared_protocol(record),
+        variant=digest(settings(record)),
+        record=record,
+    )
+
+
+def _shared_protocol(record: RunRecord) -> str:
+    # A protocol names its dataset and environment, so its digest differs between the datasets of a
+    # suite; this is the part in which they must agree.
+    version = re.search(r"v\d+$", record.protocol.environment)
+    shared = record.protocol.model_dump(
+        mode="json", include={"engine", "episodes", "checkpoint", "online_selection"}
+    )
+    return digest({**shared, "environment_version": version[0] if version else ""})
+
+
+def _checkpoint(rows: Sequence[ScoreRow], rule: str) -> ScoreRow:
+    if rule == "best":
+        return max(rows, key=lambda row: _number(row.mean_return))
+    if rule == "last-10-mean":
+        return rows[-1].model_copy(
+            update={
+                "mean_return": _mean([row.mean_return for row in rows[-10:]]),
+                "score": _mean([row.score for row in rows[-10:]]),
+            }
+        )
+    return rows[-1]
+
+
+def _number(value: float | None) -> float:
+    return -math.inf if value is None else value
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return math.fsum(known) / len(known) if len(known) == len(values) else None

@@ -1,0 +1,297 @@
+"""Tables of the board: runs grouped so that only what is comparable stands side by side.
+
+A table holds one suite under one protocol.  Statistics are over arrays of (runs, tasks) and come
+from ``datumrl.evaluation``; a failed or missing run is counted and shown, and never becomes a zero.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from datumrl.datasets.errors import DatumrlError
+from datumrl.evaluation import bootstrap, metrics
+from datumrl.leaderboard import names, runs
+from datumrl.leaderboard.runs import Run, Suite
+
+BOOTSTRAP_SEED = 0
+RESAMPLES = 50_000
+CONFIDENCE = 0.95
+FEW_RUNS = bootstrap.FEW_RUNS  # fewer runs than this are flagged
+EXPERT = 100.0  # the normalised score of the reference policy: what the optimality gap is from
+
+_LABELLED = 3  # how many differing settings a variant's label names
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One method on one dataset: every run, whatever became of it."""
+
+    dataset: str
+    runs: tuple[Run, ...]
+    values: np.ndarray  # (finished runs,) scores, or raw returns where nothing normalises them
+
+    @property
+    def finished(self) -> tuple[Run, ...]:
+        """Return the runs whose values these are, in the same order."""
+        return tuple(run for run in self.runs if run.status == "complete")
+
+    @property
+    def mean(self) -> float | None:
+        """Return the mean over seeds, None without a finished run."""
+        return float(np.mean(self.values)) if self.values.size else None
+
+    @property
+    def spread(self) -> float | None:
+        """Return the standard deviation over seeds (ddof = 0, as published tables have it)."""
+        return float(np.std(self.values)) if self.values.size > 1 else None
+
+    def count(self, status: runs.Status) -> int:
+        """Return the number of runs with this status."""
+        return sum(run.status == status for run in self.runs)
+
+
+@dataclass(frozen=True)
+class Aggregate:
+    """Statistics over an array of (runs, tasks); the interval is None for a single run."""
+
+    iqm: float
+    low: float | None
+    high: float | None
+    mean: float
+    median: float
+    optimality_gap: float
+    runs: int
+    tasks: int
+    per_run: tuple[float, ...]  # the IQM over tasks of each run
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One row: a method in one variant, with its cells and what they add up to."""
+
+    id: str
+    algorithm: str
+    label: str  # what sets this variant apart from the algorithm's others; "" if it is the only one
+    tier: str
+    cells: dict[str, Cell]  # by dataset; one without an entry was not run
+    aggregate: Aggregate | None
+    complete: bool  # every dataset of the table has a finished run
+    rank: int | None = None
+
+    @property
+    def runs(self) -> list[Run]:
+        """Return every run of the row."""
+        return [run for cell in self.cells.values() for run in cell.runs]
+
+    @property
+    def name(self) -> str:
+        """Return the algorithm's name with the variant's label."""
+        return f"{self.algorithm} ({self.label})" if self.label else self.algorithm
+
+    def count(self, status: runs.Status) -> int:
+        """Return the number of runs with this status."""
+        return sum(cell.count(status) for cell in self.cells.values())
+
+
+@dataclass(frozen=True)
+class Table:
+    """One suite under one protocol."""
+
+    id: str
+    suite: Suite
+    protocol: str
+    normalised: bool  # False: the values are raw returns, which are not averaged over datasets
+    datasets: tuple[str, ...]
+    entries: tuple[Entry, ...]  # ranked ones first, best first
+
+    @property
+    def runs(self) -> list[Run]:
+        """Return every run of the table."""
+        return [run for entry in self.entries for run in entry.runs]
+
+
+def build(all_runs: Iterable[Run], progress: Callable[[int], None] | None = None) -> list[Table]:
+    """Group runs into tables and compute their statistics, the widest table first.
+
+    ``progress`` is called after every row with its number of runs.  Raises DatumrlError where one seed has two
+    different results, since counting both would be wrong and choosing one would be worse.
+    """
+    tables = []
+    for (suite, protocol, normalised), members in sorted(_groups(all_runs).items()):
+        tables.append(_table(suite, protocol, normalised, members, progress))
+    return sorted(tables, key=lambda table: (-len(table.entries), -len(table.datasets), table.id))
+
+
+def _groups(all_runs: Iterable[Run]) -> dict[tuple[Suite, str, bool], list[Run]]:
+    by_protocol: dict[tuple[Suite, str], list[Run]] = defaultdict(list)
+    for run in all_runs:
+        by_protocol[runs.suite_of(run.row.dataset), run.protocol].append(run)
+    groups: dict[tuple[Suite, str, bool], list[Run]] = defaultdict(list)
+    for (suite, protocol), members in by_protocol.items():
+        usual = _usual_digests(members)
+        raw = {
+            run.row.dataset for run in members if run.status == "complete" and run.row.score is None
+        }
+        for run in members:
+            # The same dataset under two protocols: the rarer one gets a table of its own.
+            own = run.row.protocol != usual[run.row.dataset]
+            key = f"{protocol} {run.row.protocol}" if own else protocol
+            unscored = run.status != "complete" and run.row.dataset in raw
+            normalised = not unscored if run.status != "complete" else run.row.score is not None
+            groups[suite, key, normalised].append(run)
+    return groups
+
+
+def _usual_digests(members: Sequence[Run]) -> dict[str, str | None]:
+    counts: dict[str, Counter[str | None]] = defaultdict(Counter)
+    for run in members:
+        counts[run.row.dataset][run.row.protocol] += 1
+    return {
+        dataset: min(count, key=lambda digest: (-count[digest], digest or ""))
+        for dataset, count in counts.items()
+    }
+
+
+def _table(
+    suite: Suite,
+    protocol: str,
+    normalised: bool,
+    members: Sequence[Run],
+    progress: Callable[[int], None] | None,
+) -> Table:
+    identity = names.slug(suite.title, protocol, str(normalised))
+    datasets = tuple(sorted({run.row.dataset for run in members}))
+    by_algorithm: dict[tuple[str, str], list[Run]] = defaultdict(list)
+    for run in members:
+        by_algorithm[run.row.algorithm, run.row.tier].append(run)
+    entries = []
+    for (algorithm, tier), own in sorted(by_algorithm.items()):
+        for label, variant in _variants(own):
+            cells = _cells(variant, normalised)
+            complete = all(dataset in cells and cells[dataset].values.size for dataset in datasets)
+            entries.append(
+                Entry(
+                    id=f"{identity}--{names.slug(algorithm, label, tier)}",
+                    algorithm=algorithm,
+                    label=label,
+                    tier=tier,
+                    cells=cells,
+                    aggregate=aggregate(_matrix(cells)) if normalised else None,
+                    complete=complete,
+                )
+            )
+            if progress is not None:
+                progress(len(variant))
+    return Table(identity, suite, protocol, normalised, datasets, _ranked(entries))
+
+
+def _variants(own: Sequence[Run]) -> list[tuple[str, list[Run]]]:
+    """Split an algorithm's runs where one dataset was run in several configurations or budgets."""
+    variants: dict[str, dict[str, list[Run]]] = defaultdict(lambda: defaultdict(list))
+    for run in own:
+        variants[run.row.dataset][run.variant].append(run)
+    if all(len(found) == 1 for found in variants.values()):
+        return [("", list(own))]
+    split: dict[str, list[Run]] = defaultdict(list)
+    for run in own:
+        split[run.variant].append(run)
+    labels = _labels({key: _settings(members[0]) for key, members in split.items()})
+    return [(labels[key], split[key]) for key in sorted(split)]
+
+
+def _settings(run: Run) -> dict[str, Any]:
+    return runs.settings(run.record) if run.record is not None else {}
+
+
+def _labels(variants: dict[str, dict[str, Any]]) -> dict[str, str]:
+    keys = sorted({key for content in variants.values() for key in content})
+    differing = [
+        key
+        for key in keys
+        if len({runs.digest(content.get(key)) for content in variants.values()}) > 1
+    ]
+    labels = {}
+    for variant, content in variants.items():
+        parts = [
+            f"{key}={content[key]!s:.30}" if key in content else f"no {key}"
+            for key in differing[:_LABELLED]
+        ]
+        labels[variant] = ", ".join([*parts, f"#{variant[:6]}"])
+    return labels
+
+
+def _cells(own: Sequence[Run], normalised: bool) -> dict[str, Cell]:
+    by_dataset: dict[str, list[Run]] = defaultdict(list)
+    for run in own:
+        by_dataset[run.row.dataset].append(run)
+    cells = {}
+    for dataset, found in sorted(by_dataset.items()):
+        found.sort(key=lambda run: (run.row.seed is None, run.row.seed))
+        seeds = Counter(run.row.seed for run in found)
+        seed, count = seeds.most_common(1)[0]
+        if count > 1:
+            raise DatumrlError(
+                f"{found[0].row.algorithm} on {dataset}, seed {seed}: {count} different results; "
+                "keep one of the run records"
+            )
+        values = [
+            run.row.score if normalised else run.row.mean_return
+            for run in found
+            if run.status == "complete"
+        ]
+        cells[dataset] = Cell(dataset, tuple(found), np.array(values, dtype=np.float64))
+    return cells
+
+
+def _matrix(cells: dict[str, Cell]) -> np.ndarray:
+    """Return scores as (runs, tasks) over the datasets with a finished run.
+
+    Where datasets have different numbers of finished runs, the lowest seeds of each are taken, as
+    many as the shortest has: every task weighs the same, and scores choose nothing.
+    """
+    columns = [cell.values for cell in cells.values() if cell.values.size]
+    shortest = min((len(column) for column in columns), default=0)
+    return np.array([column[:shortest] for column in columns]).T.reshape(shortest, len(columns))
+
+
+def aggregate(scores: np.ndarray) -> Aggregate | None:
+    """Return the statistics of scores (runs, tasks), None for an empty array."""
+    if scores.size == 0:
+        return None
+    count, tasks = scores.shape
+    low = high = None
+    if count > 1:  # one run says nothing of its spread
+        generator = np.random.default_rng(BOOTSTRAP_SEED)
+        found = bootstrap.interval(
+            scores, metrics.iqm, generator, resamples=RESAMPLES, confidence=CONFIDENCE
+        )
+        low, high = found.low, found.high
+    return Aggregate(
+        iqm=float(metrics.iqm(scores)),
+        low=low,
+        high=high,
+        mean=float(metrics.mean(scores)),
+        median=float(metrics.median(scores)),
+        optimality_gap=float(metrics.optimality_gap(scores, EXPERT)),
+        runs=count,
+        tasks=tasks,
+        per_run=tuple(metrics.iqm(scores[:, None, :]).tolist()),
+    )
+
+
+def _ranked(entries: Sequence[Entry]) -> tuple[Entry, ...]:
+    def worth(entry: Entry) -> float:
+        return -entry.aggregate.iqm if entry.aggregate else 0.0
+
+    full = sorted(
+        (entry for entry in entries if entry.complete and entry.aggregate),
+        key=lambda entry: (worth(entry), entry.id),
+    )
+    rest = [entry for entry in entries if not (entry.complete and entry.aggregate)]
+    ranked = [replace(entry, rank=rank) for rank, entry in enumerate(full, start=1)]
+    return (*ranked, *sorted(rest, key=lambda entry: (worth(entry), entry.id)))

@@ -1,0 +1,222 @@
+"""What the page says of a table or row in words: protocol, checkpoint, budget, warnings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from datumrl.evaluation.records import Protocol
+from datumrl.leaderboard.published_tables import PublishedTable
+from datumrl.leaderboard.tables import FEW_RUNS, Cell, Entry, Table
+
+CHECKPOINTS = {
+    "last": "last evaluation",
+    "last-10-mean": "mean of the last 10 evaluations",
+    "best": "best evaluation (chosen by the test return: optimistic)",
+}
+NOT_STATED = "not stated"
+_WIDEST_LIST = 3
+
+Published = Mapping[str, PublishedTable]  # by the source that score rows name
+
+
+def number(value: float | None, digits: int = 1) -> str:
+    """Return a number for display: a true minus sign, no negative zero, an en dash for None."""
+    if value is None:
+        return "–"
+    text = f"{value:,.{digits}f}" if abs(value) < 1e7 else f"{value:.3g}"
+    if float(text.replace(",", "")) == 0:
+        text = text.lstrip("-")
+    return text.replace("-", "−")
+
+
+def interval(low: float | None, high: float | None) -> str:
+    """Return an interval for display."""
+    if low is None or high is None:
+        return "no interval"
+    return f"[{number(low)}, {number(high)}]"
+
+
+def plural(count: int, noun: str) -> str:
+    """Return for example ``1 run`` or ``2 runs``."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def span(values: Iterable[int | None]) -> str:
+    """Return the distinct values of a whole row or table: one number, or a range."""
+    known = sorted({value for value in values if value is not None})
+    if not known:
+        return NOT_STATED
+    return f"{known[0]:,}" if len(known) == 1 else f"{known[0]:,}–{known[-1]:,}"
+
+
+def listed(values: Iterable[str]) -> str:
+    """Return the distinct values, in order and comma-separated; a long list is cut with a count."""
+    known = sorted(set(values))
+    if not known:
+        return NOT_STATED
+    more = len(known) - _WIDEST_LIST
+    return ", ".join(known) if more <= 0 else ", ".join(known[:_WIDEST_LIST]) + f" and {more} more"
+
+
+def protocols(table: Table) -> list[Protocol]:
+    """Return the protocols of the run records behind a table."""
+    return [run.record.protocol for run in table.runs if run.record is not None]
+
+
+def protocol_words(table: Table, published: Published) -> str:
+    """Say in words how a table's returns were measured."""
+    found = protocols(table)
+    if not found:
+        return _published_words(published.get(table.runs[0].row.source))
+    environments = listed(f"{each.environment}{_kwargs(each)}" for each in found)
+    engines = listed(f"{name} {version}" for each in found for name, version in each.engine.items())
+    limits = span(each.time_limit for each in found)
+    chosen = any(each.online_selection for each in found)
+    return (
+        f"{plural(found[0].episodes, 'episode')} of at most {limits} steps per evaluation in "
+        f"{environments} ({engines}). Counted: {CHECKPOINTS[found[0].checkpoint]}. "
+        + (
+            "Online returns took part in choosing settings."
+            if chosen
+            else "Online returns chose nothing."
+        )
+    )
+
+
+def _published_words(source: PublishedTable | None) -> str:
+    counted = f"Counted: {CHECKPOINTS['last']} of each run."
+    if source is None:
+        return f"{counted} The source states no more of its protocol."
+    return (
+        f"Raw scores published by {source.source} ({source.licence}). {counted} Each return is a "
+        "mean over the episodes of one evaluation; how many there were, and the engine versions, "
+        "the raw scores do not state. Normalised with the reference returns that the source used."
+    )
+
+
+def _kwargs(protocol: Protocol) -> str:
+    shown = ", ".join(f"{key}={value}" for key, value in protocol.environment_kwargs.items())
+    return f" ({shown})" if shown else ""
+
+
+def subtitle(table: Table) -> str:
+    """Return a few words that tell tables of the same suite apart."""
+    found = protocols(table)
+    if not found:
+        return f"published by {table.runs[0].row.source.partition('@')[0] or 'a source not named'}"
+    engines = listed(f"{name} {version}" for each in found for name, version in each.engine.items())
+    return f"own runs, {plural(found[0].episodes, 'episode')}, {engines}"
+
+
+def checkpoint(entry: Entry) -> str:
+    """Return which evaluation of a run counts."""
+    rules = {run.record.protocol.checkpoint for run in entry.runs if run.record is not None}
+    return listed(rules) if rules else "last"
+
+
+def budget(entry: Entry) -> dict[str, str]:
+    """Return a row's training budget in words; what the source lacks is said to be missing."""
+    budgets = [run.record.budget for run in entry.runs if run.record is not None]
+    if not budgets:
+        return {
+            "steps": span(run.row.step for run in entry.runs),
+            "tuning": NOT_STATED,
+            "preset": NOT_STATED,
+            "reward transform": NOT_STATED,
+        }
+    return {
+        "steps": span(each.steps for each in budgets),
+        "tuning": listed(each.tuning for each in budgets),
+        "preset": listed(each.preset for each in budgets),
+        "reward transform": listed(each.reward_transform for each in budgets),
+    }
+
+
+def warnings(entry: Entry, table: Table) -> list[str]:
+    """Return what a reader must know before reading a row's numbers."""
+    notes = []
+    failed, unfinished = entry.count("failed"), entry.count("unfinished")
+    total = len(entry.runs)
+    if failed:
+        notes.append(f"{failed} of {plural(total, 'run')} failed")
+    if unfinished:
+        notes.append(f"{unfinished} of {plural(total, 'run')} unfinished")
+    finished = [cell.values.size for cell in entry.cells.values() if cell.values.size]
+    if finished and min(finished) < FEW_RUNS:
+        notes.append(f"only {plural(min(finished), 'run')}")
+    if table.normalised and not entry.complete:
+        notes.append(f"{len(finished)} of {len(table.datasets)} datasets: not ranked")
+    if entry.aggregate and entry.aggregate.runs < max(finished):
+        notes.append(f"{entry.aggregate.runs} seeds per dataset in the aggregate")
+    return notes
+
+
+def episodes(entry: Entry) -> list[int | None]:
+    """Return the episodes per evaluation of a row's runs."""
+    return [run.row.episodes for run in entry.runs]
+
+
+def seeds(cell: Cell) -> str:
+    """Return every seed's value, for the hint over a cell."""
+    shown = (
+        f"seed {'?' if run.row.seed is None else run.row.seed}: {number(value)}"
+        for run, value in zip(cell.finished, cell.values.tolist(), strict=True)
+    )
+    return "; ".join(shown)
+
+
+def settings_count(entry: Entry) -> int:
+    """Return how many settings (configuration and budget) a row's datasets were run with."""
+    return len({run.variant for run in entry.runs})
+
+
+def summary(tables: Iterable[Table], published: Published) -> dict[str, Any]:
+    """Return every number of the page as JSON content."""
+    return {
+        "tables": [
+            {
+                "id": table.id,
+                "suite": table.suite.title,
+                "protocol": protocol_words(table, published),
+                "unit": "normalised score" if table.normalised else "undiscounted return",
+                "datasets": list(table.datasets),
+                "rows": [_row(entry) for entry in table.entries],
+            }
+            for table in tables
+        ]
+    }
+
+
+def _row(entry: Entry) -> dict[str, Any]:
+    found = entry.aggregate
+    return {
+        "id": entry.id,
+        "algorithm": entry.algorithm,
+        "variant": entry.label,
+        "tier": entry.tier,
+        "rank": entry.rank,
+        "iqm": found and found.iqm,
+        "interval": [found.low, found.high] if found and found.low is not None else None,
+        "mean": found and found.mean,
+        "median": found and found.median,
+        "optimality_gap": found and found.optimality_gap,
+        "runs": found and found.runs,
+        "tasks": found and found.tasks,
+        "failed": entry.count("failed"),
+        "unfinished": entry.count("unfinished"),
+        "checkpoint": checkpoint(entry),
+        "budget": budget(entry),
+        "cells": [
+            {
+                "dataset": cell.dataset,
+                "mean": cell.mean,
+                "spread": cell.spread,
+                "failed": cell.count("failed"),
+                "unfinished": cell.count("unfinished"),
+                "seeds": [run.row.seed for run in cell.finished],
+                "values": cell.values.tolist(),
+            }
+            for cell in entry.cells.values()
+        ],
+    }

@@ -1,0 +1,102 @@
+"""`datumrl board`: the static leaderboard site."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
+
+from datumrl.datasets import files
+from datumrl.datasets.errors import DatumrlError
+from datumrl.scripts import console
+
+if TYPE_CHECKING:
+    from datumrl.leaderboard.published_tables import PublishedTable
+    from datumrl.leaderboard.runs import Run
+    from datumrl.leaderboard.tables import Table
+
+
+@dataclass(frozen=True)
+class Command:
+    """Write the static leaderboard site: published raw scores and your own run records."""
+
+    runs: Annotated[tuple[Path, ...], tyro.conf.Positional] = ()
+    """run records (seed-*.json) or folders of them; default: DATUMRL_HOME/runs, if there are any"""
+    out: Path = Path("board")
+    """folder to write; an earlier board in it is replaced, anything else is left alone"""
+    published: bool = True
+    """include the published raw scores that come with datumrl"""
+    json: bool = False
+    """print the aggregated numbers as JSON"""
+
+    def run(self) -> int:
+        from datumrl.leaderboard import board, tables, wording
+
+        started = time.perf_counter()
+        board.check_target(self.out)
+        found = _local_runs(self.runs, self.out)
+        sources: dict[str, PublishedTable] = {}
+        if self.published:
+            rows, sources = _published_runs()
+            found += rows
+        if not found:
+            raise DatumrlError("no run records and no published scores; train something first")
+        with console.progress() as progress:
+            task = progress.add_task("statistics, runs", total=len(found), rate="")
+            built = tables.build(found, lambda count: progress.advance(task, count))
+        board.write(built, self.out, sources)
+        if self.json:
+            console.print_json(wording.summary(built, sources))
+        else:
+            _tell(built, self.out, time.perf_counter() - started)
+        return 0
+
+
+def _local_runs(paths: Sequence[Path], out: Path) -> list[Run]:
+    from datumrl.evaluation import records
+    from datumrl.leaderboard import runs
+
+    if not paths:
+        default = files.home() / "runs"
+        if not default.is_dir() or next(default.rglob("seed-*.json"), None) is None:
+            return []
+        paths = [default]
+    for path in paths:
+        # The board holds copies of the records, which the next build would find again.
+        if path.is_dir() and out.resolve().is_relative_to(path.resolve()):
+            raise DatumrlError(
+                f"--out {out} lies inside {path}, where run records are read; choose a folder "
+                "outside it"
+            )
+    return runs.from_records(records.find_records(paths))
+
+
+def _published_runs() -> tuple[list[Run], dict[str, PublishedTable]]:
+    from datumrl.leaderboard import published_tables, runs
+
+    known = published_tables.all_tables()
+    rows = [row for table in known for row in published_tables.score_rows(table.id)]
+    return runs.from_rows(rows), {table.source: table for table in known}
+
+
+def _tell(built: Sequence[Table], out: Path, seconds: float) -> None:
+    from datumrl.leaderboard import names, wording
+
+    for table in built:
+        console.output.print(names.shown(table.suite.title), style="bold", markup=False)
+        for entry in table.entries:
+            found = entry.aggregate
+            numbers = (
+                f"IQM {wording.number(found.iqm):>6} {wording.interval(found.low, found.high):<16}"
+                if found
+                else f"{'no aggregate':<27}"
+            )
+            notes = "; ".join(wording.warnings(entry, table))
+            line = f"  {names.shown(entry.name):<16}{numbers} {notes}".rstrip()
+            console.output.print(line, markup=False, soft_wrap=True)
+    page = out / "index.html"
+    console.output.print(f"wrote {page} in {seconds:.1f} s", markup=False, soft_wrap=True)
