@@ -75,6 +75,16 @@ def test_disagreeing_successors_are_kept_and_counted(convert, d4rl_files):
     assert any(note.startswith("2 stored next observations disagree") for note in episodes.notes)
 
 
+def test_a_final_observation_is_kept_where_it_happens_to_equal_the_next_row(convert, d4rl_files):
+    # Replay sets cut episodes at the end of a training iteration while the process went on.
+    content = d4rl_files.columns(np.random.default_rng(0), 6, timeouts=0)
+    content["timeouts"][2] = True
+    content["next_observations"] = np.roll(content["observations"], -1, axis=0)
+    episodes = convert(content)
+    assert episodes.successor_rows.tolist() == [2, 5]
+    assert episodes.transitions().rows.tolist() == [0, 1, 2, 3, 4, 5]
+
+
 def test_successors_equal_after_the_cast_to_float32_do_not_disagree(convert, d4rl_files):
     rng = np.random.default_rng(0)
     content = d4rl_files.columns(rng, 50, timeouts=0)
