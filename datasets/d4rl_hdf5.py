@@ -84,7 +84,8 @@ class _File:
                 with self.path.open("rb") as handle:
                     begin = handle.read(16)
                 raise self.error(f"is not an HDF5 file (it begins {begin!r})")
-            self._handle = h5py.File(self.path, "r")
+            # No cache of chunks: every one is read once, and each dataset would keep 8 MiB of them.
+            self._handle = h5py.File(self.path, "r", rdcc_nbytes=0)
         try:
             with self.damage():
                 self._find_datasets()
