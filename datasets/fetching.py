@@ -1,0 +1,325 @@
+"""From a catalogue record to a verified file: downloaded, imported, or found in D4RL's cache.
+
+Beside the file lies ``<file>.json``: where it came from, its size and its sha256.  The hash is
+recorded at the first fetch and verified at every later one; it is *confirmed* only if the catalogue
+itself states it, since a source that lies the first time lies consistently.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib.metadata
+import os
+import urllib.parse
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, Literal
+
+from datumrl.datasets import downloading, files, formats, places
+from datumrl.datasets.catalogue import DatasetRecord
+from datumrl.datasets.downloading import Origin, Report, Step
+from datumrl.datasets.errors import DatumrlError
+from datumrl.datasets.locking import locked
+
+How = Literal["downloaded", "verified", "imported", "d4rl-cache"]
+MIRRORS_VARIABLE = "DATUMRL_MIRRORS"
+_CHUNK = 1 << 22
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """A file at hand whose hash was just computed."""
+
+    path: Path
+    sha256: str
+    confirmed: bool  # the catalogue states this very hash
+    origin: str  # the url or path it came from
+    how: How  # what this call did
+    replaced: str | None = None  # the sha256 recorded before, if a forced fetch brought another
+
+
+@dataclass(frozen=True)
+class Sidecar:
+    """What is recorded beside a fetched file."""
+
+    dataset: str
+    url: str  # or the path, for a file that was at hand
+    sha256: str
+    size: int
+    confirmed: bool
+    etag: str | None
+    last_modified: str | None
+    fetched: str  # UTC, ISO 8601
+    datumrl: str
+
+
+def fetch(
+    record: DatasetRecord,
+    *,
+    mirrors: Iterable[str] = (),
+    source: Path | None = None,
+    force: bool = False,
+    progress: Report | None = None,
+    timeout: float = 30.0,
+    pause: float = 1.0,
+) -> Fetched:
+    """Bring a dataset's file to `places.raw_path`, or verify the one that is there.
+
+    The sources are the record's urls in order, then ``mirrors``, then those in DATUMRL_MIRRORS (see
+    `mirror_url`).  ``source`` imports a file, or the file of that name in a folder, instead of
+    downloading; ``force`` fetches again what is there.  ``timeout`` is the longest silence of a
+    server and ``pause`` the first wait before a repetition, both in seconds.
+
+    Raises DatumrlError where the dataset cannot be fetched; what was there before then still is,
+    and an interrupted download is continued by the next call.
+    """
+    if record.reader == "local":
+        raise DatumrlError(
+            f"{record.id}: is generated, not downloaded; run `datumrl collect {record.id}`"
+        )
+    path = places.raw_path(record)
+    urls = _sources(record, mirrors)
+    report = progress or _ignore
+    with locked(path, lambda: report("another process is fetching this file; waiting for it")):
+        if path.exists() and not force:
+            return _at_hand(record, path, source, report)
+        if source is not None:
+            return _import(record, path, _found(source, path.name), "imported", report)
+        if not force and (fetched := _from_d4rl(record, path, report)):
+            return fetched
+        return _download(record, path, urls, report, timeout, pause)
+
+
+def read_sidecar(path: Path) -> Sidecar | None:
+    """Return what is recorded beside a fetched file; None if nothing is.
+
+    Raises DatumrlError for a damaged record.
+    """
+    beside = sidecar_path(path)
+    if not beside.exists():
+        return None
+    content = files.read_json(beside)
+    try:
+        sidecar = Sidecar(**content)
+        well = len(bytes.fromhex(sidecar.sha256)) == 32 and isinstance(sidecar.size, int)
+    except (TypeError, ValueError):
+        well = False
+    if not well:
+        raise DatumrlError(
+            f"{beside} is not a record of a fetched file; delete it, and the next `datumrl fetch` "
+            "records the file as it is"
+        )
+    return sidecar
+
+
+def sidecar_path(path: Path) -> Path:
+    """Return where the record of a fetched file lies: its name and ``.json``."""
+    return path.with_name(path.name + ".json")
+
+
+def mirror_url(prefix: str, url: str) -> str:
+    """Return where a mirror has the file of a catalogue url: prefix, last folder, file name.
+
+    ``https://host/data`` mirrors ``http://.../gym_mujoco_v2/hopper_medium-v2.hdf5`` as
+    ``https://host/data/gym_mujoco_v2/hopper_medium-v2.hdf5``.
+
+    Raises DatumrlError for a prefix that is no http or https address.
+    """
+    parts = urllib.parse.urlsplit(prefix)
+    if parts.scheme not in downloading.SCHEMES or not parts.netloc or parts.query or parts.fragment:
+        raise DatumrlError(
+            f"mirror {prefix!r}: is no http:// or https:// address of a folder; write for example "
+            "https://host/d4rl, and use --from for a file at hand"
+        )
+    return "/".join([prefix.rstrip("/"), *urllib.parse.urlsplit(url).path.split("/")[-2:]])
+
+
+def _sources(record: DatasetRecord, mirrors: Iterable[str]) -> list[str]:
+    for url in record.urls:
+        if urllib.parse.urlsplit(url).scheme not in downloading.SCHEMES:
+            raise DatumrlError(f"{record.id}: {url} is no http:// or https:// address; mend it")
+    of_environment = os.environ.get(MIRRORS_VARIABLE, "").replace(",", " ").split()
+    prefixes = [*mirrors, *of_environment]
+    return [*record.urls, *(mirror_url(prefix, record.urls[0]) for prefix in prefixes)]
+
+
+def _at_hand(record: DatasetRecord, path: Path, source: Path | None, report: Report) -> Fetched:
+    """Verify the file that is there against its record; write the record if there is none."""
+    sidecar = read_sidecar(path)
+    sha256 = _sha256(path, f"verifying {path.name}", report)
+    again = f"`datumrl fetch {record.id} --force` fetches it again"
+    if sidecar is not None and sidecar.sha256 != sha256:
+        raise DatumrlError(
+            f"{path}: expected sha256 {sidecar.sha256}, file has {sha256}; it was changed or "
+            f"damaged since it was fetched: {again}"
+        )
+    fault = _contradiction(record, sha256) or (
+        None if sidecar else formats.fault(path, path.suffix)
+    )
+    if fault:
+        raise DatumrlError(f"{path}: {fault}; {again}")
+    if source is not None:
+        _compare(path, sha256, _found(source, path.name), report)
+    confirmed = record.sha256 is not None
+    if sidecar is None:
+        sidecar = _write_sidecar(record, path, sha256, Origin(str(path), None, None, None))
+    elif sidecar.confirmed != confirmed:  # the catalogue has learned the hash since
+        files.write_json(sidecar_path(path), asdict(replace(sidecar, confirmed=confirmed)))
+    return Fetched(path, sha256, confirmed, sidecar.url, "verified")
+
+
+def _compare(path: Path, sha256: str, source: Path, report: Report) -> None:
+    if _sha256(source, f"comparing {source.name}", report) != sha256:
+        raise DatumrlError(
+            f"{source} differs from {path}, which is there already; add --force to replace it"
+        )
+
+
+def _from_d4rl(record: DatasetRecord, path: Path, report: Report) -> Fetched | None:
+    """Use the file that D4RL itself downloaded earlier, if it has a whole one."""
+    if not record.id.startswith("d4rl/"):
+        return None
+    cached = places.d4rl_cache_path(record)
+    if not cached.is_file():
+        return None
+    try:
+        return _import(record, path, cached, "d4rl-cache", report)
+    except _UnusableError as problem:
+        # D4RL downloads straight to the final name, so an interrupted one looks finished.
+        report(f"not used from D4RL's cache: {problem}")
+        return None
+
+
+def _import(record: DatasetRecord, path: Path, source: Path, how: How, report: Report) -> Fetched:
+    """Bring a file at hand to ``path``: D4RL's own by a hard link where possible, others copied.
+
+    A copy of the user's file stays what it is when the original is edited in place; nobody edits
+    D4RL's cache, and sharing it takes no second gigabyte.
+    """
+    temporary = path.with_name(f".{path.name}.import")
+    try:
+        with files.storage_errors(path):
+            temporary.unlink(missing_ok=True)  # of an import that was killed
+        if fault := formats.fault(source, path.suffix):
+            raise _UnusableError(f"{source}: {fault}; get the file anew")
+        if how == "d4rl-cache":
+            with contextlib.suppress(OSError):
+                os.link(source, temporary)
+        copy = None if temporary.exists() else temporary
+        sha256 = _sha256(source, f"importing {source.name}", report, copy)
+        if fault := _contradiction(record, sha256):
+            raise _UnusableError(f"{source}: {fault}; get the file anew")
+        origin = Origin(str(source.resolve()), None, None, None)
+        return _install(record, temporary, path, sha256, origin, how)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _download(
+    record: DatasetRecord, path: Path, urls: list[str], report: Report, timeout: float, pause: float
+) -> Fetched:
+    sha256 = ""
+
+    def what_is_wrong(part: Path) -> str | None:
+        nonlocal sha256
+        sha256 = _sha256(part, f"verifying {path.name}", report)
+        return formats.fault(part, path.suffix) or _contradiction(record, sha256)
+
+    part = path.with_name(path.name + ".part")
+    wanted = downloading.Download(
+        urls, part, formats.signature(path.suffix), report, what_is_wrong, timeout, pause
+    )
+    try:
+        origin = wanted.run()
+    except DatumrlError as problem:
+        raise DatumrlError(f"{record.id}: {problem}") from problem.__cause__
+    fetched = _install(record, part, path, sha256, origin, "downloaded")
+    downloading.notes_path(part).unlink(missing_ok=True)
+    return fetched
+
+
+def _install(
+    record: DatasetRecord, temporary: Path, path: Path, sha256: str, origin: Origin, how: How
+) -> Fetched:
+    """Give a checked file its name.  Killed half-way, it leaves a file that is recorded next time,
+    never one beside the record of another."""
+    before = None
+    with contextlib.suppress(DatumrlError):  # a damaged record is replaced with its file
+        before = read_sidecar(path)
+    with files.storage_errors(path):
+        with temporary.open("rb") as handle:
+            os.fsync(handle.fileno())
+        sidecar_path(path).unlink(missing_ok=True)
+        temporary.replace(path)
+    sidecar = _write_sidecar(record, path, sha256, origin)
+    other = before.sha256 if before and before.sha256 != sha256 else None
+    return Fetched(path, sha256, sidecar.confirmed, sidecar.url, how, other)
+
+
+def _write_sidecar(record: DatasetRecord, path: Path, sha256: str, origin: Origin) -> Sidecar:
+    sidecar = Sidecar(
+        dataset=record.id,
+        url=origin.url,
+        sha256=sha256,
+        size=path.stat().st_size,
+        confirmed=record.sha256 is not None,
+        etag=origin.etag,
+        last_modified=origin.last_modified,
+        fetched=datetime.now(UTC).isoformat(timespec="seconds"),
+        datumrl=importlib.metadata.version("datumrl"),
+    )
+    files.write_json(sidecar_path(path), asdict(sidecar))
+    return sidecar
+
+
+def _found(source: Path, name: str) -> Path:
+    """Return the file to import: ``source``, or the one of the publisher's name in that folder."""
+    source = source.expanduser()
+    file = source / name if source.is_dir() else source
+    if not file.is_file():
+        raise DatumrlError(f"--from {file}: there is no such file; check the path")
+    return file
+
+
+def _contradiction(record: DatasetRecord, sha256: str) -> str | None:
+    """Return what is wrong with a hash, given the catalogue's; None if nothing is known of it."""
+    if record.sha256 in (None, sha256):
+        return None
+    return f"has sha256 {sha256}, but the catalogue says {record.sha256}"
+
+
+def _sha256(path: Path, activity: str, report: Report, copy: Path | None = None) -> str:
+    """Return the hex sha256 of a file, copying it on the way if told where."""
+    digest = hashlib.sha256()
+    with contextlib.ExitStack() as stack:
+        handle = stack.enter_context(_readable(path))
+        target = None
+        if copy is not None:
+            with files.storage_errors(copy):
+                target = stack.enter_context(copy.open("wb", buffering=0))
+        total, done = os.fstat(handle.fileno()).st_size, 0
+        while chunk := handle.read(_CHUNK):
+            digest.update(chunk)
+            if target is not None and copy is not None:
+                downloading.write_all(target, chunk, copy)
+            done += len(chunk)
+            report(Step(activity, done, total))
+    return digest.hexdigest()
+
+
+def _readable(path: Path) -> IO[bytes]:
+    try:
+        return path.open("rb")
+    except OSError as problem:
+        raise DatumrlError(f"{path}: cannot be read ({problem.strerror}); check it") from None
+
+
+class _UnusableError(DatumrlError):
+    """The file at hand is not the one that is wanted."""
+
+
+def _ignore(step: Step | str) -> None:
+    pass
