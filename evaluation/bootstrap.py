@@ -24,7 +24,7 @@ FEW_RUNS = 3  # with fewer, percentile intervals are far too narrow to mean 95%
 _WORDS = 1 << 16  # a random word has 16 bits
 _TABLE_BYTES = 1 << 20  # keeps the table of counts in the second-level cache
 _COUNTABLE_RUNS = 100  # above, counting costs more than sorting
-_CHUNK_BYTES = 1 << 21  # working memory per array; no result depends on it
+_CHUNK_BYTES = 1 << 23  # working memory of one array; no result depends on it
 
 
 @dataclass(frozen=True)
@@ -152,8 +152,8 @@ def _iqm_from_counts(array: np.ndarray, stream: _Stream) -> Callable[[int], np.n
     """Return a function that draws resamples and gives their IQMs.
 
     With the n scores sorted, x_1 <= ... <= x_n, and C_i the number of draws among the first i,
-    ``min(max(C_i, cut), n - cut)`` says how many of the kept draws (and cut) lie there; summing by
-    parts, the IQM is x_n less the gaps ``x_(i+1) - x_i`` weighed with the share kept at or below.
+    ``min(max(C_i, cut), n - cut) - cut`` of the kept draws lie there.  Summing by parts, the IQM is
+    x_n less every gap ``x_(i+1) - x_i`` times the share of the kept draws that lie below it.
     """
     runs, tasks = array.shape
     size = array.size
@@ -162,32 +162,36 @@ def _iqm_from_counts(array: np.ndarray, stream: _Stream) -> Callable[[int], np.n
     order = np.argsort(array.T, axis=None)
     ordered = array.T.ravel()[order]
     weights = np.diff(ordered) / (top - cut)
-    total = ordered[-1] + cut * weights.sum()
+    highest = ordered[-1] + cut * weights.sum()
     tables = _count_tables(stream)
-    width = tables[0].shape[1]
-    places = [divmod(int(place), runs) for place in order[:-1]]
+    steps = [
+        (*divmod(int(place), runs), weight) for place, weight in zip(order, weights, strict=False)
+    ]
     # Once above `top` a sum stays there, so it may be cut off at once and fits in one byte.
     counter = np.uint8 if top + runs < 256 else np.uint32
 
     def of_chunk(resamples: int) -> np.ndarray:
-        words = stream.take(resamples, tasks)
-        counts = np.take(tables[0], words[:, 0], axis=0, mode="clip")
+        words = stream.take(resamples, tasks).reshape(resamples, tasks, -1).swapaxes(0, 1)
+        counts = np.take(tables[0], words[..., 0], axis=0, mode="clip")
         for column in range(1, stream.words):
-            counts += np.take(tables[column], words[:, column], axis=0, mode="clip")
-        by_run = counts.reshape(resamples, tasks, width)
-        below = np.empty((len(places), resamples), dtype=counter)
-        running = np.zeros(resamples, dtype=counter)
-        for row, (task, run) in zip(below, places, strict=True):
-            np.add(running, by_run[:, task, run], out=row)
-            running = np.minimum(row, counter(top), out=row)
-        np.maximum(below, counter(cut), out=below)
-        return total - weights @ below.astype(np.float64)
+            counts += np.take(tables[column], words[..., column], axis=0, mode="clip")
+        below: np.ndarray = np.zeros(resamples, dtype=counter)
+        gap = np.empty(resamples)
+        result = np.full(resamples, highest)
+        # Element by element: a BLAS product would round differently in pieces of another length.
+        for task, run, weight in steps:
+            below += counts[task, :, run]
+            np.minimum(below, counter(top), out=below)
+            gap[:] = np.maximum(below, counter(cut))
+            gap *= weight
+            result -= gap
+        return result
 
     return of_chunk
 
 
 def _count_tables(stream: _Stream) -> list[np.ndarray]:
-    """Return per word of a task the table ``(size, runs padded to 8)``: how often runs are drawn."""
+    """Return each word's table ``(size, runs padded to 8)``: how often a run is drawn."""
     width = -(-stream.runs // 8) * 8  # whole machine words are copied faster
     one = np.eye(stream.runs, width, dtype=np.uint8)
     tables = [np.zeros((1, width), dtype=np.uint8)]  # by the number of draws counted

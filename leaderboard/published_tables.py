@@ -10,6 +10,7 @@ import csv
 import difflib
 import hashlib
 import io
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,8 @@ import numpy as np
 from datumrl.datasets.errors import DatumrlError
 
 if TYPE_CHECKING:
+    import pyarrow
+
     from datumrl.evaluation.records import ScoreRow
 
 FOLDER = Path(__file__).parent / "published"
@@ -118,6 +121,7 @@ class Curves:
 
 
 RawScores = dict[tuple[str, str], Curves]  # by algorithm and dataset id
+References = dict[str, tuple[float, float]]  # environment -> returns of scores 0 and 100
 
 
 @dataclass(frozen=True)
@@ -151,17 +155,17 @@ def find(table_id: str) -> PublishedTable:
 
 def read_raw(table: PublishedTable, folder: Path = FOLDER) -> RawScores:
     """Read every evaluation of every run behind a table."""
-    import pyarrow as pa
+    import pyarrow
     import pyarrow.parquet
 
-    rows = pyarrow.parquet.read_table(pa.BufferReader(_verified(table.raw, folder)))
+    rows = pyarrow.parquet.read_table(pyarrow.BufferReader(_verified(table.raw, folder)))
     algorithm, algorithms = _codes(rows["algorithm"])
     dataset, datasets = _codes(rows["dataset"])
     seed, step, value = (rows[name].to_numpy() for name in ("seed", "step", "return"))
     cell = algorithm.astype(np.int64) * len(datasets) + dataset
     starts = [0, *(np.flatnonzero(np.diff(cell)) + 1).tolist(), len(cell)]
     raw = {}
-    for start, stop in zip(starts, starts[1:], strict=False):
+    for start, stop in itertools.pairwise(starts):
         # Rows are ordered by algorithm, dataset, seed and step, and no run lacks an evaluation.
         seeds = np.unique(seed[start:stop])
         steps = step[start : start + (stop - start) // len(seeds)]
@@ -186,7 +190,7 @@ def read_cells(table: PublishedTable, folder: Path = FOLDER) -> list[PrintedCell
     ]
 
 
-def read_references(table: PublishedTable, folder: Path = FOLDER) -> dict[str, tuple[float, float]]:
+def read_references(table: PublishedTable, folder: Path = FOLDER) -> References:
     """Return the returns that the source maps to scores 0 and 100, by environment."""
     return {
         row["environment"]: (float(row["minimum"]), float(row["maximum"]))
@@ -194,9 +198,7 @@ def read_references(table: PublishedTable, folder: Path = FOLDER) -> dict[str, t
     }
 
 
-def normalized(
-    returns: np.ndarray, dataset: str, references: dict[str, tuple[float, float]]
-) -> np.ndarray:
+def normalized(returns: np.ndarray, dataset: str, references: References) -> np.ndarray:
     """Map returns on a dataset (``d4rl/hopper-medium-v0``) to the source's scores, 0-100."""
     minimum, maximum = references[dataset.partition("/")[2].partition("-")[0]]
     return 100.0 * (returns - minimum) / (maximum - minimum)
@@ -228,7 +230,7 @@ def score_rows(table_id: str) -> list[ScoreRow]:
     return rows
 
 
-def _codes(column) -> tuple[np.ndarray, list[str]]:
+def _codes(column: pyarrow.ChunkedArray) -> tuple[np.ndarray, list[str]]:
     """Return the integer codes of a dictionary-encoded column and what they stand for."""
     encoded = column.combine_chunks()
     return encoded.indices.to_numpy(), encoded.dictionary.to_pylist()
