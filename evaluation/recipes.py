@@ -84,8 +84,8 @@ def recipe_for(record: DatasetRecord) -> Recipe:
         parts=parts,
         transitions=100_000,
         seed=seed,
-        lanes=10,
-        stream_rows=1_000,
+        lanes=5,
+        stream_rows=2_000,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -11,7 +12,7 @@ from typing import Any, Literal, Self
 import numpy as np
 import pydantic
 
-from datumrl.datasets import catalogue
+from datumrl.datasets import catalogue, places, prepared
 from datumrl.datasets.catalogue import DatasetRecord
 from datumrl.datasets.errors import DatumrlError
 from datumrl.evaluation import provenance
@@ -107,8 +108,10 @@ class Recorder:
     ) -> None:
         """Start a record; ``steps`` is the number of gradient steps the training will take.
 
-        ``configuration`` holds the resolved hyper-parameters (JSON values).  ``engine`` is for
-        returns measured elsewhere, e.g. ``{"gym": "0.23.1", "mujoco-py": "2.1.2.14"}``.
+        ``configuration`` holds the resolved hyper-parameters (JSON values).  ``dataset_sha256`` is
+        that of the data trained on; by default that of the dataset as it is on this machine, None
+        if it never was.  ``engine`` is for returns measured elsewhere, e.g.
+        ``{"gym": "0.23.1", "mujoco-py": "2.1.2.14"}``.
         """
         self._dataset = catalogue.find(dataset_id)
         self._nearest = nearest
@@ -120,7 +123,7 @@ class Recorder:
                 algorithm=algorithm,
                 configuration=dict(configuration),
                 dataset=self._dataset.id,
-                dataset_sha256=dataset_sha256 or self._dataset.sha256,
+                dataset_sha256=dataset_sha256 or _sha256_at_hand(self._dataset),
                 protocol=protocol_for(self._dataset, episodes, online_selection, engine),
                 budget=Budget(
                     steps=steps, preset=preset, reward_transform=reward_transform, tuning=tuning
@@ -231,6 +234,15 @@ class Recorder:
             raise DatumrlError(
                 f"{self._path} already holds a {status} run; choose another folder or delete it"
             )
+
+
+def _sha256_at_hand(record: DatasetRecord) -> str | None:
+    """Return the hash of a dataset, or of what it is a prefix of, where it has been prepared."""
+    for candidate in (record, replace(record, id=record.full_id, prefix=None)):
+        folder = places.prepared_folder(candidate)
+        if folder.exists():
+            return prepared.read(folder, candidate.id).sha256
+    return record.sha256
 
 
 def _as_act(policy: Act) -> Act:

@@ -41,20 +41,19 @@ class Command:
 def _collect(record: catalogue.DatasetRecord, command: Command) -> Collected:
     from datumrl.evaluation.collector import collect
 
-    with console.progress() as display:
-        task = display.add_task(record.id, total=None, rate="", visible=False)
+    display = console.progress()
+    task = display.add_task(record.id, total=1, rate="")
 
-        def progress(done: int, planned: int) -> None:
-            elapsed = display.tasks[task].elapsed or 1.0
-            display.update(
-                task,
-                completed=done,
-                total=planned,
-                rate=f"{done / elapsed:,.0f} transitions/s",
-                visible=True,
-            )
+    def progress(done: int, planned: int) -> None:
+        elapsed = display.tasks[task].elapsed or 1.0
+        rate = f"{done / elapsed:,.0f} transitions/s"
+        display.update(task, completed=done, total=planned, rate=rate)
+        display.start()  # only now: what is already there needs no bar
 
+    try:
         return collect(record, command.workers, command.force, progress)
+    finally:
+        display.stop()
 
 
 def _tell(collected: Collected, record: catalogue.DatasetRecord, as_json: bool) -> dict[str, Any]:
