@@ -93,7 +93,10 @@ class Command:
 
 
 class _Display:
-    """One bar for what is going on now, and a line for all else that happens."""
+    """One bar for what is going on now, and a line for all else that happens.
+
+    Where there is no terminal, work on more than 10 MB is a line as well.
+    """
 
     def __init__(self) -> None:
         self._progress = rich.progress.Progress(
@@ -104,12 +107,12 @@ class _Display:
             rich.progress.TimeRemainingColumn(),
             console=console.notes,
             transient=True,
+            disable=not console.notes.is_terminal,
         )
         self._task: rich.progress.TaskID | None = None
         self._activity = ""
 
     def __enter__(self) -> _Display:
-        self._progress.start()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -123,6 +126,9 @@ class _Display:
         if self._task is None or step.activity != self._activity:
             if self._task is not None:
                 self._progress.remove_task(self._task)
+            if not console.notes.is_terminal and (step.total is None or step.total > 10**7):
+                console.notes.print(f"{step.activity} ...", markup=False, soft_wrap=True)
+            self._progress.start()
             # The bytes that were here before do not count towards the rate.
             self._task = self._progress.add_task(
                 step.activity, total=step.total, completed=step.done
