@@ -1,0 +1,87 @@
+"""One file per stack: all that a run needs to go on exactly, and its policies to be rolled out."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from datumrl.datasets import files
+from datumrl.datasets.errors import DatumrlError
+
+FILE = "checkpoint.pt"
+FORMAT = "datumrl-checkpoint/1"
+_KEYS = {
+    "format",
+    "identity",  # what the run is, as JSON: two runs are the same run if it is equal
+    "step",  # updates done
+    "stack",  # see Stack.state
+    "task",  # fields of Task
+    "statistics",  # fields of Statistics
+    "evaluations",  # seed -> points so far, as JSON
+    "failures",  # seed -> why it failed
+}
+
+
+def save(path: Path, content: Mapping[str, Any]) -> None:
+    """Write a checkpoint, atomically: tensors, numbers, text and containers of these."""
+    content = {"format": FORMAT, **content}
+    assert set(content) == _KEYS
+    # Through memory, so that a full disk is met by our own writing and reported as such.
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    with files.replacing(path) as handle:
+        handle.write(buffer.getbuffer())
+
+
+def load(path: Path, device: torch.device) -> dict[str, Any]:
+    """Return a checkpoint's content on a device.  Nothing in the file is executed.
+
+    Raises DatumrlError if it is missing, damaged, or no checkpoint of ours.
+    """
+    if not path.exists():
+        raise DatumrlError(f"{path} does not exist; give the folder of a run of `datumrl train`")
+    try:
+        content = torch.load(path, map_location=device, weights_only=True)
+    except Exception as problem:  # what a damaged file raises is not specified
+        reason = str(problem).partition("\n")[0]
+        raise DatumrlError(
+            f"{path} cannot be read ({type(problem).__name__}: {reason[:120]}); train again with "
+            "--restart, or restore the file"
+        ) from None
+    if not isinstance(content, dict) or content.get("format") != FORMAT or set(content) != _KEYS:
+        found = content.get("format") if isinstance(content, dict) else type(content).__name__
+        raise DatumrlError(
+            f"{path} is no {FORMAT} file (found {found!r}); train again with --restart"
+        )
+    return content
+
+
+def require_same(path: Path, saved: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    """Raise DatumrlError naming every field in which a checkpoint is of another run."""
+    there, here = dict(_flat(saved)), dict(_flat(wanted))
+    differing = [
+        f"{name} is {_shown(there.get(name))} there and {_shown(here.get(name))} here"
+        for name in {**there, **here}
+        if there.get(name) != here.get(name)
+    ]
+    if differing:
+        raise DatumrlError(
+            f"{path} is of another run: {'; '.join(differing)}; choose another folder with --out, "
+            "or replace that run with --restart"
+        )
+
+
+def _flat(content: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in content.items():
+        if isinstance(value, Mapping) and value:
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value
+
+
+def _shown(value: Any) -> str:
+    return "missing" if value is None else f"{value!r}"[:60]

@@ -1,0 +1,306 @@
+"""The training loop, the same for every method: sample, update, evaluate, record, checkpoint.
+
+The checkpoint is the one truth about a run; the records beside it are written from it.  Whatever
+moment a run is killed at, the next one goes on from the last checkpoint and repeats what came after
+it bit for bit, since random numbers are functions of the step (see `streams`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from datumrl.algorithms import checkpoints, policies, registry
+from datumrl.algorithms.stack import Stack, Task
+from datumrl.algorithms.streams import Streams
+from datumrl.algorithms.training import Job, Progress
+from datumrl.datasets import catalogue, files
+from datumrl.datasets.catalogue import DatasetRecord
+from datumrl.datasets.episodes import Episodes
+from datumrl.datasets.errors import DatumrlError
+from datumrl.datasets.loading import load
+from datumrl.evaluation import environments, provenance
+from datumrl.evaluation.recorder import protocol_for
+from datumrl.evaluation.records import Budget, Evaluation, RunRecord
+from datumrl.evaluation.rollout import rollout
+
+try:
+    import fcntl
+except ImportError:  # not POSIX: nothing then keeps two processes out of one folder
+    fcntl = None  # type: ignore[assignment]
+
+_REPORT_SECONDS = 0.5
+
+
+def run(
+    job: Job,
+    folder: Path,
+    restart: bool,
+    checkpoint_seconds: float,
+    progress: Callable[[Progress], None] | None,
+) -> list[RunRecord]:
+    """Do a job in a folder, from its checkpoint if there is one; see `training.train`."""
+    dataset = catalogue.find(job.dataset)
+    episodes = load(job.dataset)
+    task = _task(dataset, episodes, torch.device(job.device))
+    with _only_process(folder):
+        if restart:
+            (folder / checkpoints.FILE).unlink(missing_ok=True)
+            for record in folder.glob("seed-*.json"):
+                record.unlink()
+        training = _Training(job, folder, dataset, episodes, task, checkpoint_seconds, progress)
+        training.open()
+        with _patient_interrupt() as interrupted:
+            training.finish(interrupted)
+        return training.records()
+
+
+class _Training:
+    """One stack on its way through one job."""
+
+    def __init__(
+        self,
+        job: Job,
+        folder: Path,
+        dataset: DatasetRecord,
+        episodes: Episodes,
+        task: Task,
+        checkpoint_seconds: float,
+        progress: Callable[[Progress], None] | None,
+    ) -> None:
+        self._job, self._folder, self._progress = job, folder, progress
+        self._environment = environments.environment_of(dataset)
+        self._protocol = protocol_for(dataset, job.episodes)
+        self._sha256 = episodes.sha256
+        self._method = registry.find(job.algorithm)
+        device = task.max_action.device
+        self._source = self._method.data(job.config, episodes, job.view, device)
+        self._stack = Stack.create(self._method, job.config, task, job.seeds)
+        noise = self._method.noise(job.config, task)
+        rows, batch_size = len(self._source), job.config.batch_size
+        self._streams = Streams(job.seeds, rows, batch_size, noise, device)
+        self._step = 0
+        self._evaluations: dict[int, list[Evaluation]] = {seed: [] for seed in job.seeds}
+        self._failures: dict[int, str] = {}
+        self._checkpoint_seconds = checkpoint_seconds
+        self._saved = self._reported = time.monotonic()
+
+    def open(self) -> None:
+        """Go to the checkpoint's state, or write the first checkpoint; bring records up to date."""
+        path = self._folder / checkpoints.FILE
+        if path.exists():
+            saved = checkpoints.load(path, self._stack.task.max_action.device)
+            checkpoints.require_same(path, saved["identity"], self._identity())
+            self._stack.restore(saved["stack"])
+            self._step = saved["step"]
+            self._failures = saved["failures"]
+            self._evaluations = {
+                seed: [Evaluation.model_validate(point, strict=False) for point in points]
+                for seed, points in saved["evaluations"].items()
+            }
+        else:
+            for record in self._folder.glob("seed-*.json"):
+                raise DatumrlError(
+                    f"{record}: there are records but no {checkpoints.FILE}, so this is no run to "
+                    "go on with; choose another folder with --out, or replace them with --restart"
+                )
+            self._save()
+        self._write_records()
+
+    def finish(self, interrupted: Callable[[], bool]) -> None:
+        """Train to the last step, by way of every evaluation point."""
+        steps, every = self._job.config.steps, self._job.evaluate_every
+        while self._step < steps and len(self._failures) < len(self._job.seeds):
+            self._advance(min(steps, (self._step // every + 1) * every), interrupted)
+            self._evaluate()
+
+    def records(self) -> list[RunRecord]:
+        """Return every seed's record as of now."""
+        return [self._record(seed) for seed in self._job.seeds]
+
+    def _advance(self, until: int, interrupted: Callable[[], bool]) -> None:
+        for step in range(self._step + 1, until + 1):
+            rows, noise = self._streams.at(step)
+            self._method.update(self._stack, self._source.gather(rows), noise, step)
+            self._step = step
+            if step == until:  # the evaluation comes first: no checkpoint may lie between
+                return
+            now = time.monotonic()
+            if now - self._reported >= _REPORT_SECONDS:
+                self._report()
+            if interrupted() or now - self._saved >= self._checkpoint_seconds:
+                self._save()
+            if interrupted():
+                raise KeyboardInterrupt
+
+    def _evaluate(self) -> None:
+        fine = self._stack.finite().tolist()
+        for seed, well in zip(self._job.seeds, fine, strict=True):
+            if not well:
+                self._fail(seed, "parameters or losses that are not finite")
+        living = self._living()
+        if living:
+            acting = policies.Policies(
+                self._method,
+                self._job.config,
+                self._stack.task,
+                self._stack.networks,
+                self._source.statistics,
+                [self._job.seeds.index(seed) for seed in living],
+            )
+            result = rollout(
+                acting, self._environment, self._job.episodes, living, self._episode_counter()
+            )
+            points = policies.points(self._step, result)
+            for seed, point, broken in zip(living, points, acting.broken(), strict=True):
+                if broken:
+                    self._fail(seed, "actions that are not finite")
+                else:
+                    self._evaluations[seed].append(point)
+        self._save()
+        self._write_records()
+        self._report()
+
+    def _living(self) -> list[int]:
+        return [seed for seed in self._job.seeds if seed not in self._failures]
+
+    def _fail(self, seed: int, reason: str) -> None:
+        self._failures.setdefault(seed, f"diverged: {reason}, found at step {self._step}")
+
+    def _episode_counter(self) -> Callable[[int], None]:
+        done = 0
+
+        def count(ended: int) -> None:
+            nonlocal done
+            done += ended
+            self._report(done)
+
+        return count
+
+    def _report(self, episodes: int | None = None) -> None:
+        self._reported = time.monotonic()
+        if self._progress is None:
+            return
+        living = self._living()
+        places = [self._job.seeds.index(seed) for seed in living]
+        losses = {name: float(values[places].mean()) for name, values in self._stack.losses.items()}
+        returns = [
+            np.mean(self._evaluations[seed][-1].returns)
+            for seed in living
+            if self._evaluations[seed]
+        ]
+        mean_return = float(np.mean(returns)) if returns else None
+        steps = self._job.config.steps
+        self._progress(Progress(self._step, steps, losses, mean_return, episodes))
+
+    def _identity(self) -> dict[str, Any]:
+        """Return what makes this run the one it is, as JSON."""
+        return {
+            "algorithm": self._job.algorithm,
+            "configuration": registry.configuration(self._job.config),
+            "dataset": self._job.dataset,
+            "dataset_sha256": self._sha256,
+            "view": self._job.view,
+            "seeds": list(self._job.seeds),
+            "evaluate_every": self._job.evaluate_every,
+            "protocol": self._protocol.model_dump(mode="json"),
+            "device": self._job.device,
+        }
+
+    def _save(self) -> None:
+        task = self._stack.task
+        content = {
+            "identity": self._identity(),
+            "step": self._step,
+            "stack": self._stack.state(),
+            "task": vars(task),
+            "statistics": self._source.statistics._asdict(),
+            "evaluations": {
+                seed: [point.model_dump(mode="json") for point in points]
+                for seed, points in self._evaluations.items()
+            },
+            "failures": self._failures,
+        }
+        checkpoints.save(self._folder / checkpoints.FILE, content)
+        self._saved = time.monotonic()
+
+    def _write_records(self) -> None:
+        for record in self.records():
+            record.write(self._folder / f"seed-{record.seed:03d}.json")
+
+    def _record(self, seed: int) -> RunRecord:
+        failure, steps = self._failures.get(seed), self._job.config.steps
+        complete = "complete" if self._step == steps else "running"
+        return RunRecord(
+            algorithm=self._job.algorithm,
+            configuration={**registry.configuration(self._job.config), "view": self._job.view},
+            dataset=self._job.dataset,
+            dataset_sha256=self._sha256,
+            protocol=self._protocol,
+            budget=Budget(steps=steps),
+            seed=seed,
+            status="failed" if failure else complete,  # type: ignore[arg-type]
+            failure=failure,
+            evaluations=tuple(self._evaluations[seed]),
+            software=provenance.software_versions("torch"),
+            hardware=provenance.hardware(),
+        )
+
+
+def _task(dataset: DatasetRecord, episodes: Episodes, device: torch.device) -> Task:
+    """Return the task; actions are bounded by the environment's action space."""
+    environment = environments.make(environments.environment_of(dataset))
+    space: Any = environment.action_space
+    environment.close()
+    observation_dim, action_dim = episodes.observations.shape[1], episodes.actions.shape[1]
+    if space.shape != (action_dim,) or not np.array_equal(space.low, -space.high):
+        raise DatumrlError(
+            f"{dataset.id}: its actions have {action_dim} dimensions, but {dataset.environment} "
+            f"takes {space}; a trainer needs as many, with bounds symmetric about zero"
+        )
+    return Task(observation_dim, action_dim, torch.as_tensor(space.high, device=device))
+
+
+@contextlib.contextmanager
+def _only_process(folder: Path) -> Iterator[None]:
+    """Keep other processes out of a run's folder; the system ends that when this one dies."""
+    with contextlib.ExitStack() as stack:
+        with files.storage_errors(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            handle = stack.enter_context((folder / ".lock").open("w"))
+        if fcntl is not None:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise DatumrlError(
+                    f"{folder}: another process is training here; wait for it, or choose another "
+                    "folder with --out"
+                ) from None
+        yield
+
+
+@contextlib.contextmanager
+def _patient_interrupt() -> Iterator[Callable[[], bool]]:
+    """Let a first Ctrl-C wait for the end of an update; a second one interrupts at once."""
+    asked = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield asked.is_set
+        return
+
+    def handler(*_: object) -> None:
+        asked.set()
+        signal.signal(signal.SIGINT, previous)
+
+    previous = signal.signal(signal.SIGINT, handler)
+    try:
+        yield asked.is_set
+    finally:
+        signal.signal(signal.SIGINT, previous)

@@ -1,0 +1,131 @@
+"""The registered methods, their configurations, and what a method's file must offer."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import importlib
+import math
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Protocol, get_type_hints
+
+from datumrl.datasets.errors import DatumrlError
+
+# name, which is also the module under datumrl.algorithms -> the paper's name for the method
+ALGORITHMS = {
+    "td3_bc": "TD3+BC",
+}
+_AT_MOST_ONE = ("discount", "tau")  # configuration fields that are no use above 1
+
+
+class Method(Protocol):
+    """What a method's file offers.  All of it but `data` and `update` is written for one seed.
+
+    ``Config``                        frozen dataclass with at least ``steps`` and ``batch_size``
+    ``data(config, episodes, view, device)``
+                                      what batches are drawn from (`batches.Source`)
+    ``noise(config, task)``           what each update draws: name -> `streams.Draw`
+    ``networks(config, task, generator)``
+                                      initial parameters: network name -> list of tensors
+    ``optimisers(config)``            Adam's options for each network that is trained
+    ``update(stack, batch, noise, step)``
+                                      one gradient step of every network; steps count from 1
+    ``act(config, task, networks, observations)``
+                                      actions (rows, action_dim) of the evaluated policy
+    """
+
+    Config: Callable[..., Any]
+    data: Callable[..., Any]
+    noise: Callable[..., Any]
+    networks: Callable[..., Any]
+    optimisers: Callable[..., Any]
+    update: Callable[..., Any]
+    act: Callable[..., Any]
+
+
+def find(name: str) -> Method:
+    """Return a method's module.  DatumrlError names the nearest one, or what to install."""
+    if name not in ALGORITHMS:
+        raise DatumrlError(f"unknown algorithm {name!r}; {_nearest(name, ALGORITHMS)}")
+    try:
+        importlib.import_module("torch")
+    except ImportError as problem:
+        raise DatumrlError(
+            f"{name} cannot be trained or evaluated ({problem}); install what it needs with "
+            "`pip install datumrl[train]`"
+        ) from problem
+    module: Any = importlib.import_module(f"datumrl.algorithms.{name}")
+    return module
+
+
+def resolve(name: str, settings: Mapping[str, object]) -> Any:
+    """Return a method's configuration: its defaults with ``settings`` in their place.
+
+    A text value is read as the type of its field, so ``{"alpha": "1.0"}`` comes from a command
+    line.  Raises DatumrlError for an unknown field, naming the nearest, and for a bad value.
+    """
+    config_class: Any = find(name).Config
+    hints = get_type_hints(config_class)
+    changes = {}
+    for field, value in settings.items():
+        if field not in hints:
+            raise DatumrlError(f"{name} has no setting {field!r}; {_nearest(field, hints)}")
+        changes[field] = _checked(f"{field}={value}", field, value, hints[field])
+    return config_class(**changes)
+
+
+def parse_settings(texts: Iterable[str]) -> dict[str, str]:
+    """Return ``field=value`` texts as a dict; DatumrlError for another form or a repeated field."""
+    settings: dict[str, str] = {}
+    for text in texts:
+        field, equals, value = text.partition("=")
+        if not equals or not field:
+            raise DatumrlError(f"{text!r} is no setting; write for example alpha=1.0")
+        if field in settings:
+            raise DatumrlError(f"{text!r}: {field} is set to {settings[field]} too; set it once")
+        settings[field] = value
+    return settings
+
+
+def configuration(config: Any) -> dict[str, Any]:
+    """Return a configuration as JSON values."""
+    return {
+        name: list(value) if isinstance(value, tuple) else value
+        for name, value in dataclasses.asdict(config).items()
+    }
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    spelled = name.lower().replace("-", "_").replace("+", "_")
+    close = difflib.get_close_matches(spelled, known, n=1, cutoff=0.5)
+    return f"did you mean {close[0]!r}?" if close else f"known are {', '.join(known)}"
+
+
+def _checked(shown: str, field: str, value: object, kind: Any) -> Any:
+    """Return a value as its field's type; every number must be finite and not negative."""
+    try:
+        result = _converted(value, kind)
+    except (KeyError, TypeError, ValueError, OverflowError):
+        wanted = getattr(kind, "__name__", "") if kind != tuple[int, ...] else "int,int,..."
+        raise DatumrlError(f"{shown}: not of type {wanted}") from None
+    numbers = result if isinstance(result, tuple) else (result,)
+    if kind in (int, tuple[int, ...]) and min(numbers, default=0) < 1:
+        raise DatumrlError(f"{shown}: must be at least 1")
+    if kind is float and not (math.isfinite(result) and result >= 0):
+        raise DatumrlError(f"{shown}: must be finite and not negative")
+    if field in _AT_MOST_ONE and result > 1:
+        raise DatumrlError(f"{shown}: must be at most 1")
+    return result
+
+
+def _converted(value: object, kind: Any) -> Any:
+    if kind == tuple[int, ...]:
+        parts: Any = value.split(",") if isinstance(value, str) else value
+        return tuple(_converted(part, int) for part in parts)
+    if kind is bool:
+        return {"true": True, "false": False}[str(value).lower()]
+    if isinstance(value, bool):
+        raise ValueError
+    if kind is int and not isinstance(value, str) and value != int(value):  # type: ignore[call-overload]
+        raise ValueError
+    return kind(value)
