@@ -15,8 +15,8 @@ from datumrl.leaderboard.tables import Aggregate, Cell
 
 _STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
 _TICKS = 5
-_STRIP_WIDTH, _STRIP_HEIGHT = 96, 16
-_STRIP_LEFT, _STRIP_RIGHT = 5.0, 83.0  # values lie between; crosses of failed runs to the right
+_STRIP_WIDTH, _STRIP_HEIGHT = 112, 16
+_STRIP_LEFT, _STRIP_RIGHT = 5.0, 99.0  # values lie between; crosses of failed runs to the right
 _LANES = (8.0, 4.5, 11.5)  # neighbouring dots take turns, so that equal scores stay visible
 
 
@@ -38,16 +38,16 @@ class Axis:
 
 
 def axis(values: Iterable[float], anchors: Sequence[float] = (0.0, 100.0)) -> Axis:
-    """Return an axis that holds the values and the anchors, with a margin on both sides."""
+    """Return an axis that holds the values and the anchors, and ends at a tick on the right."""
     inside = [*values, *anchors]
     low, high = min(inside), max(inside)
     width = (high - low) or 1.0
     rough = width / _TICKS
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(factor * power for factor in _STEPS if factor * power >= rough * 0.999)
-    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+    first, last = math.ceil(low / step - 1e-9), math.ceil(high / step - 1e-9)
     ticks = tuple(index * step for index in range(first, last + 1))
-    return Axis(low - 0.02 * width, high + 0.02 * width, ticks)
+    return Axis(low - 0.02 * width, last * step + 0.02 * width, ticks)
 
 
 def interval(of: Aggregate, on: Axis, css_class: str) -> Markup:
@@ -58,7 +58,7 @@ def interval(of: Aggregate, on: Axis, css_class: str) -> Markup:
     if of.low is not None and of.high is not None:
         low, high = on.percent(of.low), on.percent(of.high)
         parts.append(f'<line class="bar" x1="{low}" x2="{high}" y1="44%" y2="44%"/>')
-    parts.append(f'<circle class="dot" cx="{on.percent(of.iqm)}" cy="44%" r="4.5"/>')
+    parts.append(f'<circle class="dot" cx="{on.percent(of.iqm)}" cy="44%" r="4"/>')
     return Markup(f'<svg class="{css_class}" aria-hidden="true">{"".join(parts)}</svg>')
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from datumrl.datasets.errors import DatumrlError
 from datumrl.evaluation import bootstrap, metrics
 from datumrl.leaderboard import names, runs
-from datumrl.leaderboard.runs import Run, Suite
+from datumrl.leaderboard.runs import Run, Status, Suite
 
 BOOTSTRAP_SEED = 0
 RESAMPLES = 50_000
@@ -24,6 +24,7 @@ CONFIDENCE = 0.95
 FEW_RUNS = bootstrap.FEW_RUNS  # fewer runs than this are flagged
 EXPERT = 100.0  # the normalised score of the reference policy: what the optimality gap is from
 
+LARGEST = 1e12  # beyond any environment's returns; larger ones overflow the statistics
 _LABELLED = 3  # how many differing settings a variant's label names
 
 
@@ -50,7 +51,7 @@ class Cell:
         """Return the standard deviation over seeds (ddof = 0, as published tables have it)."""
         return float(np.std(self.values)) if self.values.size > 1 else None
 
-    def count(self, status: runs.Status) -> int:
+    def count(self, status: Status) -> int:
         """Return the number of runs with this status."""
         return sum(run.status == status for run in self.runs)
 
@@ -93,7 +94,7 @@ class Entry:
         """Return the algorithm's name with the variant's label."""
         return f"{self.algorithm} ({self.label})" if self.label else self.algorithm
 
-    def count(self, status: runs.Status) -> int:
+    def count(self, status: Status) -> int:
         """Return the number of runs with this status."""
         return sum(cell.count(status) for cell in self.cells.values())
 
@@ -118,8 +119,8 @@ class Table:
 def build(all_runs: Iterable[Run], progress: Callable[[int], None] | None = None) -> list[Table]:
     """Group runs into tables and compute their statistics, the widest table first.
 
-    ``progress`` is called after every row with its number of runs.  Raises DatumrlError where one seed has two
-    different results, since counting both would be wrong and choosing one would be worse.
+    ``progress`` is called after every row with its number of runs.  Raises DatumrlError where one
+    seed has two different results: counting both would be wrong, and choosing one worse.
     """
     tables = []
     for (suite, protocol, normalised), members in sorted(_groups(all_runs).items()):
@@ -229,23 +230,31 @@ def _cells(own: Sequence[Run], normalised: bool) -> dict[str, Cell]:
     by_dataset: dict[str, list[Run]] = defaultdict(list)
     for run in own:
         by_dataset[run.row.dataset].append(run)
-    cells = {}
-    for dataset, found in sorted(by_dataset.items()):
-        found.sort(key=lambda run: (run.row.seed is None, run.row.seed))
-        seeds = Counter(run.row.seed for run in found)
-        seed, count = seeds.most_common(1)[0]
-        if count > 1:
+    return {
+        dataset: _cell(dataset, found, normalised) for dataset, found in sorted(by_dataset.items())
+    }
+
+
+def _cell(dataset: str, found: Sequence[Run], normalised: bool) -> Cell:
+    name = f"{found[0].row.algorithm} on {dataset}"
+    seed, count = Counter(run.row.seed for run in found).most_common(1)[0]
+    if count > 1:
+        raise DatumrlError(
+            f"{name}, seed {seed}: {count} different results; keep one of the run records"
+        )
+    ordered = sorted(found, key=lambda run: -1 if run.row.seed is None else run.row.seed)
+    values = []
+    for run in ordered:
+        value = run.row.score if normalised else run.row.mean_return
+        if run.status != "complete" or value is None:
+            continue
+        if abs(value) > LARGEST:
             raise DatumrlError(
-                f"{found[0].row.algorithm} on {dataset}, seed {seed}: {count} different results; "
-                "keep one of the run records"
+                f"{name}, seed {run.row.seed}: {value:g} is no attainable score; "
+                "correct or remove the run record"
             )
-        values = [
-            run.row.score if normalised else run.row.mean_return
-            for run in found
-            if run.status == "complete"
-        ]
-        cells[dataset] = Cell(dataset, tuple(found), np.array(values, dtype=np.float64))
-    return cells
+        values.append(value)
+    return Cell(dataset, tuple(ordered), np.array(values, dtype=np.float64))
 
 
 def _matrix(cells: dict[str, Cell]) -> np.ndarray:

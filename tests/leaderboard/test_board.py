@@ -1,0 +1,493 @@
+"""The board: its numbers against plain Python, and the page in a real browser."""
+
+import csv
+import html.parser
+import json
+import math
+import re
+import shutil
+import statistics
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from datumrl.datasets.errors import DatumrlError
+from datumrl.evaluation.records import (
+    Budget,
+    Evaluation,
+    Protocol,
+    RunRecord,
+    ScoreRow,
+    find_records,
+)
+from datumrl.leaderboard import board, drawing, names, runs, tables, wording
+
+HOPPER = [f"d4rl/hopper-{kind}-v2" for kind in ("medium", "medium-expert", "random")]
+HOSTILE = '<script>alert("1")</script>\u202e../../etc/passwd\x07&amp;\'=1+1'
+
+
+def make_record(
+    algorithm: str,
+    dataset: str,
+    seed: int,
+    level: float,
+    status: str = "complete",
+    configuration: dict[str, Any] | None = None,
+    failure: str = "critic loss is not finite",
+    **protocol: Any,
+) -> RunRecord:
+    """Return a record whose last evaluation has a mean return of about ``level``."""
+    generator = np.random.default_rng([seed, len(algorithm), len(dataset)])
+    returns = generator.normal(level, 100, size=(2, 4)).round(3).tolist()
+    points = [
+        Evaluation(step=step, returns=tuple(row), lengths=(500,) * 4)
+        for step, row in zip((1000, 2000), returns, strict=True)
+    ]
+    environment = {"environment": "Hopper-v4", "engine": {"mujoco": "3.3.7"}, "time_limit": 1000}
+    return RunRecord(
+        algorithm=algorithm,
+        configuration={"alpha": 2.5} if configuration is None else configuration,
+        dataset=dataset,
+        dataset_sha256=None,
+        protocol=Protocol(**{"dataset": dataset, "episodes": 4, **environment, **protocol}),
+        budget=Budget(steps=2000, tuning="2 configurations x 1 seed"),
+        seed=seed,
+        status=status,
+        failure=failure if status == "failed" else None,
+        evaluations=tuple(points if status == "complete" else points[:1]),
+        software={},
+        hardware="test",
+    )
+
+
+def make_records(seeds: int = 4) -> list[RunRecord]:
+    return [
+        make_record(algorithm, dataset, seed, level + 300 * index)
+        for algorithm, level in (("TD3+BC", 1500), ("BC", 900))
+        for index, dataset in enumerate(HOPPER)
+        for seed in range(seeds)
+    ]
+
+
+def build(records: list[RunRecord]) -> list[tables.Table]:
+    return tables.build(runs.from_records(records))
+
+
+def d4rl_score(record: RunRecord) -> float:
+    """Return the score of a record's last evaluation, from the published reference returns."""
+    last = statistics.fmean(record.evaluations[-1].returns)
+    return 100 * (last + 20.272305) / (3234.3 + 20.272305)
+
+
+def plain_iqm(values: list[float]) -> float:
+    ordered = sorted(values)
+    cut = len(ordered) // 4
+    return statistics.fmean(ordered[cut : len(ordered) - cut])
+
+
+class Rows(html.parser.HTMLParser):
+    """Collects the text of every table row, by the row's id (or its first cell)."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.cells: dict[str, list[str]] = {}
+        self.tags: list[str] = []
+        self.references: list[tuple[str, str]] = []
+        self._row: list[str] | None = None
+        self._id = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        values = dict(attrs)
+        self.tags.append(tag)
+        self.references += [(tag, values[key] or "") for key in ("src", "href") if key in values]
+        if tag == "tr":
+            self._row, self._id = [], values.get("id") or ""
+        elif tag in ("td", "th") and self._row is not None:
+            self._row.append("")
+
+    def handle_data(self, data: str) -> None:
+        if self._row:
+            self._row[-1] += data
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag == "tr" and self._row is not None:
+            row = [" ".join(cell.split()) for cell in self._row]
+            self.cells[self._id or row[0]] = row
+            self._row = None
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Path:
+    """Return a board with a failed seed, an incomplete method and a hostile name."""
+    records = make_records()
+    records[0] = make_record("TD3+BC", HOPPER[0], 0, 0, status="failed", failure=HOSTILE)
+    records += [make_record(HOSTILE, HOPPER[0], seed, 700) for seed in range(2)]
+    board.write(build(records), tmp_path / "board")
+    return tmp_path / "board"
+
+
+def test_page_shows_the_numbers_that_plain_python_gets(tmp_path: Path) -> None:
+    records = make_records()
+    board.write(build(records), tmp_path / "board")
+    rows = Rows((tmp_path / "board" / "index.html").read_text(encoding="utf-8")).cells
+    (table,) = build(records)
+    assert [entry.algorithm for entry in table.entries] == ["TD3+BC", "BC"]
+    for rank, entry in enumerate(table.entries, start=1):
+        own = [record for record in records if record.algorithm == entry.algorithm]
+        by_task = [[d4rl_score(r) for r in own if r.dataset == dataset] for dataset in HOPPER]
+        every = [score for task in by_task for score in task]
+        row = rows[entry.id]
+        assert row[:2] == [str(rank), entry.algorithm]
+        assert row[3].startswith(f"{plain_iqm(every):.1f} [")
+        assert row[4] == f"{statistics.fmean(every):.1f}"
+        assert row[5] == f"{statistics.median(map(statistics.fmean, by_task)):.1f}"
+        assert row[6] == f"{statistics.fmean([max(0.0, 100 - s) for s in every]):.1f}"
+        assert row[7:9] == ["4 × 3", "4"]
+        assert row[9:] == ["last", "2,000 stepstuning: 2 configurations x 1 seed", "local 12 runs"]
+    task = [d4rl_score(r) for r in records if (r.algorithm, r.dataset) == ("BC", HOPPER[0])]
+    expected = f"{statistics.fmean(task):.1f} ± {statistics.pstdev(task):.1f}"
+    assert rows["hopper-medium-v2"][2] == expected
+
+
+def test_interval_agrees_with_a_plain_bootstrap() -> None:
+    (table,) = build(make_records())
+    found = table.entries[0].aggregate
+    assert found is not None
+    assert found.low is not None
+    assert found.high is not None
+    scores = np.array([cell.values for cell in table.entries[0].cells.values()])
+    generator = np.random.default_rng(7)
+    resampled = [
+        plain_iqm([float(x) for task in scores for x in generator.choice(task, len(task))])
+        for _ in range(4000)
+    ]
+    low, high = np.percentile(resampled, [2.5, 97.5])
+    assert found.low == pytest.approx(low, abs=0.15)
+    assert found.high == pytest.approx(high, abs=0.15)
+    assert low < found.iqm < high
+
+
+def test_failed_seeds_are_counted_shown_and_never_zero() -> None:
+    records = make_records()
+    (whole,) = build(records)
+    records[0] = make_record("TD3+BC", HOPPER[0], 0, 0, status="failed")
+    records[5] = make_record("TD3+BC", HOPPER[1], 1, 0, status="running")
+    (table,) = build(records)
+    entry = table.entries[0]
+    cell = entry.cells[HOPPER[0]]
+    assert (entry.count("failed"), entry.count("unfinished")) == (1, 1)
+    assert cell.values.tolist() == whole.entries[0].cells[HOPPER[0]].values[1:].tolist()
+    assert entry.aggregate is not None
+    assert (entry.aggregate.runs, entry.aggregate.tasks) == (3, 3)
+    assert 'class="crosses"' in drawing.strip(cell, drawing.axis(cell.values.tolist()))
+    notes = wording.warnings(entry, table)
+    assert notes[:2] == ["1 of 12 runs failed", "1 of 12 runs unfinished"]
+    assert "3 seeds per dataset in the aggregate" in notes
+
+
+def test_unequal_runs_enter_the_aggregate_by_seed_and_not_by_score() -> None:
+    records = [record for record in make_records() if record.algorithm == "BC"]
+    (table,) = build([*records[:4], *records[4:6]])
+    found = table.entries[0].aggregate
+    assert found is not None
+    used = [d4rl_score(record) for record in (*records[:2], *records[4:6])]
+    assert found.iqm == pytest.approx(plain_iqm(used))
+
+
+def test_one_run_has_no_interval_and_few_are_flagged() -> None:
+    (one,) = build(make_records(seeds=1))
+    assert one.entries[0].aggregate is not None
+    assert one.entries[0].aggregate.low is None
+    assert wording.warnings(one.entries[0], one) == ["only 1 run"]
+    (two,) = build(make_records(seeds=2))
+    assert wording.warnings(two.entries[0], two) == ["only 2 runs"]
+    assert wording.warnings(build(make_records(seeds=3))[0].entries[0], two) == []
+
+
+def test_what_is_not_comparable_stands_apart() -> None:
+    records = make_records()
+    records += [make_record("BC", "d4rl/hopper-medium-v0", seed, 900) for seed in range(3)]
+    records += [make_record("BC", HOPPER[0], s, 900, engine={"mujoco": "3.2.0"}) for s in range(3)]
+    records += [make_record("BC", HOPPER[0], s, 900, checkpoint="best") for s in range(3)]
+    records += [make_record("BC", HOPPER[0], s, 900, time_limit=500) for s in range(3)]
+    records += [make_record("BC", HOPPER[0], s, 900, environment="Hopper-v5") for s in range(3)]
+    records += [make_record("BC", "d4rl/ant-medium-v2", s, 900) for s in range(3)]
+    found = build(records)
+    assert len(found) == 7
+    assert len({table.id for table in found}) == 7
+    raw = [table for table in found if not table.normalised]
+    # Hopper-v5 and Hopper-v4 for ant are not the environments that the scores are defined on.
+    assert sorted(table.suite.title for table in raw) == ["D4RL ant v2", "D4RL locomotion v2"]
+    assert all(entry.aggregate is None for table in raw for entry in table.entries)
+
+
+def test_checkpoint_rules_differ_and_are_named() -> None:
+    last = build([make_record("BC", HOPPER[0], 0, 900)])[0].entries[0]
+    record = make_record("BC", HOPPER[0], 0, 900, checkpoint="best")
+    best = build([record])[0]
+    means = [statistics.fmean(point.returns) for point in record.evaluations]
+    assert last.runs[0].row.mean_return == pytest.approx(means[-1])
+    assert best.runs[0].row.mean_return == pytest.approx(max(means))
+    assert "optimistic" in wording.protocol_words(best, {})
+    averaged = build([make_record("BC", HOPPER[0], 0, 900, checkpoint="last-10-mean")])[0]
+    assert averaged.runs[0].row.mean_return == pytest.approx(statistics.fmean(means))
+
+
+def test_an_incomplete_method_is_listed_last_and_not_ranked() -> None:
+    records = make_records()
+    records += [make_record("narrow", HOPPER[0], seed, 3000) for seed in range(4)]
+    (table,) = build(records)
+    assert [(entry.algorithm, entry.rank) for entry in table.entries] == [
+        ("TD3+BC", 1),
+        ("BC", 2),
+        ("narrow", None),
+    ]
+    assert wording.warnings(table.entries[2], table) == ["1 of 3 datasets: not ranked"]
+
+
+def test_two_configurations_are_two_rows_and_never_pooled() -> None:
+    records = make_records()
+    records += [make_record("BC", HOPPER[0], s, 500, configuration={"alpha": 1}) for s in range(3)]
+    (table,) = build(records)
+    labels = sorted(entry.label for entry in table.entries if entry.algorithm == "BC")
+    assert [label.partition(",")[0] for label in labels] == ["alpha=1", "alpha=2.5"]
+
+
+def test_a_record_given_twice_counts_once_but_two_results_of_a_seed_are_an_error() -> None:
+    records = make_records()
+    assert [len(t.runs) for t in build(records + records)] == [len(t.runs) for t in build(records)]
+    again = make_record("BC", HOPPER[0], 0, 1000)
+    with pytest.raises(DatumrlError, match=r"BC on d4rl/hopper-medium-v2, seed 0: 2 different"):
+        build([*records, again])
+
+
+def test_gigantic_scores_are_refused_with_the_seed_named() -> None:
+    with pytest.raises(DatumrlError, match=r"seed 1: .*no attainable score"):
+        build([make_record("BC", HOPPER[0], 1, 1e200)])
+
+
+def test_non_finite_published_scores_count_as_failed() -> None:
+    rows = [
+        ScoreRow(tier="raw published", algorithm="X", dataset=HOPPER[0], seed=seed, score=score)
+        for seed, score in enumerate((10.0, math.nan, 20.0))
+    ]
+    (table,) = tables.build(runs.from_rows(rows))
+    assert table.entries[0].count("failed") == 1
+    assert table.entries[0].cells[HOPPER[0]].values.tolist() == [10.0, 20.0]
+
+
+def test_the_last_step_of_a_published_seed_counts() -> None:
+    common = {"tier": "raw published", "algorithm": "X", "dataset": HOPPER[0], "seed": 0}
+    rows = [ScoreRow(**common, step=step, score=float(step)) for step in (1, 3, 2)]
+    (table,) = tables.build(runs.from_rows(rows))
+    assert table.entries[0].cells[HOPPER[0]].values.tolist() == [3.0]
+
+
+def test_the_same_input_gives_the_same_bytes(tmp_path: Path) -> None:
+    records = make_records()
+    board.write(build(records), tmp_path / "one")
+    board.write(build(records[::-1]), tmp_path / "two")
+    board.write(build(records), tmp_path / "two")
+    # The copies of the records on the page are enough to make the page again.
+    board.write(build(find_records([tmp_path / "one" / "data" / "runs"])), tmp_path / "three")
+    first = contents(tmp_path / "one")
+    assert len(first) > 20
+    assert contents(tmp_path / "two") == first
+    assert contents(tmp_path / "three") == first
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def test_raw_data_hold_every_seed_and_every_link_leads_to_a_file(site: Path) -> None:
+    (path,) = site.glob("data/*.csv")
+    with path.open(encoding="utf-8", newline="") as handle:
+        rows = list(csv.DictReader(handle))
+    assert len(rows) == 26
+    (failed,) = [row for row in rows if row["status"] == "failed"]
+    assert (failed["algorithm"], failed["seed"], failed["score"]) == ("TD3+BC", "0", "")
+    for row in rows:
+        record = json.loads((site / row["record"]).read_text(encoding="utf-8"))
+        assert str(record["seed"]) == row["seed"]
+    for page in [site / "index.html", *site.glob("runs/*.html")]:
+        text = page.read_text(encoding="utf-8")
+        for _, link in Rows(text).references:
+            target, _, anchor = link.partition("#")
+            if link == "data:,":
+                continue
+            file = (page.parent / target).resolve() if target else page
+            assert file.is_file(), link
+            if anchor:
+                assert f'id="{anchor}"' in file.read_text(encoding="utf-8"), link
+    manifest = json.loads((site / "board.json").read_text(encoding="utf-8"))
+    assert set(manifest["files"]) == set(contents(site)) - {"board.json"}
+
+
+def test_pages_ask_nothing_of_the_network(site: Path) -> None:
+    for page in [site / "index.html", *site.glob("runs/*.html")]:
+        text = page.read_text(encoding="utf-8")
+        for tag, link in Rows(text).references:
+            assert tag == "a" or not re.match(r"(?i)\s*(https?:)?//", link), (page, tag, link)
+        assert "@import" not in text
+        assert "url(" not in text
+        assert "default-src 'none'" in text
+
+
+def test_hostile_names_are_inert(site: Path) -> None:
+    for page in [site / "index.html", *site.glob("runs/*.html")]:
+        text = page.read_text(encoding="utf-8")
+        assert Rows(text).tags.count("script") == 1
+        assert "<script>alert" not in text
+        assert "\u202e" not in text
+        assert "\x07" not in text
+    root = site.parent
+    assert {path.name for path in root.iterdir()} == {"board"}
+    for path in site.rglob("*"):
+        assert re.fullmatch(r"[a-z0-9.-]+", path.name), path
+    (hostile,) = site.glob("runs/*script-alert*.html")
+    assert "\\u202e../../etc/passwd\\u0007" in hostile.read_text(encoding="utf-8")
+
+
+def test_names_become_distinct_safe_slugs_and_spreadsheet_text() -> None:
+    given = ["TD3", "td3", "td3 ", "../x", "con", "", "é" * 500, "a/b", "a\\b", "\ud800"]
+    slugs = [names.slug(text) for text in given]
+    assert len(set(slugs)) == len(given)
+    assert all(re.fullmatch(r"[a-z0-9-]{8,60}", slug) for slug in slugs)
+    assert names.spreadsheet_text("=cmd|'/c calc'!A0") == "'=cmd|'/c calc'!A0"
+    assert names.shown("a\x00b\u2028") == "a\\u0000b\\u2028"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(-0.04, "0.0"), (-1.25, "−1.2"), (None, "–"), (12345.67, "12,345.7"), (1e9, "1e+09")],
+)
+def test_numbers_read_well(value: float | None, text: str) -> None:
+    assert wording.number(value) == text
+
+
+def test_axis_holds_its_values_between_round_ticks() -> None:
+    axis = drawing.axis([-1.3, 55.7], anchors=(0.0,))
+    assert axis.ticks == (0.0, 20.0, 40.0, 60.0)
+    assert 0 <= axis.fraction(-1.3) < axis.fraction(0.0) < axis.fraction(60.0) <= 1
+    flat = drawing.axis([3.0, 3.0], anchors=())
+    assert 0 <= flat.fraction(3.0) <= 1
+
+
+@pytest.mark.parametrize("kind", ["foreign folder", "file", "added file", "other manifest"])
+def test_a_folder_that_is_not_ours_is_left_alone(tmp_path: Path, kind: str) -> None:
+    out = tmp_path / "board"
+    found = build(make_records(seeds=2))
+    if kind == "file":
+        out.write_text("mine")
+    elif kind == "added file":
+        board.write(found, out)
+        (out / "notes.txt").write_text("mine")
+    else:
+        out.mkdir()
+        name = "board.json" if kind == "other manifest" else "thesis.tex"
+        (out / name).write_text('{"format": "something else"}')
+    before = contents(tmp_path)
+    with pytest.raises(DatumrlError, match=r"choose another folder with --out"):
+        board.write(found, out)
+    assert contents(tmp_path) == before
+
+
+def test_a_failure_while_writing_keeps_the_earlier_board(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "board"
+    board.write(build(make_records(seeds=2)), out)
+    before = contents(tmp_path)
+    monkeypatch.setattr(wording, "protocol_words", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        board.write(build(make_records(seeds=3)), out)
+    assert contents(tmp_path) == before
+
+
+# -- In a real browser ---------------------------------------------------------------------------
+
+BROWSER = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
+in_browser = pytest.mark.skipif(BROWSER is None, reason="no chromium on the path")
+
+
+def browse(url: str, profile: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    assert BROWSER is not None
+    quiet = (
+        "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --hide-scrollbars "
+        "--disable-background-networking --disable-component-update --disable-sync"
+    )
+    command = [BROWSER, *quiet.split(), f"--user-data-dir={profile}", "--enable-logging=stderr"]
+    return subprocess.run(
+        [*command, *options, url], capture_output=True, text=True, timeout=120, check=True
+    )
+
+
+@in_browser
+@pytest.mark.slow
+def test_browser_draws_the_page_without_complaint(site: Path, tmp_path: Path) -> None:
+    import matplotlib.image
+
+    page = (site / "index.html").as_uri()
+    shown = browse(page, tmp_path / "profile", "--dump-dom")
+    assert "CONSOLE" not in shown.stderr
+    assert "datumrl board" in shown.stdout
+    assert shown.stdout.count('<svg class="iqm-mark"') == 3  # methods, drawn at first sight
+    assert shown.stdout.count('<svg class="iqm-cell"') == 3  # and in their table
+    assert shown.stdout.count('<svg class="strip"') == 7
+    assert shown.stdout.count("<table") == 2
+    assert '<button type="button">Mean</button>' in shown.stdout  # the script ran under the policy
+    for width, height in ((1280, 1000), (500, 1000)):
+        picture = tmp_path / f"{width}.png"
+        browse(
+            page,
+            tmp_path / "profile",
+            f"--screenshot={picture}",
+            f"--window-size={width},{height}",
+        )
+        pixels = matplotlib.image.imread(picture)[..., :3]
+        accent = np.abs(pixels - np.array([0x0B, 0x5F, 0xAE]) / 255).max(axis=-1) < 0.02
+        assert accent.sum() > 100  # dots and links
+        assert len(np.unique(pixels.reshape(-1, 3), axis=0)) > 50
+
+
+@in_browser
+@pytest.mark.slow
+def test_browser_sorts_and_a_phone_does_not_scroll_sideways(site: Path, tmp_path: Path) -> None:
+    probe = tmp_path / "probe.html"
+    probe.write_text(
+        """<iframe id="f" width="360" height="700" src="board/index.html"></iframe><pre></pre>
+        <script>
+        document.getElementById("f").onload = (event) => {
+          const page = event.target.contentDocument;
+          const names = () => [...page.querySelectorAll("table.main tbody tr")]
+            .map((row) => row.cells[1].dataset.v.slice(0, 6));
+          const found = {width: page.documentElement.scrollWidth, before: names()};
+          const button = [...page.querySelectorAll("table.main button")]
+            .find((each) => each.textContent === "Mean");
+          button.click(); found.once = names();
+          button.click(); found.twice = names();
+          document.querySelector("pre").textContent = JSON.stringify(found);
+        };
+        </script>"""
+    )
+    shown = browse(
+        probe.as_uri(), tmp_path / "profile", "--allow-file-access-from-files", "--dump-dom"
+    )
+    match = re.search(r"<pre>(.*?)</pre>", shown.stdout)
+    assert match is not None
+    found = json.loads(html.unescape(match[1]))
+    assert found["width"] <= 360
+    assert found["before"] == ["TD3+BC", "BC", HOSTILE[:6]]
+    assert found["once"] == ["TD3+BC", "BC", HOSTILE[:6]]
+    assert found["twice"] == [HOSTILE[:6], "BC", "TD3+BC"]

@@ -1,0 +1,118 @@
+"""`datumrl board`: what it reads by default, what it prints, what it refuses."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from datumrl.datasets.files import home
+from datumrl.evaluation.records import Budget, Evaluation, Protocol, RunRecord
+from datumrl.scripts.main import main
+
+DATASET = "d4rl/hopper-medium-v2"
+
+
+@pytest.fixture(autouse=True)
+def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATUMRL_HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+
+
+def write_runs(folder: Path, seeds: int = 3) -> None:
+    for seed in range(seeds):
+        RunRecord(
+            algorithm="TD3+BC",
+            configuration={},
+            dataset=DATASET,
+            dataset_sha256=None,
+            protocol=Protocol(
+                dataset=DATASET,
+                environment="Hopper-v4",
+                engine={"mujoco": "3.3.7"},
+                time_limit=1000,
+                episodes=1,
+            ),
+            budget=Budget(steps=10),
+            seed=seed,
+            status="complete",
+            evaluations=(Evaluation(step=10, returns=(1000.0 + seed,), lengths=(300,)),),
+            software={},
+            hardware="test",
+        ).write(folder / "td3_bc" / f"seed-{seed}.json")
+
+
+def test_default_board_holds_published_scores_and_own_runs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_runs(home() / "runs")
+    assert main(["board"]) == 0
+    told = capsys.readouterr().out
+    assert "D4RL locomotion v0" in told
+    assert "wrote board/index.html" in told
+    page = (tmp_path / "board" / "index.html").read_text(encoding="utf-8")
+    assert page.count('<svg class="iqm-mark"') == 12  # 8 + 1 + 1 + 1 published, 1 of our own
+    assert "takuseno/d3rlpy-benchmarks" in page
+    assert ">1,133</dd>" in page
+    assert len(page.encode()) < 300_000
+
+
+def test_published_cells_are_those_of_the_publication(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from datumrl.leaderboard import published_tables
+
+    assert main(["board", "--json", "--out", str(tmp_path / "out")]) == 0
+    content = json.loads(capsys.readouterr().out)
+    assert content == json.loads((tmp_path / "out" / "data" / "summary.json").read_text())
+    shown = {
+        (row["algorithm"], cell["dataset"]): (cell["mean"], cell["spread"])
+        for table in content["tables"]
+        for row in table["rows"]
+        for cell in row["cells"]
+    }
+    table = published_tables.find("d3rlpy-d4rl-v0")
+    printed = [
+        cell
+        for cell in published_tables.read_cells(table)
+        if (cell.checkpoint, cell.quantity) == ("final", "score")
+    ]
+    assert len(printed) == len(shown) == 113
+    for cell in printed:
+        mean, spread = shown[cell.algorithm, cell.dataset]
+        assert mean == pytest.approx(float(cell.mean), abs=0.0501)
+        assert spread == pytest.approx(float(cell.std), abs=0.0501)
+
+
+def test_given_runs_only(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_runs(tmp_path / "mine")
+    assert main(["board", "mine", "--out", "out", "--no-published", "--json"]) == 0
+    (table,) = json.loads(capsys.readouterr().out)["tables"]
+    (row,) = table["rows"]
+    expected = [100 * (1000 + seed + 20.272305) / (3234.3 + 20.272305) for seed in range(3)]
+    assert row["cells"][0]["values"] == pytest.approx(expected)
+    assert row["iqm"] == pytest.approx(sum(expected) / 3)
+    assert row["interval"][0] < row["iqm"] < row["interval"][1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--no-published"], "no run records and no published scores"),
+        (["empty"], "no run records"),
+        (["nowhere/seed-0.json"], "does not exist"),
+        (["mine", "--out", "mine/board"], "lies inside mine"),
+        (["mine", "--out", "mine"], "choose another folder"),
+    ],
+)
+def test_bad_input_is_one_message_and_leaves_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    (tmp_path / "empty").mkdir()
+    write_runs(tmp_path / "mine")
+    before = sorted(tmp_path.rglob("*"))
+    assert main(["board", *arguments]) == 2
+    captured = capsys.readouterr()
+    assert message in captured.err
+    assert captured.err.count("\n") == 1
+    assert captured.out == ""
+    assert sorted(tmp_path.rglob("*")) == before
