@@ -72,7 +72,7 @@ _D3RLPY_RULE = Rule(ddof=0, skipped=1, windows=(("PLAS", 500),))
 _TABLES = (
     PublishedTable(
         id="d3rlpy-d4rl-v0",
-        title="d3rlpy's D4RL benchmark: 9 algorithms, 113 cells, 10 seeds each",
+        title="d3rlpy's D4RL benchmark: 9 algorithms, 113 pairs with datasets, 10 seeds each",
         source="takuseno/d3rlpy-benchmarks@1771c9b23322b5f4296fa761c49808d33f967342",
         url="https://github.com/takuseno/d3rlpy-benchmarks",
         licence="MIT",

@@ -17,7 +17,7 @@ from datumrl.scripts import console
 class Command:
     """List the catalogue, or tell all about one dataset."""
 
-    dataset: Annotated[str | None, tyro.conf.Positional] = None
+    dataset: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="[ID]")] = None
     """dataset id; without one, the whole catalogue is listed"""
     json: bool = False
     """print JSON"""

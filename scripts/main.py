@@ -58,7 +58,13 @@ def _run(name: str, arguments: list[str]) -> int:
     with warnings.catch_warnings():
         # tyro warns of field types that it can parse all the same.
         warnings.filterwarnings("ignore", module="tyro")
-        options = tyro.cli(command, prog=f"datumrl {name}", description=description, args=arguments)
+        options = tyro.cli(
+            command,
+            prog=f"datumrl {name}",
+            description=description,
+            args=arguments,
+            config=(tyro.conf.FlagCreatePairsOff,),
+        )
     return options.run()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -22,12 +23,14 @@ class Command:
     Exit code 1 if a cell does not follow.
     """
 
-    table: Annotated[str | None, tyro.conf.Positional] = None
+    table: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="[TABLE]")] = None
     """id of a registered table"""
     seed: int = 0
     """seed of the bootstrap intervals"""
     resamples: int = 50_000
     """bootstrap resamples per interval"""
+    brief: bool = False
+    """leave out the cells that are equal, and algorithms that nothing can be compared with"""
     json: bool = False
     """print JSON"""
 
@@ -39,10 +42,11 @@ class Command:
         if self.json:
             console.print_json(_as_json(found, self.seed, self.resamples))
         else:
-            _print_cells(found.verdicts)
+            shown = [each for each in found.verdicts if not (self.brief and each.equal)]
+            _print_cells(shown)
             _print_summary(found)
             _print_departures(found)
-            _print_pools(found.pools, self.seed, self.resamples)
+            _print_pools(found.pools, self.seed, self.resamples, self.brief)
         return 0 if all(verdict.equal for verdict in found.verdicts) else DIFFERS
 
 
@@ -62,7 +66,9 @@ def _print(line: str = "") -> None:
     console.output.print(line, soft_wrap=True, markup=False)
 
 
-def _print_cells(verdicts: tuple[Verdict, ...]) -> None:
+def _print_cells(verdicts: Sequence[Verdict]) -> None:
+    if not verdicts:
+        return
     _print(f"{'printed mean±std of':<40}{'return':>14}{'score, 0-100':>18}")
     algorithm = None
     pairs: dict[tuple[str, str, str], dict[str, Verdict]] = {}
@@ -71,12 +77,15 @@ def _print_cells(verdicts: tuple[Verdict, ...]) -> None:
         place = (cell.algorithm, cell.dataset, cell.checkpoint)
         pairs.setdefault(place, {})[cell.quantity] = verdict
     for (name, dataset, checkpoint), both in pairs.items():
+        cells = "".join(
+            _cell(both[quantity], width) if quantity in both else " " * (width + 6)
+            for quantity, width in (("return", 15), ("score", 11))
+        )
         if name != algorithm:
             algorithm = name
             _print(name)
-        _print(
-            f" {dataset:<33} {checkpoint:<5}{_cell(both['return'], 15)}{_cell(both['score'], 11)}"
-        )
+        _print(f" {dataset:<33} {checkpoint:<5}{cells}".rstrip())
+    _print()
 
 
 def _cell(verdict: Verdict, width: int) -> str:
@@ -114,7 +123,6 @@ def _summary(found: Reproduction) -> dict[str, Any]:
 def _print_summary(found: Reproduction) -> None:
     table, summary = found.table, _summary(found)
     pairs = len({(v.printed.algorithm, v.printed.dataset) for v in found.verdicts})
-    _print()
     _print(f"{table.title}")
     _print(f"  source: {table.source} ({table.licence})")
     _print(f"  raw scores: {found.evaluations:,} evaluations of {found.runs:,} runs")
@@ -122,7 +130,7 @@ def _print_summary(found: Reproduction) -> None:
         f"  {summary['cells_equal']} of {summary['cells']} cells are equal after rounding "
         f"({summary['numbers_equal']} of {summary['numbers']} numbers)"
     )
-    _print(f"  {pairs} algorithm-dataset pairs x {{final, best}} x {{return, score}}, mean and std")
+    _print(f"  ({pairs} pairs x {{final, best}} x {{return, score}}; each a mean and a deviation)")
     _print(f"  largest difference {summary['largest_difference']:.4f}")
     _print("  'best' picks a checkpoint by its test return, so it is an optimistic statistic")
 
@@ -134,12 +142,14 @@ def _print_departures(found: Reproduction) -> None:
         _print(f"  {label:<45}{failing:>4} of {len(found.verdicts)}")
 
 
-def _print_pools(pools: tuple[Pool, ...], seed: int, resamples: int) -> None:
+def _print_pools(pools: tuple[Pool, ...], seed: int, resamples: int, brief: bool) -> None:
     _print()
     _print("IQM of final scores with 95% intervals, over tasks that make a fair comparison")
     _print(f"  (stratified bootstrap over runs, {resamples:,} resamples, seed {seed})")
     for pool in pools:
         alone = len(pool.aggregates) == 1
+        if alone and brief:
+            continue
         _print()
         _print(
             f"  {len(pool.datasets)} tasks x {pool.runs} runs"
