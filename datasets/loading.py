@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,11 +15,7 @@ from datumrl.datasets import files, places, prepared
 from datumrl.datasets.catalogue import DatasetRecord, find
 from datumrl.datasets.episodes import Episodes
 from datumrl.datasets.errors import DatumrlError
-
-try:
-    import fcntl
-except ImportError:  # not POSIX: two first loads at once then both convert
-    fcntl = None  # type: ignore[assignment]
+from datumrl.datasets.locking import locked
 
 Progress = Callable[[int, int], None]  # bytes done, bytes in all
 
@@ -111,23 +107,15 @@ def _is_current(folder: Path, source: Path) -> bool:
 
 
 def _convert(source: Path, record: DatasetRecord, folder: Path, progress: Progress | None) -> None:
-    from datumrl.datasets import d4rl_hdf5  # h5py is not needed, nor imported, for later loads
+    # h5py is not needed, nor imported, for later loads.
+    from datumrl.datasets import d4rl_hdf5, fetching
 
-    with _locked(folder):
+    fetched = fetching.read_sidecar(source)
+    if fetched is not None and record.sha256 is None:
+        # The file has to be what was fetched, even where nothing confirms what that was.
+        record = replace(record, sha256=fetched.sha256)
+    with locked(folder, waiting=lambda: None):
         for left_over in folder.parent.glob(f".{folder.name}.*.tmp"):  # of a conversion killed
             shutil.rmtree(left_over, ignore_errors=True)
         if not _is_current(folder, source):  # another process may have converted it meanwhile
             d4rl_hdf5.convert(source, record, folder, progress)
-
-
-@contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Let one process at a time convert into a folder; the others wait for it."""
-    lock = folder.with_name(f".{folder.name}.lock")
-    with contextlib.ExitStack() as stack:
-        with files.storage_errors(folder):
-            lock.parent.mkdir(parents=True, exist_ok=True)
-            handle = stack.enter_context(lock.open("w"))
-        if fcntl is not None:
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        yield

@@ -11,7 +11,7 @@ import sys
 import numpy as np
 import pytest
 
-from datumrl.datasets import catalogue, loading, places, prepared
+from datumrl.datasets import catalogue, fetching, loading, places, prepared
 from datumrl.datasets.errors import DatumrlError
 
 ID = "d4rl/hopper-medium-v2"
@@ -171,3 +171,12 @@ def test_what_is_not_here_is_told_with_the_command_that_gets_it(home):
         loading.load(f"{PENDULUM}@10k")
     with pytest.raises(DatumrlError, match=f"`datumrl collect {PENDULUM}`"):
         places.raw_path(catalogue.find(PENDULUM))
+
+
+def test_a_file_changed_since_it_was_fetched_is_refused(home, tmp_path, d4rl_files):
+    contents = [d4rl_files.columns(np.random.default_rng(seed), 30) for seed in (0, 1)]
+    at_hand = d4rl_files.write(tmp_path / "hopper_medium-v2.hdf5", contents[0])
+    fetched = fetching.fetch(HOPPER, source=at_hand)
+    d4rl_files.write(fetched.path, contents[1])
+    with pytest.raises(DatumrlError, match=f"expected sha256 {fetched.sha256}"):
+        loading.load(ID)
