@@ -114,7 +114,7 @@ def reproduce(
         evaluations=sum(curves.returns.size for curves in raw.values()),
         verdicts=tuple(check(cells, raw, references, table.rule)),
         departures=departures,
-        pools=tuple(pools(raw, references, np.random.default_rng(seed), resamples)),
+        pools=tuple(pools(raw, references, seed, resamples)),
     )
 
 
@@ -161,7 +161,7 @@ def rounds_to(value: float, printed: str) -> bool:
 def pools(
     raw: published_tables.RawScores,
     references: published_tables.References,
-    generator: np.random.Generator,
+    seed: int,
     resamples: int,
 ) -> list[Pool]:
     """Return the IQMs of final scores, pooled over tasks only where that is a fair comparison.
@@ -178,6 +178,8 @@ def pools(
                 for name in datasets
             ]
             scores = np.stack(columns, axis=1)
+            # Each starts anew, so that an interval does not depend on what was computed before.
+            generator = np.random.default_rng(seed)
             interval = bootstrap.interval(scores, metrics.iqm, generator, resamples)
             aggregates.append(Aggregate(algorithm, float(metrics.iqm(scores)), interval))
         aggregates.sort(key=lambda entry: -entry.iqm)
