@@ -18,7 +18,7 @@ import pydantic
 from datumrl.datasets import catalogue, files, scores
 from datumrl.datasets.errors import DatumrlError
 
-SCHEMA = "datumrl-run/1"
+SCHEMA: Literal["datumrl-run/1"] = "datumrl-run/1"
 
 Name = Annotated[str, pydantic.StringConstraints(min_length=1, max_length=200)]
 Finite = Annotated[float, pydantic.Field(allow_inf_nan=False)]

@@ -104,7 +104,7 @@ def select(
 
 def ship(
     record: catalogue.DatasetRecord, run: Path, out: Path, role: str, step: int
-) -> dict[str, float | int]:
+) -> dict[str, float | int | str]:
     """Write one policy in float16 and return its score over 100 fresh episodes."""
     weights = {
         name: array.astype(np.float16)

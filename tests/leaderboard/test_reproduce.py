@@ -209,7 +209,7 @@ def test_an_incomplete_algorithm_is_not_pooled_with_the_rest(references):
             ("D", "d4rl/walker2d-medium-v2"): curves(3),
         },
         references,
-        np.random.default_rng(0),
+        0,
         resamples=10,
     )
     shapes = [(pool.datasets, [a.algorithm for a in pool.aggregates], pool.runs) for pool in found]
