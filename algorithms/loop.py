@@ -30,7 +30,6 @@ from datumrl.datasets.loading import load
 from datumrl.evaluation import environments, provenance
 from datumrl.evaluation.recorder import protocol_for
 from datumrl.evaluation.records import Budget, Evaluation, RunRecord
-from datumrl.evaluation.rollout import rollout
 
 try:
     import fcntl
@@ -156,18 +155,22 @@ class _Training:
                 self._source.statistics,
                 [self._job.seeds.index(seed) for seed in living],
             )
-            result = rollout(
-                acting, self._environment, self._job.episodes, living, self._episode_counter()
+            points = policies.evaluate(
+                acting,
+                self._step,
+                self._environment,
+                self._job.episodes,
+                living,
+                self._episode_counter(),
             )
-            points = policies.points(self._step, result)
-            for seed, point, broken in zip(living, points, acting.broken(), strict=True):
-                if broken:
+            for seed, point in zip(living, points, strict=True):
+                if point is None:
                     self._fail(seed, "actions that are not finite")
                 else:
                     self._evaluations[seed].append(point)
         self._save()
         self._write_records()
-        self._report()
+        self._report(evaluated=True)
 
     def _living(self) -> list[int]:
         return [seed for seed in self._job.seeds if seed not in self._failures]
@@ -181,11 +184,11 @@ class _Training:
         def count(ended: int) -> None:
             nonlocal done
             done += ended
-            self._report(done)
+            self._report(episodes=done)
 
         return count
 
-    def _report(self, episodes: int | None = None) -> None:
+    def _report(self, evaluated: bool = False, episodes: int | None = None) -> None:
         self._reported = time.monotonic()
         if self._progress is None:
             return
@@ -199,7 +202,7 @@ class _Training:
         ]
         mean_return = float(np.mean(returns)) if returns else None
         steps = self._job.config.steps
-        self._progress(Progress(self._step, steps, losses, mean_return, episodes))
+        self._progress(Progress(self._step, steps, losses, mean_return, evaluated, episodes))
 
     def _identity(self) -> dict[str, Any]:
         """Return what makes this run the one it is, as JSON."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,12 @@ from datumrl.algorithms import checkpoints, registry
 from datumrl.algorithms.batches import Statistics
 from datumrl.algorithms.stack import Networks, Task
 from datumrl.datasets import catalogue
+from datumrl.datasets.catalogue import Environment
 from datumrl.evaluation import provenance
 from datumrl.evaluation.environments import environment_of
 from datumrl.evaluation.recorder import protocol_for
-from datumrl.evaluation.records import Budget, Evaluation, RunRecord
-from datumrl.evaluation.rollout import Rollout, rollout
+from datumrl.evaluation.records import Budget, Evaluation, Protocol, RunRecord
+from datumrl.evaluation.rollout import rollout
 
 
 class Policies:
@@ -61,64 +62,89 @@ class Policies:
         return [not fine for fine in self._fine.tolist()]
 
 
-def points(step: int, result: Rollout) -> list[Evaluation]:
-    """Return one evaluation point per policy."""
+def evaluate(
+    policies: Policies,
+    step: int,
+    environment: Environment,
+    episodes: int,
+    seeds: Sequence[int],
+    progress: Callable[[int], None] | None = None,
+) -> list[Evaluation | None]:
+    """Return each policy's evaluation point; None for one whose actions were not finite."""
+    result = rollout(policies, environment, episodes, seeds, progress)
+    rows = zip(result.returns.tolist(), result.lengths.tolist(), policies.broken(), strict=True)
     return [
-        Evaluation(step=step, returns=tuple(returns), lengths=tuple(lengths))
-        for returns, lengths in zip(result.returns.tolist(), result.lengths.tolist(), strict=True)
+        None if broken else Evaluation(step=step, returns=tuple(returns), lengths=tuple(lengths))
+        for returns, lengths, broken in rows
     ]
 
 
 def reroll(
     folder: Path,
-    episodes: int | None = None,
-    offset: int = 10_000,
-    device: str = "cpu",
-    progress: Callable[[int], None] | None = None,
+    episodes: int | None,
+    offset: int,
+    device: str,
+    progress: Callable[[int, int], None] | None,
 ) -> list[RunRecord]:
-    """Roll out the policies in a run's folder anew; returns one record per seed, failed ones too.
-
-    Policy of seed s meets the episodes of evaluation seed s + ``offset``; with 0 they are those of
-    its training run, and so are the returns.  ``episodes`` defaults to the run's own number.
-    """
+    """Roll out the policies in a run's folder anew; see `training.reroll`."""
     saved = checkpoints.load(folder / checkpoints.FILE, torch.device(device))
-    identity, failures = saved["identity"], saved["failures"]
-    method = registry.find(identity["algorithm"])
-    config = registry.resolve(identity["algorithm"], identity["configuration"])
-    record = catalogue.find(identity["dataset"])
-    protocol = protocol_for(record, episodes or identity["protocol"]["episodes"])
-    living = [seed for seed in identity["seeds"] if seed not in failures]
-    evaluations: dict[int, Evaluation] = {}
+    identity = saved["identity"]
+    dataset = catalogue.find(identity["dataset"])
+    protocol = protocol_for(dataset, episodes or identity["protocol"]["episodes"])
+    living = [seed for seed in identity["seeds"] if seed not in saved["failures"]]
+    done, total = 0, len(living) * protocol.episodes
+
+    def count(ended: int) -> None:
+        nonlocal done
+        done += ended
+        if progress is not None:
+            progress(done, total)
+
+    found: dict[int, Evaluation | None] = {}
     if living:
-        policies = Policies(
-            method,
-            config,
-            Task(**saved["task"]),
-            saved["stack"]["networks"],
-            Statistics(**saved["statistics"]),
-            [identity["seeds"].index(seed) for seed in living],
-        )
-        seeds = [seed + offset for seed in living]
-        result = rollout(policies, environment_of(record), protocol.episodes, seeds, progress)
-        evaluations = dict(zip(living, points(saved["step"], result), strict=True))
-        for seed, broken in zip(living, policies.broken(), strict=True):
-            if broken:
-                del evaluations[seed]
-                failures[seed] = "actions that are not finite"
+        environment, seeds = environment_of(dataset), [seed + offset for seed in living]
+        acting = _restored(saved, living)
+        points = evaluate(acting, saved["step"], environment, protocol.episodes, seeds, count)
+        found = dict(zip(living, points, strict=True))
     return [
-        RunRecord(
-            algorithm=identity["algorithm"],
-            configuration={**identity["configuration"], "view": identity["view"]},
-            dataset=record.id,
-            dataset_sha256=identity["dataset_sha256"],
-            protocol=protocol,
-            budget=Budget(steps=saved["step"]),
-            seed=seed,
-            status="complete" if seed in evaluations else "failed",
-            failure=failures.get(seed),
-            evaluations=(evaluations[seed],) if seed in evaluations else (),
-            software=provenance.software_versions("torch"),
-            hardware=provenance.hardware(),
-        )
+        _record(saved, protocol, seed, found.get(seed), saved["failures"].get(seed))
         for seed in identity["seeds"]
     ]
+
+
+def _restored(saved: Mapping[str, Any], living: Sequence[int]) -> Policies:
+    identity = saved["identity"]
+    return Policies(
+        registry.find(identity["algorithm"]),
+        registry.resolve(identity["algorithm"], identity["configuration"]),
+        Task(**saved["task"]),
+        saved["stack"]["networks"],
+        Statistics(**saved["statistics"]),
+        [identity["seeds"].index(seed) for seed in living],
+    )
+
+
+def _record(
+    saved: Mapping[str, Any],
+    protocol: Protocol,
+    seed: int,
+    point: Evaluation | None,
+    failure: str | None,
+) -> RunRecord:
+    identity = saved["identity"]
+    if point is None and failure is None:
+        failure = "actions that are not finite"
+    return RunRecord(
+        algorithm=identity["algorithm"],
+        configuration={**identity["configuration"], "view": identity["view"]},
+        dataset=identity["dataset"],
+        dataset_sha256=identity["dataset_sha256"],
+        protocol=protocol,
+        budget=Budget(steps=saved["step"]),
+        seed=seed,
+        status="failed" if failure else "complete",
+        failure=failure,
+        evaluations=() if point is None else (point,),
+        software=provenance.software_versions("torch"),
+        hardware=provenance.hardware(),
+    )

@@ -47,6 +47,13 @@ def find(name: str) -> Method:
     """Return a method's module.  DatumrlError names the nearest one, or what to install."""
     if name not in ALGORITHMS:
         raise DatumrlError(f"unknown algorithm {name!r}; {_nearest(name, ALGORITHMS)}")
+    require_torch(name)
+    module: Any = importlib.import_module(f"datumrl.algorithms.{name}")
+    return module
+
+
+def require_torch(name: str) -> None:
+    """Raise DatumrlError, saying how to install it, where torch is missing."""
     try:
         importlib.import_module("torch")
     except ImportError as problem:
@@ -54,8 +61,6 @@ def find(name: str) -> Method:
             f"{name} cannot be trained or evaluated ({problem}); install what it needs with "
             "`pip install datumrl[train]`"
         ) from problem
-    module: Any = importlib.import_module(f"datumrl.algorithms.{name}")
-    return module
 
 
 def resolve(name: str, settings: Mapping[str, object]) -> Any:

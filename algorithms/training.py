@@ -56,6 +56,7 @@ class Progress:
     steps: int
     losses: Mapping[str, float]  # last ones, mean over the seeds that are well
     mean_return: float | None  # at the last evaluation point, mean over the seeds that are well
+    evaluated: bool = False  # has this very step just been evaluated?
     episodes: int | None = None  # of the evaluation going on, episodes done; None while training
 
 
@@ -88,10 +89,53 @@ def train(
     job = plan(
         algorithm, dataset_id, seeds, steps, settings, evaluate_every, episodes, device, view
     )
+    where = Path(folder) if folder is not None else job.folder()
+    return train_job(job, where, progress, restart, checkpoint_seconds)
+
+
+def train_job(
+    job: Job,
+    folder: Path,
+    progress: Callable[[Progress], None] | None = None,
+    restart: bool = False,
+    checkpoint_seconds: float = CHECKPOINT_SECONDS,
+) -> list[RunRecord]:
+    """Do a job that `plan` made; see `train`."""
     from datumrl.algorithms import loop
 
-    where = Path(folder) if folder is not None else job.folder()
-    return loop.run(job, where, restart, checkpoint_seconds, progress)
+    return loop.run(job, folder, restart, checkpoint_seconds, progress)
+
+
+def reroll(
+    folder: Path | str,
+    episodes: int | None = None,
+    offset: int = 10_000,
+    device: str = "cpu",
+    progress: Callable[[int, int], None] | None = None,
+) -> list[RunRecord]:
+    """Roll out the policies in a run's folder anew; return one record per seed, failed ones too.
+
+    The policy of seed s meets the episodes of evaluation seed s + ``offset``; with 0 they are those
+    of its training run, and so are the returns.  ``episodes`` defaults to the run's own number.
+    ``progress`` is called with episodes done and episodes in all.
+    """
+    registry.require_torch("a run")
+    if episodes is not None and episodes < 1:
+        raise DatumrlError(f"episodes={episodes}: must be at least 1")
+    if offset < 0:
+        raise DatumrlError(f"offset={offset}: must not be negative")
+    from datumrl.algorithms import policies
+
+    return policies.reroll(Path(folder), episodes, offset, _device(device), progress)
+
+
+def use_threads(count: int) -> None:
+    """Let torch use so many threads on the CPU."""
+    if count < 1:
+        raise DatumrlError(f"threads={count}: must be at least 1")
+    import torch
+
+    torch.set_num_threads(count)
 
 
 def plan(
