@@ -149,53 +149,45 @@ def _content_sha256(episodes: Episodes, extras: Mapping[str, np.ndarray]) -> str
     return digest.hexdigest()
 
 
-def interleave(
-    lengths: list[np.ndarray], weights: list[int], rows: int
-) -> tuple[list[tuple[int, int]], int | None]:
+def interleave(lengths: list[np.ndarray], weights: list[int], rows: int) -> list[tuple[int, int]]:
     """Return the fixed order of episodes, as (part, number), up to the one that reaches ``rows``.
 
-    ``lengths`` holds the lengths of the episodes at hand, per part.  The next episode is always of
-    the part with the fewest transitions for its weight.  Where that part has none left, the order
-    ends there and the part is returned beside it; otherwise None.
+    ``lengths`` holds the lengths of the episodes at hand, per part: together at least each part's
+    share of ``rows``.  The next episode is always of the part with the fewest transitions for its
+    weight, which has less than its share of ``rows`` and so at least one episode left.
     """
     at_hand = [part.tolist() for part in lengths]
     taken, counts, total = [0] * len(lengths), [0] * len(lengths), 0
     order: list[tuple[int, int]] = []
     while total < rows:
         part = min(range(len(weights)), key=lambda part: (taken[part] / weights[part], part))
-        if counts[part] == len(at_hand[part]):
-            return order, part
         length = at_hand[part][counts[part]]
         order.append((part, counts[part]))
         counts[part] += 1
         taken[part] += length
         total += length
-    return order, None
+    return order
 
 
 def _run(
     recipe: Recipe, rows: int, workers: int, folder: Path, progress: Progress | None
 ) -> _Material:
-    """Make chunks until the order of episodes is complete."""
+    """Make the chunks that hold each part's share of ``rows``."""
     weights = [part.weight for part in recipe.parts]
     size = recipe.lanes * recipe.stream_rows  # a chunk has at least so many rows
     counts = [math.ceil(rows * weight / (sum(weights) * size)) for weight in weights]
+    work = [(part, number) for part, count in enumerate(counts) for number in range(count)]
+    done = 0
     with _pool(workers) as submit:
-        while True:
-            work = [(part, number) for part in range(len(counts)) for number in range(counts[part])]
-            done = 0
-            for made in submit(recipe, work, folder):
-                done += made
-                if progress is not None:
-                    progress(done, max(done, len(work) * size))
-            lengths = [
-                np.concatenate(list(_stored(folder, part, count, "lengths")))
-                for part, count in enumerate(counts)
-            ]
-            order, short = interleave(lengths, weights, rows)
-            if short is None:
-                return _Material(folder, counts, lengths, order)
-            counts[short] += 1
+        for finished, made in enumerate(submit(recipe, work, folder), start=1):
+            done += made
+            if progress is not None:
+                progress(done, done + (len(work) - finished) * size)
+    lengths = [
+        np.concatenate(list(_stored(folder, part, count, "lengths")))
+        for part, count in enumerate(counts)
+    ]
+    return _Material(folder, counts, lengths, interleave(lengths, weights, rows))
 
 
 _Submit = Callable[[Recipe, list[tuple[int, int]], Path], Iterable[int]]
