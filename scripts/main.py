@@ -15,6 +15,7 @@ COMMANDS = {
     "datasets": ("datasets_list", "list the catalogue, or tell all about one dataset"),
     "fetch": ("fetch", "download and verify a dataset, or import a file at hand (--from)"),
     "collect": ("collect", "generate a local dataset"),
+    "convert": ("convert", "write a dataset as Minari or D4RL HDF5"),
     "train": ("train", "train stacks of seeds into run records; resumable"),
     "evaluate": ("evaluate", "re-roll the policies of a finished run"),
     "reproduce": ("reproduce", "recompute a published table from its raw scores"),

@@ -1,0 +1,282 @@
+"""Writer of Minari datasets in HDF5 storage, which `minari` loads by its own means.
+
+Written directly: the package's own writer holds three chunked, resizable datasets where one plain
+one does, and takes three times the time and four times the space for short episodes.  So `minari`
+need not be installed; where it is, the result is opened with it before it counts.
+
+An episode of Minari has one more observation than steps.  Where the source does not know the final
+one, the rule is that of the ``correct`` view of transitions (see `views`): a terminal step is kept
+and its own observation stands in for the final one, which nothing may read since the process ended;
+any other last step is left out, and its episode ends truncated one step earlier.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import util
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from datumrl.datasets import files, hdf5_output
+from datumrl.datasets.catalogue import DatasetRecord
+from datumrl.datasets.episodes import Episodes
+from datumrl.datasets.errors import DatumrlError
+from datumrl.datasets.exports import Export, Progress, Source, described, refuse_existing
+
+MINARI_VERSION = "0.5.3"  # whose layout this is; minari refuses datasets of versions after its own
+_MAIN_FILE = "main_data.hdf5"
+
+
+@dataclass(frozen=True)
+class EnvironmentFacts:
+    """What Minari keeps of an environment, which only Gymnasium knows."""
+
+    spec: str  # JSON of Gymnasium's EnvSpec
+    action_low: np.ndarray  # (action_dim,) float32
+    action_high: np.ndarray  # (action_dim,) float32
+
+
+def default_root() -> Path:
+    """Return the folder in which `minari` looks for datasets."""
+    given = os.environ.get("MINARI_DATASETS_PATH")
+    return Path(given) if given else Path.home() / ".minari" / "datasets"
+
+
+def minari_id(record: DatasetRecord) -> str:
+    """Return the id under which `minari` will know a dataset.
+
+    ``local/hopper-medium-v1@100k`` is ``datumrl/hopper/medium-100k-v1``, and
+    ``d4rl/hopper-medium-v2`` is ``datumrl/d4rl/hopper/medium-v2``: Minari's own ``D4RL`` datasets
+    are others.
+    """
+    collection, _, name = record.full_id.partition("/")
+    _, at, prefix = record.id.partition("@")
+    stem, _, version = name.rpartition("-v")
+    words = stem.split("-")
+    environment = record.environment.id.partition("-v")[0].lower() if record.environment else ""
+    joined = ["".join(words[:count]) for count in range(1, len(words))]
+    split = joined.index(environment) + 1 if environment in joined else 1
+    namespace = "datumrl" if collection == "local" else f"datumrl/{collection}"
+    kind = "-".join([*words[split:], *([prefix] if at else [])])
+    return f"{namespace}/{'-'.join(words[:split])}/{kind}-v{version}"
+
+
+def write(
+    root: Path,
+    source: Source,
+    environment: EnvironmentFacts | None,
+    *,
+    force: bool = False,
+    progress: Progress | None = None,
+) -> Export:
+    """Write a dataset as ``root/<its Minari id>``, all or nothing.
+
+    Without ``environment``, `minari` cannot recover one, and the action space has no bounds.
+    Raises DatumrlError for a dataset that exists there (unless ``force``), for one without any step
+    that Minari can hold, and for a disk that is full or read-only.
+    """
+    name = minari_id(source.record)
+    folder = root / name
+    refuse_existing(folder, force)
+    plan = _plan(source.episodes)
+    notes = (*plan.notes, *_other_notes(source, environment))
+    with files.replacing_folder(folder) as temporary:
+        data = temporary / "data"
+        with (
+            files.replacing(data / _MAIN_FILE, "w+b") as handle,
+            hdf5_output.writing(handle) as output,
+        ):
+            for number, episode in enumerate(_episodes(source, plan)):
+                _write_episode(output.file.create_group(f"episode_{number}"), number, episode)
+                output.check()
+                if progress is not None:
+                    progress(int(plan.begins[number] + plan.lengths[number]), len(source.episodes))
+        size = (data / _MAIN_FILE).stat().st_size
+        metadata = _metadata(source, environment, name, plan, notes, size)
+        files.write_json(data / "metadata.json", metadata)
+        _open_with_minari(data, plan)
+    _declare_namespaces(root, name)
+    return Export(folder, name, int(plan.lengths.sum()), len(plan.lengths), notes)
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """Which steps of which episodes are written, and what ends them."""
+
+    begins: np.ndarray  # (episodes,) int64: first row
+    lengths: np.ndarray  # (episodes,) int64: steps that are written, at least one
+    finals: np.ndarray  # (episodes, observation_dim) float32; NaN where the next row is written
+    notes: tuple[str, ...]
+
+
+def _plan(episodes: Episodes) -> _Plan:
+    begins, ends = episodes.starts[:-1], episodes.starts[1:] - 1
+    finals, known = episodes.final_observations()
+    terminal = np.asarray(episodes.terminals[ends])
+    stand_ins = terminal & ~known
+    finals[stand_ins] = episodes.observations[ends[stand_ins]]
+    cut = ~terminal & ~known
+    lengths = episodes.lengths() - cut
+    kept = lengths > 0
+    if not kept.any():
+        raise DatumrlError(
+            f"{episodes.id}: no step has a known next observation, so Minari can hold none; fetch "
+            "a source that stores them"
+        )
+    open_tail = not episodes.complete()[-1]
+    notes = {
+        "{} episodes ended by the process have no known final observation; their last one is "
+        "repeated": stand_ins.sum(),
+        "{} last steps of episodes are left out: the observation after them is not known, so those "
+        "episodes end truncated one step earlier, with that much less return": cut.sum(),
+        "{} episodes of one such step are left out with it": (~kept).sum(),
+        "{} episode without an end, the last, is marked truncated": open_tail and kept[-1],
+        "{} stored next observations disagree with the following row, which Minari cannot hold; "
+        "the following row stands": (~np.isin(episodes.successor_rows, ends)).sum(),
+    }
+    told = tuple(note.format(int(count)) for note, count in notes.items() if count)
+    return _Plan(begins[kept], lengths[kept], finals[kept], told)
+
+
+def _other_notes(source: Source, environment: EnvironmentFacts | None) -> Iterator[str]:
+    metadata = [name for name in source.extras if name.startswith("metadata/")]
+    if metadata:
+        yield f"{len(metadata)} arrays of metadata have no place in Minari and are left out"
+    if source.infos():
+        yield "infos have a row per step, the state before it, and none for the final observation"
+    if environment is None:
+        yield "without an environment specification, and actions without bounds"
+
+
+def _episodes(source: Source, plan: _Plan) -> Iterator[dict[str, Any]]:
+    """Yield each episode's arrays by their names in Minari."""
+    episodes, infos = source.episodes, source.infos()
+    for begin, length, final in zip(plan.begins, plan.lengths, plan.finals, strict=True):
+        rows = slice(begin, begin + length)
+        if np.isnan(final).any():
+            observations = episodes.observations[begin : begin + length + 1]
+        else:
+            observations = np.concatenate([episodes.observations[rows], final[None]])
+        terminations = np.asarray(episodes.terminals[rows])
+        truncations = np.array(episodes.timeouts[rows])
+        truncations[-1] |= not terminations[-1]
+        yield {
+            "observations": observations,
+            "actions": episodes.actions[rows],
+            "rewards": episodes.rewards[rows],
+            "terminations": terminations,
+            "truncations": truncations,
+            "infos": {name: values[rows] for name, values in infos.items()},
+        }
+
+
+def _write_episode(group: h5py.Group, number: int, episode: dict[str, Any]) -> None:
+    group.attrs["id"] = number
+    group.attrs["total_steps"] = len(episode["rewards"])
+    infos = episode.pop("infos")
+    for name, values in episode.items():
+        group.create_dataset(name, data=values)
+    if infos:
+        inner = group.create_group("infos")
+        for name, values in infos.items():
+            inner.create_dataset(name, data=values)
+
+
+def _metadata(
+    source: Source,
+    environment: EnvironmentFacts | None,
+    name: str,
+    plan: _Plan,
+    notes: tuple[str, ...],
+    size: int,
+) -> dict[str, Any]:
+    """Return the content of ``metadata.json``; keys of which nothing is known are absent."""
+    record, episodes = source.record, source.episodes
+    width, unbounded = episodes.actions.shape[1], np.full(episodes.actions.shape[1], np.inf)
+    low, high = (
+        (environment.action_low, environment.action_high)
+        if environment
+        else (-unbounded, unbounded)
+    )
+    everywhere = np.full(episodes.observations.shape[1], np.inf)
+    assert low.shape == (width,), f"{record.id}: actions of {width}, bounds of {low.shape}"
+    metadata: dict[str, Any] = {
+        "total_episodes": len(plan.lengths),
+        "total_steps": int(plan.lengths.sum()),
+        "data_format": "hdf5",
+        "jpeg_encoding": False,
+        "observation_space": _box(-everywhere, everywhere),
+        "action_space": _box(low, high),
+        "dataset_id": name,
+        "minari_version": MINARI_VERSION,
+        "author": [record.citation.partition(":")[0] or "unknown"],
+        "description": _description(source, notes),
+        "dataset_size": round(size / 1e6, 1),
+    }
+    if environment is not None:
+        # An environment that is not the one of the data is only for evaluation.
+        same = record.environment is not None and record.environment.equivalent
+        metadata["env_spec" if same else "eval_env_spec"] = environment.spec
+    if algorithm := _algorithm(source):
+        metadata["algorithm_name"] = algorithm
+    if record.reference is not None:
+        metadata["ref_min_score"] = record.reference.minimum
+        metadata["ref_max_score"] = record.reference.maximum
+    engine = source.provenance.get("recipe", {}).get("engine", {})
+    if engine:
+        metadata["requirements"] = [f"{package}=={version}" for package, version in engine.items()]
+    return metadata
+
+
+def _box(low: np.ndarray, high: np.ndarray) -> str:
+    box = {"type": "Box", "dtype": "float32", "shape": list(low.shape)}
+    return json.dumps({**box, "low": low.tolist(), "high": high.tolist()})
+
+
+def _algorithm(source: Source) -> str | None:
+    parts = source.provenance.get("recipe", {}).get("parts", [])
+    if parts:
+        return ", ".join(f"{part['name']} ({part['policy']['kind']})" for part in parts)
+    return source.provenance.get("metadata", {}).get("algorithm")
+
+
+def _description(source: Source, notes: tuple[str, ...]) -> str:
+    told = described(source)
+    origin = f"; reference scores: {told['reference_origin']}" if "reference_origin" in told else ""
+    lines = [
+        f"{told['dataset']} of datumrl, sha256 {told['sha256']}{origin}. {told['licence']}. "
+        f"{told['citation']}",
+        f"Made by `{told['command']}`." if "command" in told else "",
+        told.get("notes", ""),
+        *(f"Conversion: {note}" for note in notes),
+    ]
+    return "\n".join(line for line in lines if line)
+
+
+def _open_with_minari(data: Path, plan: _Plan) -> None:
+    """Open the result as a user will, where minari is installed."""
+    if util.find_spec("minari") is None:
+        return
+    from minari import MinariDataset
+
+    dataset = MinariDataset(data)
+    last = dataset[len(plan.lengths) - 1]
+    if dataset.total_steps != plan.lengths.sum() or len(last) != plan.lengths[-1]:
+        raise DatumrlError(
+            f"{data}: minari reads {dataset.total_steps} steps where {plan.lengths.sum()} were "
+            "written; please report it"
+        )
+
+
+def _declare_namespaces(root: Path, name: str) -> None:
+    """Put the file into each namespace folder by which minari lists it."""
+    for folder in list((root / name).parents)[: name.count("/")]:
+        declared = folder / "namespace_metadata.json"
+        if not declared.exists():
+            files.write_json(declared, {})
