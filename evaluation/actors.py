@@ -8,8 +8,10 @@ or float32 safetensors written by the policy training, layers as (out, in).
 from __future__ import annotations
 
 import functools
+import hashlib
 import importlib.resources
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -18,13 +20,22 @@ from datumrl.datasets.errors import DatumrlError
 LOG_STD_RANGE = (-20.0, 2.0)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class SquashedGaussianActor:
-    """A stochastic policy on actions in (-1, 1)."""
+    """A stochastic policy on actions in (-1, 1), and a `controllers.Controller`."""
 
+    identity: str  # where the weights are from, with their sha256 if they ship
     hidden: tuple[tuple[np.ndarray, np.ndarray], ...]  # (in, out) weight and (out,) bias per layer
     mean: tuple[np.ndarray, np.ndarray]
     log_std: tuple[np.ndarray, np.ndarray]
+
+    def describe(self) -> dict[str, Any]:
+        """Return JSON that defines the policy exactly; it becomes part of a recipe."""
+        return {"kind": "squashed Gaussian actor", "weights": self.identity}
+
+    def noise(self, generator: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+        """Return the standard normal noise that `sample` expects."""
+        return generator.standard_normal(shape)
 
     def distribution(self, observations: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return mean and log standard deviation before tanh, each (rows, action_dim)."""
@@ -52,15 +63,17 @@ class SquashedGaussianActor:
         return np.tanh(raw).astype(np.float32), (gaussian - squash).sum(axis=-1)
 
 
-def from_weights(weights: dict[str, np.ndarray], where: str) -> SquashedGaussianActor:
+def from_weights(weights: dict[str, np.ndarray], identity: str) -> SquashedGaussianActor:
     """Build an actor from arrays named ``hidden.0.weight``, ``mean.bias``, ``log_std.weight``..."""
     depth = sum(name.startswith("hidden.") for name in weights) // 2
     try:
         layers = [_layer(weights, f"hidden.{k}") for k in range(depth)]
         heads = [_layer(weights, name) for name in ("mean", "log_std")]
     except KeyError as missing:
-        raise DatumrlError(f"{where}: no array {missing}; it is no policy of this suite") from None
-    return SquashedGaussianActor(tuple(layers), *heads)
+        raise DatumrlError(
+            f"{identity}: no array {missing}; it is no policy of this suite"
+        ) from None
+    return SquashedGaussianActor(identity, tuple(layers), *heads)
 
 
 @functools.cache
@@ -72,7 +85,9 @@ def shipped(environment: str, name: str) -> SquashedGaussianActor:
     resource = folder.joinpath(f"{name}.safetensors")
     if not resource.is_file():
         raise DatumrlError(f"no behaviour policy {name!r} for {environment!r} ships with datumrl")
-    return from_weights(load(resource.read_bytes()), where=f"{environment}/{name}")
+    content = resource.read_bytes()
+    digest = hashlib.sha256(content).hexdigest()
+    return from_weights(load(content), f"{environment}/{name} sha256:{digest}")
 
 
 def _layer(weights: dict[str, np.ndarray], name: str) -> tuple[np.ndarray, np.ndarray]:

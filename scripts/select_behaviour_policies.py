@@ -26,6 +26,7 @@ from datumrl.evaluation.rollout import rollout
 
 REPLAY_SNAPSHOTS = 8
 EXPERT_BAR = 60.0
+WARM_UP = 10_000  # steps of uniform actions before the first gradient step of the training
 CHOOSING_SEED, STATING_SEED = 1_000, 2_000
 
 
@@ -97,7 +98,7 @@ def select(
         (s for s in steps if s < best),
         key=lambda s: abs(scores.normalize(returns[s], record) - third),
     )
-    until = [s for s in steps if s <= medium]
+    until = [s for s in steps if WARM_UP < s <= medium]
     chosen = np.unique(np.linspace(0, len(until) - 1, REPLAY_SNAPSHOTS).round().astype(int))
     return best, medium, [until[k] for k in chosen]
 
