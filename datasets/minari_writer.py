@@ -248,15 +248,18 @@ def _algorithm(source: Source) -> str | None:
 
 def _description(source: Source, notes: tuple[str, ...]) -> str:
     told = described(source)
-    origin = f"; reference scores: {told['reference_origin']}" if "reference_origin" in told else ""
-    lines = [
-        f"{told['dataset']} of datumrl, sha256 {told['sha256']}{origin}. {told['licence']}. "
-        f"{told['citation']}",
-        f"Made by `{told['command']}`." if "command" in told else "",
-        told.get("notes", ""),
-        *(f"Conversion: {note}" for note in notes),
-    ]
-    return "\n".join(line for line in lines if line)
+    facts = {
+        "sha256": "sha256 {}.",
+        "command": "Made by `{}`.",
+        "reference_origin": "Reference scores: {}.",
+        "licence": "Licence: {}.",
+        "citation": "{}",
+        "notes": "{}",
+    }
+    lines = [f"{told['dataset']} of datumrl."]
+    lines += [text.format(told[key]) for key, text in facts.items() if key in told]
+    lines += [f"Conversion: {note}." for note in notes]
+    return "\n".join(lines)
 
 
 def _open_with_minari(data: Path, plan: _Plan) -> None:
