@@ -1,7 +1,7 @@
 """The datasets of the local locomotion suite: which of the shipped policies, in which shares.
 
-The levels are D4RL's.  `medium-replay` is a snapshot replay, not the training buffer: uniform-random
-warm-up and snapshots of the training up to medium, all in equal shares.
+The levels are D4RL's.  `medium-replay` is a snapshot replay, not the training buffer:
+uniform-random warm-up and snapshots of the training up to medium, all in equal shares.
 """
 
 from __future__ import annotations
