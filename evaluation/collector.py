@@ -261,6 +261,8 @@ def _gather(
     rows = np.repeat(begins - (ends - taken), taken) + np.arange(ends[-1])
     columns = {name: material.column(name)[rows] for name in streams.COLUMNS}
     extras = {name: columns.pop(key) for key, name in streams.EXTRAS.items()}
+    if extras["infos/goal"].shape[1] == 0:
+        del extras["infos/goal"]
     extras["infos/policy"] = np.repeat(parts, taken).astype(np.int16)  # index in the recipe's parts
     episodes = Episodes(
         id=dataset_id,

@@ -1,13 +1,14 @@
 """Behaviour policies that need no training: uniform actions and noisy linear feedback.
 
-A controller is a pure function of observations and noise, so that a collector can draw each
-stream's noise from that stream's own generator and run many streams side by side.
+A controller is a pure function of observations and noise (and of its goals, if it has any), so that
+a collector can draw each stream's noise from that stream's own generator and run many streams side
+by side.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -26,6 +27,25 @@ class Controller(Protocol):
 
         Actions are (rows, action_dim) float32 within the action space, log-probabilities (rows,)
         float64, densities in the action's own units.
+        """
+
+
+@runtime_checkable
+class Seeker(Protocol):
+    """A behaviour policy with goals of its own: a pure function of them too, in and out."""
+
+    def describe(self) -> dict[str, Any]:
+        """Return JSON that defines the policy exactly; it becomes part of the recipe."""
+
+    def noise(self, generator: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+        """Draw the noise that `pursue` expects, (steps, any), for actions of ``shape``."""
+
+    def pursue(
+        self, observations: np.ndarray, noise: np.ndarray, goals: np.ndarray | None
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return actions and log-probabilities as `Controller.sample`, and the goals they go for.
+
+        ``goals`` are those of the step before, None at the first; shape (rows, goal_dim) float64.
         """
 
 
@@ -71,9 +91,19 @@ class SquashedFeedback:
 
     def sample(self, observations: np.ndarray, noise: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         mean = observations.astype(np.float64) @ np.transpose(self.gains)
-        scaled = (mean + self.deviation * noise) / self.bound
-        gaussian = -0.5 * noise**2 - np.log(self.deviation) - 0.5 * np.log(2.0 * np.pi)
-        # da/du = 1 - tanh(u / bound)^2, its logarithm in the form that does not cancel for large u.
-        slope = 2.0 * (np.log(2.0) - scaled - np.logaddexp(0.0, -2.0 * scaled))
-        actions = (self.bound * np.tanh(scaled)).astype(np.float32)
-        return actions, (gaussian - slope).sum(axis=-1)
+        return squashed(mean, self.deviation, noise, self.bound)
+
+
+def squashed(
+    mean: np.ndarray, deviation: float, noise: np.ndarray, bound: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return bound tanh(u / bound), u = mean + deviation * noise, and its log-density.
+
+    ``mean`` and standard normal ``noise`` are (rows, action_dim).
+    """
+    scaled = (mean + deviation * noise) / bound
+    gaussian = -0.5 * noise**2 - np.log(deviation) - 0.5 * np.log(2.0 * np.pi)
+    # da/du = 1 - tanh(u / bound)^2, its logarithm in the form that does not cancel for large u.
+    slope = 2.0 * (np.log(2.0) - scaled - np.logaddexp(0.0, -2.0 * scaled))
+    actions = (bound * np.tanh(scaled)).astype(np.float32)
+    return actions, (gaussian - slope).sum(axis=-1)

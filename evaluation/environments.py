@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from datumrl.datasets.catalogue import DatasetRecord, Environment
 from datumrl.datasets.errors import DatumrlError
+from datumrl.evaluation import pointmaze
 
 if TYPE_CHECKING:
     import gymnasium
@@ -36,6 +37,8 @@ def make(environment: Environment, nearest: bool = False) -> gymnasium.Env:
             "comparable; pass nearest=True to evaluate in it all the same"
         )
     gym: Any = _import_gymnasium(environment)
+    if environment.id in pointmaze.ENVIRONMENTS:
+        pointmaze.register()
     # A spec from the registry, not the id: exactly the notice that an id is not the newest falls
     # away (-v4 is what D4RL's scores are defined on), while every other warning still comes.
     spec = gym.registry.get(environment.id)

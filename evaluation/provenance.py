@@ -9,13 +9,15 @@ import platform
 from pathlib import Path
 
 import datumrl
+from datumrl.evaluation import pointmaze
 
-_ENGINE = ("gymnasium", "mujoco")
 
-
-def engine_versions() -> dict[str, str]:
-    """Return the versions of what moves the environment; part of the protocol."""
-    return {name: version for name in _ENGINE if (version := _version(name))}
+def engine_versions(environment: str) -> dict[str, str]:
+    """Return the versions of what moves the environment of this id; part of the protocol."""
+    engine = ["gymnasium", "mujoco"]
+    if environment in pointmaze.ENVIRONMENTS:
+        engine.append("gymnasium-robotics")
+    return {name: version for name in engine if (version := _version(name))}
 
 
 def software_versions(*packages: str) -> dict[str, str]:

@@ -14,8 +14,9 @@ from typing import Any
 from datumrl.datasets.catalogue import DatasetRecord, Environment
 from datumrl.datasets.errors import DatumrlError
 from datumrl.evaluation import provenance
-from datumrl.evaluation.controllers import Controller, SquashedFeedback, Uniform
+from datumrl.evaluation.controllers import Controller, Seeker, SquashedFeedback, Uniform
 from datumrl.evaluation.environments import environment_of
+from datumrl.evaluation.waypoints import WaypointWalker
 
 COLLECTOR_VERSION = 1  # raised when the same recipe would give other bits
 
@@ -25,7 +26,7 @@ class Part:
     """One behaviour policy of a dataset."""
 
     name: str
-    controller: Controller
+    controller: Controller | Seeker
     weight: int = 1  # its share of the transitions, relative to the other parts'
 
 
@@ -58,7 +59,7 @@ class Recipe:
             "lanes": self.lanes,
             "stream_rows": self.stream_rows,
             "collector": COLLECTOR_VERSION,
-            "engine": provenance.engine_versions(),
+            "engine": provenance.engine_versions(self.environment.id),
         }
 
     @property
@@ -75,18 +76,9 @@ def recipe_for(record: DatasetRecord) -> Recipe:
             f"{record.id} is downloaded, not generated; run `datumrl fetch {record.id}`"
         )
     name = record.full_id.removeprefix("local/")
-    if name not in _PENDULUM_SETS:
+    if name not in _SETS:
         raise DatumrlError(f"{record.id}: no recipe is known for it; `datumrl datasets` lists ids")
-    seed, parts = _PENDULUM_SETS[name]
-    return Recipe(
-        dataset=record.full_id,
-        environment=environment_of(record),
-        parts=parts,
-        transitions=100_000,
-        seed=seed,
-        lanes=5,
-        stream_rows=2_000,
-    )
+    return Recipe(dataset=record.full_id, environment=environment_of(record), **_SETS[name])
 
 
 # Observations are cart position, pole angle and their velocities; actions are forces in [-3, 3].
@@ -96,9 +88,24 @@ PENDULUM_RANDOM = Part("random", Uniform(bound=3.0, action_dim=1))
 PENDULUM_MEDIUM = Part("medium", SquashedFeedback(((0.1, 6.0, 0.2, 0.8),), 0.66, bound=3.0))
 PENDULUM_EXPERT = Part("expert", SquashedFeedback(((0.5, 8.0, 0.7, 1.0),), 0.1, bound=3.0))
 
-_PENDULUM_SETS: dict[str, tuple[int, tuple[Part, ...]]] = {
-    "inverted-pendulum-random-v1": (1, (PENDULUM_RANDOM,)),
-    "inverted-pendulum-medium-v1": (2, (PENDULUM_MEDIUM,)),
-    "inverted-pendulum-expert-v1": (3, (PENDULUM_EXPERT,)),
-    "inverted-pendulum-mixed-v1": (4, (PENDULUM_RANDOM, PENDULUM_MEDIUM, PENDULUM_EXPERT)),
+
+def _pendulum(seed: int, *parts: Part) -> dict[str, Any]:
+    sizes = {"transitions": 100_000, "lanes": 5, "stream_rows": 2_000}
+    return {"seed": seed, "parts": parts, **sizes}
+
+
+def _pointmaze(seed: int, maze: str) -> dict[str, Any]:
+    # A stream of 2,400 rows is 8, 4 or 3 whole episodes of 300, 600 or 800.
+    sizes = {"transitions": 1_000_000, "lanes": 10, "stream_rows": 2_400}
+    return {"seed": seed, "parts": (Part("waypoints", WaypointWalker(maze)),), **sizes}
+
+
+_SETS: dict[str, dict[str, Any]] = {  # the fields of Recipe that the catalogue does not hold
+    "inverted-pendulum-random-v1": _pendulum(1, PENDULUM_RANDOM),
+    "inverted-pendulum-medium-v1": _pendulum(2, PENDULUM_MEDIUM),
+    "inverted-pendulum-expert-v1": _pendulum(3, PENDULUM_EXPERT),
+    "inverted-pendulum-mixed-v1": _pendulum(4, PENDULUM_RANDOM, PENDULUM_MEDIUM, PENDULUM_EXPERT),
+    "pointmaze-umaze-v1": _pointmaze(101, "umaze"),
+    "pointmaze-medium-v1": _pointmaze(102, "medium"),
+    "pointmaze-large-v1": _pointmaze(103, "large"),
 }

@@ -46,7 +46,9 @@ def protocol_for(
             dataset=record.id,
             environment=environment.id,
             environment_kwargs=dict(environment.kwargs),
-            engine=dict(engine) if engine is not None else provenance.engine_versions(),
+            engine=dict(engine)
+            if engine is not None
+            else provenance.engine_versions(environment.id),
             time_limit=environment.time_limit,
             episodes=episodes,
             online_selection=online_selection,

@@ -15,6 +15,7 @@ import numpy as np
 
 from datumrl.datasets.errors import DatumrlError
 from datumrl.evaluation import environments
+from datumrl.evaluation.controllers import Controller, Seeker
 from datumrl.evaluation.recipes import Recipe
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ EXTRAS = {
     "log_probabilities": "infos/action_log_probs",
     "qpos": "infos/qpos",
     "qvel": "infos/qvel",
+    "goals": "infos/goal",  # (rows, 0), and then not kept, for policies without goals of their own
 }
 COLUMNS = ("observations", "actions", "rewards", "terminals", "timeouts", *EXTRAS)
 
@@ -50,14 +52,16 @@ def collect_chunk(recipe: Recipe, part: int, number: int) -> Chunk:
             _Lane(recipe, part, stream, env) for stream, env in zip(streams, made, strict=True)
         ]
         controller = recipe.parts[part].controller
-        noise = np.stack([lane.noise for lane in lanes], axis=1)  # (steps, lanes, action_dim)
+        noise = np.stack([lane.noise for lane in lanes], axis=1)  # (steps, lanes, any)
+        goals = None
         step = 0
         while any(lane.live for lane in lanes):
             # Every lane takes part at every step, live or not: the shape of a batch can reach the
             # last bits of what a policy returns.
             observations = np.stack([lane.observation for lane in lanes]).astype(np.float32)
-            actions, log_probabilities = controller.sample(observations, noise[step])
-            for lane, *row in zip(lanes, observations, actions, log_probabilities, strict=True):
+            actions, log_probabilities, goals = _act(controller, observations, noise[step], goals)
+            rows = zip(observations, actions, log_probabilities, goals, strict=True)
+            for lane, row in zip(lanes, rows, strict=True):
                 if lane.live:
                     lane.step(*row)
             step += 1
@@ -66,6 +70,18 @@ def collect_chunk(recipe: Recipe, part: int, number: int) -> Chunk:
         np.concatenate([np.asarray(lane.lengths, np.int64) for lane in lanes]),
         np.concatenate([np.asarray(lane.finals, np.float32) for lane in lanes]),
     )
+
+
+def _act(
+    controller: Controller | Seeker,
+    observations: np.ndarray,
+    noise: np.ndarray,
+    goals: np.ndarray | None,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return actions, log-probabilities and the policy's goals, (lanes, 0) if it has none."""
+    if isinstance(controller, Seeker):
+        return controller.pursue(observations, noise, goals)
+    return *controller.sample(observations, noise), np.zeros((len(observations), 0))
 
 
 class _Lane:
@@ -96,7 +112,13 @@ class _Lane:
         self.observation, _ = self._env.reset(seed=int(key.generate_state(1, np.uint64)[0]))
         self._length = 0
 
-    def step(self, observation: np.ndarray, action: np.ndarray, log_probability: float) -> None:
+    def step(
+        self,
+        observation: np.ndarray,
+        action: np.ndarray,
+        log_probability: float,
+        goal: np.ndarray,
+    ) -> None:
         columns = self._columns
         columns["qpos"].append(self._simulator.qpos.copy())
         columns["qvel"].append(self._simulator.qvel.copy())
@@ -108,6 +130,7 @@ class _Lane:
         # A process that ends at the very time limit has ended; the limit then cut nothing off.
         columns["timeouts"].append(truncated and not terminated)
         columns["log_probabilities"].append(log_probability)
+        columns["goals"].append(goal)
         self._length += 1
         if terminated or truncated:
             self.lengths.append(self._length)
