@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -13,8 +14,6 @@ from datumrl.datasets.errors import DatumrlError
 from datumrl.scripts import console
 
 if TYPE_CHECKING:
-    import rich.progress
-
     from datumrl.datasets.exports import Export, Source
     from datumrl.datasets.minari_writer import EnvironmentFacts
 
@@ -40,10 +39,12 @@ class Command:
     """print JSON"""
 
     def run(self) -> int:
+        from datumrl.datasets import exports
+
         record = catalogue.find(self.dataset)
         target = self._target(record)
-        with console.progress() as display:
-            source = _open(record, display)
+        with _Display() as display:
+            source = exports.open_source(record.id, display.bar(f"reading {record.id}", "bytes"))
             export, notes = self._write(source, target, display)
         told = _told(record, export, self.to, [*export.notes, *notes])
         if self.json:
@@ -68,12 +69,10 @@ class Command:
         exports.refuse_existing(path, self.force)
         return path
 
-    def _write(
-        self, source: Source, target: Path, display: rich.progress.Progress
-    ) -> tuple[Export, list[str]]:
+    def _write(self, source: Source, target: Path, display: _Display) -> tuple[Export, list[str]]:
         from datumrl.datasets import d4rl_writer, minari_writer
 
-        progress = _bar(display, f"writing {source.record.id}", "rows")
+        progress = display.bar(f"writing {source.record.id}", "rows")
         if self.to == "d4rl":
             export = d4rl_writer.write(target, source, force=self.force, progress=progress)
             return export, []
@@ -82,22 +81,33 @@ class Command:
         return export, notes
 
 
-def _open(record: catalogue.DatasetRecord, display: rich.progress.Progress) -> Source:
-    from datumrl.datasets import exports
+class _Display:
+    """A bar for each piece of work, shown once that has something to tell."""
 
-    return exports.open_source(record.id, _bar(display, f"reading {record.id}", "bytes"))
+    def __init__(self) -> None:
+        self._progress = console.progress()
+        self._started = False
 
+    def __enter__(self) -> _Display:
+        return self
 
-def _bar(display: rich.progress.Progress, description: str, unit: str) -> Any:
-    """Return a progress callback whose bar shows once it is called."""
-    task = display.add_task(description, total=None, rate="", visible=False)
+    def __exit__(self, *_: object) -> None:
+        if self._started:  # stopping prints a line, started or not
+            self._progress.stop()
 
-    def progress(done: int, total: int) -> None:
-        elapsed = display.tasks[task].elapsed or 1.0
-        rate = f"{done / elapsed:,.0f} {unit}/s"
-        display.update(task, completed=done, total=total, rate=rate, visible=True)
+    def bar(self, description: str, unit: str) -> Callable[[int, int], None]:
+        """Return the callback to which a piece of work tells what is done, and of how much."""
+        task = self._progress.add_task(description, total=None, rate="", visible=False)
 
-    return progress
+        def show(done: int, total: int) -> None:
+            if not self._started:
+                self._progress.start()
+                self._started = True
+            elapsed = self._progress.tasks[task].elapsed or 1.0
+            rate = f"{done / elapsed:,.0f} {unit}/s"
+            self._progress.update(task, completed=done, total=total, rate=rate, visible=True)
+
+        return show
 
 
 def _environment_facts(
