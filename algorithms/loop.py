@@ -50,12 +50,12 @@ def run(
     dataset = catalogue.find(job.dataset)
     episodes = load(job.dataset)
     task = _task(dataset, episodes, torch.device(job.device))
-    with _only_process(folder):
+    training = _Training(job, folder, dataset, episodes, task, checkpoint_seconds, progress)
+    with _only_process(folder):  # all that input can spoil has been tried before the folder exists
         if restart:
             (folder / checkpoints.FILE).unlink(missing_ok=True)
             for record in folder.glob("seed-*.json"):
                 record.unlink()
-        training = _Training(job, folder, dataset, episodes, task, checkpoint_seconds, progress)
         training.open()
         with _patient_interrupt() as interrupted:
             training.finish(interrupted)

@@ -8,7 +8,7 @@ import operator
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from datumrl.algorithms import registry
 from datumrl.datasets import catalogue, files
@@ -156,6 +156,8 @@ def plan(
             raise DatumrlError(f"steps={settings['steps']}: steps are given twice; give them once")
         settings["steps"] = steps
     config = registry.resolve(algorithm, settings)
+    if view not in get_args(View):
+        raise DatumrlError(f"{view!r} is no view of transitions; use {' or '.join(get_args(View))}")
     for name, value in (("evaluate_every", evaluate_every), ("episodes", episodes)):
         if value < 1:
             raise DatumrlError(f"{name}={value}: must be at least 1")

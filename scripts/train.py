@@ -151,8 +151,10 @@ class _Display:
     def __enter__(self) -> _Display:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._bar.stop()
+        if self._began is None and kind is None:
+            console.notes.print(f"{self._title}: already done", soft_wrap=True)
 
     def update(self, progress: training.Progress) -> None:
         """Show how far training is."""

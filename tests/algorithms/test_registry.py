@@ -1,0 +1,59 @@
+"""Names and settings: the nearest is named, values are read as their field's type."""
+
+from __future__ import annotations
+
+import pytest
+
+from datumrl.algorithms import registry
+from datumrl.datasets.errors import DatumrlError
+
+
+@pytest.mark.parametrize("name", ["td3bc", "TD3+BC", "td3-bc", "td3_cb"])
+def test_an_unknown_algorithm_names_the_nearest(name):
+    with pytest.raises(DatumrlError, match=r"did you mean 'td3_bc'\?"):
+        registry.find(name)
+
+
+def test_an_algorithm_like_none_lists_them():
+    with pytest.raises(DatumrlError, match="known are td3_bc"):
+        registry.find("xyz")
+
+
+def test_text_is_read_as_the_type_of_its_field():
+    config = registry.resolve(
+        "td3_bc",
+        {"alpha": "1", "batch_size": "64", "normalize_states": "False", "hidden_dims": "8,4"},
+    )
+    assert (config.alpha, config.batch_size, config.hidden_dims) == (1.0, 64, (8, 4))
+    assert config.normalize_states is False
+    assert registry.resolve("td3_bc", registry.configuration(config)) == config
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("alhpa", "1", "did you mean 'alpha'"),
+        ("alpha", "big", "alpha=big: not of type float"),
+        ("alpha", "nan", "finite"),
+        ("alpha", -1.0, "not negative"),
+        ("batch_size", "0", "at least 1"),
+        ("batch_size", 2.5, "not of type int"),
+        ("batch_size", True, "not of type int"),
+        ("discount", "1.5", "at most 1"),
+        ("normalize_states", "maybe", "not of type bool"),
+        ("hidden_dims", "8,x", "int,int"),
+        ("hidden_dims", "", "int,int"),
+        ("steps", float("inf"), "not of type int"),
+    ],
+)
+def test_a_bad_setting_is_one_clear_error(field, value, message):
+    with pytest.raises(DatumrlError, match=message):
+        registry.resolve("td3_bc", {field: value})
+
+
+def test_settings_are_field_equals_value_once():
+    assert registry.parse_settings(["a=1", "b=x=y"]) == {"a": "1", "b": "x=y"}
+    with pytest.raises(DatumrlError, match="no setting"):
+        registry.parse_settings(["alpha"])
+    with pytest.raises(DatumrlError, match="set it once"):
+        registry.parse_settings(["alpha=1", "alpha=2"])
