@@ -120,7 +120,7 @@ def _policies(
 def _policy(described: Mapping[str, Any]) -> str:
     """Return a policy's kind and its plain settings; arrays stay in the recipe."""
     settings = [
-        f"{key} {value[:12] if 'sha256' in key else value}"
+        f"{key} {str(value)[:12] if 'sha256' in key else value}"
         for key, value in described.items()
         if key != "kind" and isinstance(value, str | int | float)
     ]
