@@ -228,9 +228,8 @@ def _metadata(
     if record.reference is not None:
         metadata["ref_min_score"] = record.reference.minimum
         metadata["ref_max_score"] = record.reference.maximum
-    engine = source.provenance.get("recipe", {}).get("engine", {})
-    if engine:
-        metadata["requirements"] = [f"{package}=={version}" for package, version in engine.items()]
+    if requirements := _requirements(source):
+        metadata["requirements"] = requirements
     return metadata
 
 
@@ -244,6 +243,15 @@ def _algorithm(source: Source) -> str | None:
     if parts:
         return ", ".join(f"{part['name']} ({part['policy']['kind']})" for part in parts)
     return source.provenance.get("metadata", {}).get("algorithm")
+
+
+def _requirements(source: Source) -> list[str]:
+    """Return the packages whose versions define the environment, as pip names them."""
+    packages = dict(source.provenance.get("recipe", {}).get("engine", {}))
+    environment = source.record.environment
+    if environment is not None and environment.id.startswith("datumrl/"):  # one of our own
+        packages["datumrl"] = source.provenance.get("software", {}).get("datumrl")
+    return [f"{package}=={version}" for package, version in packages.items() if version]
 
 
 def _description(source: Source, notes: tuple[str, ...]) -> str:

@@ -15,6 +15,7 @@ import pytest
 from minari.dataset.minari_dataset import parse_dataset_id
 from minari.namespace import list_local_namespaces
 
+import datumrl
 from datumrl.datasets import catalogue, exports, minari_writer, scores
 from datumrl.datasets.episodes import Episodes, episode_starts
 from datumrl.datasets.errors import DatumrlError
@@ -200,6 +201,22 @@ def test_metadata_says_who_made_it_and_how(
     for text in ("abcd", "`datumrl collect it`", "seen by hand", PENDULUM.reference.origin):
         assert text in metadata["description"]
     assert not {"code_permalink", "author_email", "env_spec"} & set(metadata)
+
+
+def test_an_environment_of_ours_needs_this_package(
+    make_episodes: Callable[..., Episodes], root: Path
+) -> None:
+    maze = catalogue.find("local/pointmaze-umaze-v1")
+    provenance = {"software": {"datumrl": datumrl.__version__}}
+    source = source_of(make_episodes("--O", {2: 9.0}, actions=np.zeros((3, 2), np.float32)))
+    source = replace(source, record=maze, provenance=provenance)
+    export = minari_writer.write(root, source, environment_facts(maze.environment))
+    dataset = minari.load_dataset(export.name)
+    assert dataset.storage.metadata["requirements"] == [f"datumrl=={datumrl.__version__}"]
+    env = dataset.recover_environment()
+    env.reset(seed=0)
+    env.close()
+    assert env.spec.max_episode_steps == maze.time_limit
 
 
 @pytest.mark.parametrize(
