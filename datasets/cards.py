@@ -15,11 +15,6 @@ from datumrl.datasets.episodes import Episodes
 NAME = "CARD.md"
 
 _QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
-# What a kind of dataset must not be taken for, by a part of its name.
-_KIND_NOTES = {
-    "-medium-replay-": "snapshot replay, not the training buffer: a uniform-random warm-up and "
-    "equal shares of stochastic policies, the snapshots of one training up to the medium policy"
-}
 
 
 def write(folder: Path, record: DatasetRecord) -> Path:
@@ -168,8 +163,7 @@ def _ends(episodes: Episodes) -> str:
 
 
 def _notes(record: DatasetRecord, episodes: Episodes) -> str:
-    kinds = [note for kind, note in _KIND_NOTES.items() if kind in record.id]
-    notes = dict.fromkeys([*kinds, *record.errata, *episodes.notes])
+    notes = dict.fromkeys([*record.errata, *episodes.notes])
     return "## Notes\n\n" + "\n".join(f"- {note}" for note in notes) if notes else ""
 
 

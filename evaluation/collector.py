@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from datumrl.datasets import files, places, prepared
+from datumrl.datasets import cards, files, places, prepared
 from datumrl.datasets.catalogue import DatasetRecord
 from datumrl.datasets.episodes import Episodes, episode_starts
 from datumrl.datasets.errors import DatumrlError
@@ -102,6 +102,7 @@ def collect(
         "hardware": hardware(),
     }
     prepared.write(folder, episodes, origin, extras)
+    cards.write(folder, record)
     shutil.rmtree(chunks, ignore_errors=True)
     return Collected(folder, prepared.read(folder, record.id), parts, made=True)
 

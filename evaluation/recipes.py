@@ -13,7 +13,7 @@ from typing import Any
 
 from datumrl.datasets.catalogue import DatasetRecord, Environment
 from datumrl.datasets.errors import DatumrlError
-from datumrl.evaluation import provenance
+from datumrl.evaluation import locomotion, provenance
 from datumrl.evaluation.controllers import Controller, Seeker, SquashedFeedback, Uniform
 from datumrl.evaluation.environments import environment_of
 from datumrl.evaluation.waypoints import WaypointWalker
@@ -76,9 +76,15 @@ def recipe_for(record: DatasetRecord) -> Recipe:
             f"{record.id} is downloaded, not generated; run `datumrl fetch {record.id}`"
         )
     name = record.full_id.removeprefix("local/")
-    if name not in _SETS:
+    if name in locomotion.names():
+        fields = locomotion.recipe(name)
+        parts = tuple(Part(*policy) for policy in fields.pop("policies").items())
+        fields["parts"] = parts
+    elif name in _SETS:
+        fields = _SETS[name]
+    else:
         raise DatumrlError(f"{record.id}: no recipe is known for it; `datumrl datasets` lists ids")
-    return Recipe(dataset=record.full_id, environment=environment_of(record), **_SETS[name])
+    return Recipe(dataset=record.full_id, environment=environment_of(record), **fields)
 
 
 # Observations are cart position, pole angle and their velocities; actions are forces in [-3, 3].

@@ -26,6 +26,7 @@ EXTRAS = {
     "log_probabilities": "infos/action_log_probs",
     "qpos": "infos/qpos",
     "qvel": "infos/qvel",
+    "exact_rewards": "infos/reward",  # float64, as the environment gave them, for replays
     "goals": "infos/goal",  # (rows, 0), and then not kept, for policies without goals of their own
 }
 COLUMNS = ("observations", "actions", "rewards", "terminals", "timeouts", *EXTRAS)
@@ -126,6 +127,7 @@ class _Lane:
         columns["observations"].append(observation)
         columns["actions"].append(action)
         columns["rewards"].append(float(reward))
+        columns["exact_rewards"].append(float(reward))
         columns["terminals"].append(terminated)
         # A process that ends at the very time limit has ended; the limit then cut nothing off.
         columns["timeouts"].append(truncated and not terminated)

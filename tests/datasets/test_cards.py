@@ -98,7 +98,7 @@ def test_it_says_what_it_is_and_how_it_was_made(episodes: Episodes) -> None:
 
 
 def test_a_replay_of_snapshots_is_not_called_a_training_buffer(episodes: Episodes) -> None:
-    replay = replace(MIXED, id="local/hopper-medium-replay-v1@100k")
+    replay = catalogue.find("local/hopper-medium-replay-v1@100k")
     extras = policies(0, 0, 0, 1, 1, 0, 0, 0, 1)
     assert "snapshot replay, not the training buffer" in cards.card(
         replay, episodes, PROVENANCE, extras
