@@ -146,7 +146,8 @@ def _content_sha256(episodes: Episodes, extras: Mapping[str, np.ndarray]) -> str
     columns = {name: getattr(episodes, name) for name in prepared.COLUMNS}
     for name, values in sorted({**columns, **extras}.items()):
         digest.update(f"{name} {values.dtype.str} {values.shape}\n".encode())
-        digest.update(np.ascontiguousarray(values).view(np.uint8).reshape(-1))
+        flat: Any = np.ascontiguousarray(values).reshape(-1).view(np.uint8)
+        digest.update(flat)
     return digest.hexdigest()
 
 
@@ -233,8 +234,10 @@ def _make(recipe: Recipe, part: int, number: int, folder: Path) -> int:
     path = _chunk_path(folder, part, number)
     if not path.exists():
         chunk = streams.collect_chunk(recipe, part, number)
+        arrays: dict[str, Any] = {"lengths": chunk.lengths, "finals": chunk.finals}
+        arrays.update(chunk.columns)
         with files.replacing(path) as handle:
-            np.savez(handle, lengths=chunk.lengths, finals=chunk.finals, **chunk.columns)
+            np.savez(handle, **arrays)
     with np.load(path, allow_pickle=False) as stored:
         return int(stored["lengths"].sum())
 

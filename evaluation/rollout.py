@@ -101,7 +101,9 @@ def _run(
             progress(len(live) - len(still))
         live = still
     shape = (len(seeds), episodes)
-    result = Rollout(np.reshape(np.float64(returns), shape), np.reshape(np.int64(lengths), shape))
+    result = Rollout(
+        np.asarray(returns, np.float64).reshape(shape), np.asarray(lengths, np.int64).reshape(shape)
+    )
     if not np.isfinite(result.returns).all():
         row = int(np.flatnonzero(~np.isfinite(result.returns))[0])
         raise DatumrlError(

@@ -254,7 +254,7 @@ def test_what_is_there_is_verified_and_force_makes_it_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("DATUMRL_HOME", str(tmp_path))
-    record = catalogue.find("local/inverted-pendulum-random-v1@100")
+    record = catalogue.find("local/inverted-pendulum-expert-v1@100")
     first = content(collector.collect(record).folder)
     folder = places.local_folder(record)
     tamper(folder)
@@ -319,7 +319,7 @@ def test_a_full_disk_leaves_nothing_half_written(tmp_path: Path) -> None:
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "from datumrl.scripts.main import main\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))\n"
-        "sys.exit(main(['collect', 'local/inverted-pendulum-random-v1@100']))\n"
+        "sys.exit(main(['collect', 'local/inverted-pendulum-expert-v1@100']))\n"
     )
     environment = {**os.environ, "DATUMRL_HOME": str(tmp_path)}
     done = subprocess.run(
