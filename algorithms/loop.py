@@ -52,10 +52,11 @@ def run(
     task = _task(dataset, episodes, torch.device(job.device))
     training = _Training(job, folder, dataset, episodes, task, checkpoint_seconds, progress)
     with _only_process(folder):  # all that input can spoil has been tried before the folder exists
+        left = [*folder.glob(".*.tmp")]  # by a process killed while writing
         if restart:
-            (folder / checkpoints.FILE).unlink(missing_ok=True)
-            for record in folder.glob("seed-*.json"):
-                record.unlink()
+            left += [*folder.glob(checkpoints.FILE), *folder.glob("seed-*.json")]
+        for path in left:
+            path.unlink()
         training.open()
         with _patient_interrupt() as interrupted:
             training.finish(interrupted)

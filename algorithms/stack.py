@@ -2,8 +2,9 @@
 
 A method's losses take one seed's networks and batch.  `Stack.minimise` maps them over the seeds
 (``torch.vmap``), sums the losses, whose gradients do not mix, and takes one optimiser step for all.
-Measured on TD3+BC with 1, 5 and 10 seeds, this costs within a few percent of layers written for
-stacks by hand (``benchmarks/train_speed.py``), and leaves the losses as the papers have them.
+Measured on TD3+BC (256x256, batch 256, CPU), a stack of 1 is 5% slower and stacks of 5 and 10 are
+no slower than losses and layers written for stacks by hand (``baddbmm`` and means over the right
+axes), and the losses read as the papers have them.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import torch
 from datumrl.algorithms import streams
 from datumrl.algorithms.registry import Method
 
-Layers = list[torch.Tensor]  # weight (in, out), bias (1, out), weight, bias...
+Layers = list[torch.Tensor]  # weight (out, in), bias (1, out), weight, bias...
 Networks = dict[str, Layers]
 
 
@@ -138,8 +139,8 @@ def init_mlp(
     ensemble = () if members is None else (members,)
     layers = []
     for inputs, outputs in itertools.pairwise(sizes):
-        for rows in (inputs, 1):
-            uniform = torch.rand((*ensemble, rows, outputs), generator=generator)
+        for shape in ((outputs, inputs), (1, outputs)):
+            uniform = torch.rand((*ensemble, *shape), generator=generator)
             layers.append((2 * uniform - 1) / inputs**0.5)
     return layers
 
@@ -151,7 +152,8 @@ def mlp(layers: Layers, inputs: torch.Tensor) -> torch.Tensor:
     """
     last = len(layers) - 2
     for place in range(0, last + 1, 2):
-        inputs = inputs @ layers[place] + layers[place + 1]
+        # In place on a fresh product, which nothing else reads: less memory to go through.
+        inputs = (inputs @ layers[place].mT).add_(layers[place + 1])
         if place < last:
-            inputs = torch.relu(inputs)
+            inputs = inputs.relu_()
     return inputs

@@ -123,14 +123,14 @@ def one_net(layers, *index):
     """Cut one network out of stacked layers and turn it to (W, b) as the plain statement has it."""
     tensors = [layer[index].detach().clone() for layer in layers]
     return [
-        (w.T.contiguous().requires_grad_(), b[0].clone().requires_grad_())
+        (w.requires_grad_(), b[0].clone().requires_grad_())
         for w, b in zip(tensors[::2], tensors[1::2], strict=True)
     ]
 
 
 def assert_same(layers, index, expected, what):
     for layer, plain in zip(layers, flat(expected), strict=True):
-        found = layer[index].T if plain.ndim == 2 else layer[index][0]
+        found = layer[index] if plain.ndim == 2 else layer[index][0]
         np.testing.assert_allclose(found.detach(), plain.detach(), rtol=0, atol=1e-8, err_msg=what)
 
 

@@ -82,7 +82,7 @@ def test_records_hold_every_episode_of_every_point(home, tmp_path):
     assert (reports[-1].step, reports[-1].evaluated) == (60, True)
     last = [np.mean(record.evaluations[-1].returns) for record in records]
     assert reports[-1].mean_return == pytest.approx(np.mean(last))
-    assert {report.episodes for report in reports} == {None, 1, 2, 3, 4}
+    assert {None, 4} <= {report.episodes for report in reports} <= {None, 1, 2, 3, 4}
 
 
 def test_a_seed_has_the_same_record_alone_and_in_a_stack(home, tmp_path):
@@ -100,7 +100,7 @@ def test_a_finished_run_is_not_done_again(home, tmp_path):
     assert reports == []
 
 
-@pytest.mark.parametrize("calls", [1, 3, 5, 6, 9])
+@pytest.mark.parametrize("calls", [1, 2, 4, 5, 6])
 def test_stopped_in_any_phase_it_goes_on_to_the_same_end(home, tmp_path, calls):
     train(tmp_path / "straight")
     left = calls
@@ -143,6 +143,7 @@ def test_killed_at_random_moments_it_goes_on_to_the_same_end(home, tmp_path):
         if process.wait() == 0:
             break
     assert kills >= 3
+    assert not list(folder.glob(".*.tmp"))
     assert_equal(content(tmp_path / "straight"), content(folder))
 
 
