@@ -41,19 +41,9 @@ class Command:
 def _collect(record: catalogue.DatasetRecord, command: Command) -> Collected:
     from datumrl.evaluation.collector import collect
 
-    display = console.progress()
-    task = display.add_task(record.id, total=1, rate="")
-
-    def progress(done: int, planned: int) -> None:
-        elapsed = display.tasks[task].elapsed or 1.0
-        rate = f"{done / elapsed:,.0f} transitions/s"
-        display.update(task, completed=done, total=planned, rate=rate)
-        display.start()  # only now: what is already there needs no bar
-
-    try:
+    with console.Bars() as bars:
+        progress = bars.bar(record.id, "transitions")
         return collect(record, command.workers, command.force, progress)
-    finally:
-        display.stop()
 
 
 def _tell(collected: Collected, record: catalogue.DatasetRecord, as_json: bool) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import rich.console
@@ -26,4 +27,34 @@ def progress() -> rich.progress.Progress:
         rich.progress.TextColumn("{task.fields[rate]}"),
         rich.progress.TimeRemainingColumn(),
         console=notes,
+        disable=not notes.is_terminal,  # a log file wants no bars
     )
+
+
+class Bars:
+    """A bar for each piece of work, shown once that has something to tell."""
+
+    def __init__(self) -> None:
+        self._progress = progress()
+        self._started = False
+
+    def __enter__(self) -> Bars:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._started:  # stopping prints a line, started or not
+            self._progress.stop()
+
+    def bar(self, description: str, unit: str) -> Callable[[int, int], None]:
+        """Return the callback to which a piece of work tells what is done, and of how much."""
+        task = self._progress.add_task(description, total=None, rate="", visible=False)
+
+        def show(done: int, total: int) -> None:
+            if not self._started:
+                self._progress.start()
+                self._started = True
+            elapsed = self._progress.tasks[task].elapsed or 1.0
+            rate = f"{done / elapsed:,.0f} {unit}/s"
+            self._progress.update(task, completed=done, total=total, rate=rate, visible=True)
+
+        return show

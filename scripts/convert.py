@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -43,9 +42,9 @@ class Command:
 
         record = catalogue.find(self.dataset)
         target = self._target(record)
-        with _Display() as display:
-            source = exports.open_source(record.id, display.bar(f"reading {record.id}", "bytes"))
-            export, notes = self._write(source, target, display)
+        with console.Bars() as bars:
+            source = exports.open_source(record.id, bars.bar(f"reading {record.id}", "bytes"))
+            export, notes = self._write(source, target, bars)
         told = _told(record, export, self.to, [*export.notes, *notes])
         if self.json:
             console.print_json(told)
@@ -69,45 +68,16 @@ class Command:
         exports.refuse_existing(path, self.force)
         return path
 
-    def _write(self, source: Source, target: Path, display: _Display) -> tuple[Export, list[str]]:
+    def _write(self, source: Source, target: Path, bars: console.Bars) -> tuple[Export, list[str]]:
         from datumrl.datasets import d4rl_writer, minari_writer
 
-        progress = display.bar(f"writing {source.record.id}", "rows")
+        progress = bars.bar(f"writing {source.record.id}", "rows")
         if self.to == "d4rl":
             export = d4rl_writer.write(target, source, force=self.force, progress=progress)
             return export, []
         facts, notes = _environment_facts(source.record)
         export = minari_writer.write(target, source, facts, force=self.force, progress=progress)
         return export, notes
-
-
-class _Display:
-    """A bar for each piece of work, shown once that has something to tell."""
-
-    def __init__(self) -> None:
-        self._progress = console.progress()
-        self._started = False
-
-    def __enter__(self) -> _Display:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._started:  # stopping prints a line, started or not
-            self._progress.stop()
-
-    def bar(self, description: str, unit: str) -> Callable[[int, int], None]:
-        """Return the callback to which a piece of work tells what is done, and of how much."""
-        task = self._progress.add_task(description, total=None, rate="", visible=False)
-
-        def show(done: int, total: int) -> None:
-            if not self._started:
-                self._progress.start()
-                self._started = True
-            elapsed = self._progress.tasks[task].elapsed or 1.0
-            rate = f"{done / elapsed:,.0f} {unit}/s"
-            self._progress.update(task, completed=done, total=total, rate=rate, visible=True)
-
-        return show
 
 
 def _environment_facts(

@@ -36,24 +36,9 @@ class Command:
     def run(self) -> int:
         from datumrl.algorithms.training import reroll
 
-        bar = console.progress()
-        bar.disable = not console.notes.is_terminal
-        task = bar.add_task("episodes", total=1, rate="")
-
-        def show(done: int, total: int) -> None:
-            bar.update(task, completed=done, total=total)
-            bar.start()
-
-        try:
-            records = reroll(
-                self.run_folder,
-                self.episodes,
-                self.offset,
-                self.device,
-                show,
-            )
-        finally:
-            bar.stop()
+        with console.Bars() as bars:
+            show = bars.bar("rolling out", "episodes")
+            records = reroll(self.run_folder, self.episodes, self.offset, self.device, show)
         if self.json:
             console.print_json([record.model_dump(mode="json") for record in records])
         else:

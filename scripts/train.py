@@ -17,6 +17,7 @@ import tyro
 
 from datumrl.algorithms import registry, training
 from datumrl.datasets.errors import DatumrlError
+from datumrl.datasets.loading import load
 from datumrl.scripts import console
 from datumrl.scripts.evaluate import print_scores, scores_of
 
@@ -115,6 +116,8 @@ def parse_seeds(text: str) -> list[int]:
 
 
 def _train(job: training.Job, folder: Path, command: Command) -> list[RunRecord]:
+    with console.Bars() as bars:  # a first load takes seconds; training then opens what it made
+        load(job.dataset, progress=bars.bar(f"reading {job.dataset}", "bytes"))
     with _Display(job) as display:
         return training.train_job(
             job, folder, display.update, command.restart, command.checkpoint_seconds
