@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import threadpoolctl
 
 from datumrl.datasets.errors import DatumrlError
 from datumrl.evaluation import environments
@@ -45,6 +46,9 @@ def collect_chunk(recipe: Recipe, part: int, number: int) -> Chunk:
     """Run streams ``number * lanes`` to ``(number + 1) * lanes - 1`` of one part side by side."""
     streams = range(number * recipe.lanes, (number + 1) * recipe.lanes)
     with contextlib.ExitStack() as stack:
+        # One thread: small products gain nothing from more, and how many there are could reach the
+        # last bits of what a policy returns.
+        stack.enter_context(threadpoolctl.threadpool_limits(1, "blas"))
         made = []
         for _ in streams:
             made.append(environments.make(recipe.environment))
