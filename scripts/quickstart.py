@@ -46,7 +46,8 @@ class Command:
     def _steps(self, out: Path) -> list[Step]:
         runs = out / "runs"
         train = ["train", "td3_bc", "--on", DATASET, "--seeds", str(self.seeds)]
-        train += ["--steps", str(self.steps), "--out", str(runs / "td3_bc")]
+        train += ["--steps", str(self.steps), "--evaluate-every", "1000"]
+        train += ["--out", str(runs / "td3_bc")]
         return [
             Step(
                 "Does a published table follow from its raw evaluations?",
