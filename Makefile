@@ -48,10 +48,12 @@ bench: $(READY)
 	.venv-policies/bin/python -m pip install --quiet --disable-pip-version-check -r constraints-policies.txt
 	@touch $@
 
-behaviour-policies: .venv-policies/.ready
-	.venv-policies/bin/python scripts/train_behaviour_policy.py Hopper-v4 --out runs/policies/hopper
-	.venv-policies/bin/python scripts/train_behaviour_policy.py HalfCheetah-v4 --out runs/policies/halfcheetah
-	.venv-policies/bin/python scripts/train_behaviour_policy.py Walker2d-v4 --out runs/policies/walker2d
+# Each training takes an hour or two on one core and goes on where it was killed; `make -j2` does two.
+behaviour-policies: policies-Hopper-v4 policies-HalfCheetah-v4 policies-Walker2d-v4
+
+policies-%: .venv-policies/.ready $(READY)
+	.venv-policies/bin/python scripts/train_behaviour_policy.py $* --out runs/policies/$*
+	$(BIN)/python scripts/select_behaviour_policies.py $* runs/policies/$*
 
 clean:
 	rm -rf $(VENV) .types .mypy_cache .pytest_cache .ruff_cache build dist *.egg-info
