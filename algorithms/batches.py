@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+import dataclasses
+from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
 import torch
 
+from datumrl.datasets import views
 from datumrl.datasets.episodes import Episodes
 from datumrl.datasets.errors import DatumrlError
 from datumrl.datasets.views import View
+
+# "return-range": r * 1000 / (highest - lowest return); "minus-one": r - 1
+RewardTransform = Literal["none", "return-range", "minus-one"]
 
 
 class Statistics(NamedTuple):
@@ -55,9 +60,17 @@ class Transitions:
         device: torch.device,
         normalize_epsilon: float | None,
         dtype: torch.dtype = torch.float32,
+        keep: np.ndarray | None = None,
+        reward_transform: RewardTransform = "none",
     ) -> None:
-        """Normalise observations by mean and standard deviation + epsilon, or not at all (None)."""
+        """Normalise observations by mean and standard deviation + epsilon, or not at all (None).
+
+        ``keep``, (rows of the episodes,) bool, says which rows may be drawn and give the
+        statistics; all by default.  Rewards are transformed by the returns of all episodes.
+        """
         steps = episodes.transitions(view)
+        if keep is not None:
+            steps = _kept(steps, keep[steps.rows])
         if len(steps) == 0:
             raise DatumrlError(
                 f"{episodes.id} has no transitions in its {view!r} view; collect more"
@@ -66,7 +79,7 @@ class Transitions:
         columns = [
             (steps.observations - mean) / scale,
             steps.actions,
-            steps.rewards[:, None],
+            transformed(steps.rewards, episodes, reward_transform)[:, None],
             (steps.next_observations - mean) / scale,
             steps.terminals[:, None],
         ]
@@ -87,6 +100,46 @@ class Transitions:
         packed = self._packed.index_select(0, rows.flatten()).view(*rows.shape, -1)
         observations, actions, rewards, following, terminals = packed.split(self._widths, dim=-1)
         return Batch(observations, actions, rewards[..., 0], following, terminals[..., 0])
+
+
+def best_rows(
+    episodes: Episodes, fraction: float, of: Literal["rows", "episodes"] = "rows"
+) -> np.ndarray:
+    """Return which rows belong to the best complete episodes, (rows,) bool.
+
+    Episodes are taken by undiscounted return, the best first and the earlier first among equals,
+    while they hold at most ``fraction`` of the rows or episodes that are complete; one at least.
+    """
+    complete = np.flatnonzero(episodes.complete())
+    if len(complete) == 0:
+        raise DatumrlError(f"{episodes.id} has no complete episode to choose from; collect more")
+    order = complete[np.argsort(-episodes.returns()[complete], kind="stable")]
+    sizes = episodes.lengths()[order] if of == "rows" else np.ones(len(order), np.int64)
+    count = np.searchsorted(np.cumsum(sizes), int(fraction * sizes.sum()), side="right")
+    best = np.zeros(len(episodes.lengths()), bool)
+    best[order[: max(1, count)]] = True
+    return np.repeat(best, episodes.lengths())
+
+
+def transformed(rewards: np.ndarray, episodes: Episodes, transform: RewardTransform) -> np.ndarray:
+    """Return rewards to train on; the range of returns is that of the complete episodes."""
+    if transform == "minus-one":
+        return rewards - 1
+    if transform == "none":
+        return rewards
+    returns = episodes.returns()[episodes.complete()]
+    spread = float(np.ptp(returns)) if len(returns) else 0.0
+    if spread == 0:
+        raise DatumrlError(
+            f"reward_transform=return-range: the complete episodes of {episodes.id} have no two "
+            "different returns to scale by; use --set reward_transform=none"
+        )
+    return rewards * np.float32(1000 / spread)
+
+
+def _kept(steps: views.Transitions, mask: np.ndarray) -> views.Transitions:
+    columns = ("observations", "actions", "rewards", "next_observations", "terminals", "rows")
+    return dataclasses.replace(steps, **{name: getattr(steps, name)[mask] for name in columns})
 
 
 def _moments(

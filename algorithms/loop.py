@@ -242,14 +242,17 @@ class _Training:
 
     def _record(self, seed: int) -> RunRecord:
         failure, steps = self._failures.get(seed), self._job.config.steps
+        configuration = registry.configuration(self._job.config)
         complete = "complete" if self._step == steps else "running"
         return RunRecord(
             algorithm=self._job.algorithm,
-            configuration={**registry.configuration(self._job.config), "view": self._job.view},
+            configuration={**configuration, "view": self._job.view},
             dataset=self._job.dataset,
             dataset_sha256=self._sha256,
             protocol=self._protocol,
-            budget=Budget(steps=steps),
+            budget=Budget(
+                steps=steps, reward_transform=configuration.get("reward_transform", "none")
+            ),
             seed=seed,
             status="failed" if failure else complete,  # type: ignore[arg-type]
             failure=failure,

@@ -140,7 +140,10 @@ def _record(
         dataset=identity["dataset"],
         dataset_sha256=identity["dataset_sha256"],
         protocol=protocol,
-        budget=Budget(steps=saved["step"]),
+        budget=Budget(
+            steps=saved["step"],
+            reward_transform=identity["configuration"].get("reward_transform", "none"),
+        ),
         seed=seed,
         status="failed" if failure else "complete",
         failure=failure,

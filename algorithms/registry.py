@@ -7,15 +7,19 @@ import difflib
 import importlib
 import math
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Protocol, get_type_hints
+from typing import Any, Literal, Protocol, get_args, get_origin, get_type_hints
 
 from datumrl.datasets.errors import DatumrlError
 
 # name, which is also the module under datumrl.algorithms -> the paper's name for the method
 ALGORITHMS = {
     "td3_bc": "TD3+BC",
+    "bc": "BC",
+    "percent_bc": "10% BC",
+    "iql": "IQL",
 }
-_AT_MOST_ONE = ("discount", "tau")  # configuration fields that are no use above 1
+# configuration fields that are no use above 1
+_AT_MOST_ONE = ("discount", "tau", "expectile", "fraction")
 
 
 class Method(Protocol):
@@ -111,8 +115,7 @@ def _checked(shown: str, field: str, value: object, kind: Any) -> Any:
     try:
         result = _converted(value, kind)
     except (KeyError, TypeError, ValueError, OverflowError):
-        wanted = getattr(kind, "__name__", "") if kind != tuple[int, ...] else "int,int,..."
-        raise DatumrlError(f"{shown}: not of type {wanted}") from None
+        raise DatumrlError(f"{shown}: {_wanted(kind)}") from None
     numbers = result if isinstance(result, tuple) else (result,)
     if kind in (int, tuple[int, ...]) and min(numbers, default=0) < 1:
         raise DatumrlError(f"{shown}: must be at least 1")
@@ -123,10 +126,18 @@ def _checked(shown: str, field: str, value: object, kind: Any) -> Any:
     return result
 
 
+def _wanted(kind: Any) -> str:
+    if get_origin(kind) is Literal:
+        return f"choose {' or '.join(get_args(kind))}"
+    return f"not of type {'int,int,...' if kind == tuple[int, ...] else kind.__name__}"
+
+
 def _converted(value: object, kind: Any) -> Any:
     if kind == tuple[int, ...]:
         parts: Any = value.split(",") if isinstance(value, str) else value
         return tuple(_converted(part, int) for part in parts)
+    if get_origin(kind) is Literal:
+        return {choice: choice for choice in get_args(kind)}[value]
     if kind is bool:
         return {"true": True, "false": False}[str(value).lower()]
     if isinstance(value, bool):

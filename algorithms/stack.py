@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -75,11 +76,21 @@ class Stack:
             optimisers[name] = torch.optim.Adam(parameters, fused=True, **options)
         return cls(config, task, tuple(seeds), networks, optimisers)
 
-    def minimise(self, name: str, loss: Callable[..., torch.Tensor], *inputs: Any) -> None:
+    def minimise(
+        self,
+        name: str,
+        loss: Callable[..., torch.Tensor],
+        *inputs: Any,
+        rate: float | None = None,
+    ) -> None:
         """Take one step of network ``name`` down ``loss(config, task, networks, *inputs)``.
 
         ``loss`` is written for one seed and returns a scalar; ``inputs`` have the axis of seeds.
+        ``rate`` is this step's learning rate, where that changes from step to step.
         """
+        if rate is not None:
+            for group in self.optimisers[name].param_groups:
+                group["lr"] = rate
         one_seed = functools.partial(loss, self.config, self.task)
         values = torch.vmap(one_seed)(self.networks, *inputs)
         self.optimisers[name].zero_grad()
@@ -87,6 +98,12 @@ class Stack:
         torch.autograd.backward(values.sum(), inputs=self.networks[name])
         self.optimisers[name].step()
         self.losses[name] = values.detach()
+
+    @torch.no_grad()
+    def compute(self, function: Callable[..., torch.Tensor], *inputs: Any) -> torch.Tensor:
+        """Return ``function(config, task, networks, *inputs)``, written for one seed, of all."""
+        one_seed = functools.partial(function, self.config, self.task)
+        return torch.vmap(one_seed)(self.networks, *inputs)
 
     @torch.no_grad()
     def follow(self, target: str, source: str, rate: float) -> None:
@@ -143,6 +160,28 @@ def init_mlp(
             uniform = torch.rand((*ensemble, *shape), generator=generator)
             layers.append((2 * uniform - 1) / inputs**0.5)
     return layers
+
+
+def init_orthogonal_mlp(
+    generator: torch.Generator, sizes: Sequence[int], members: int | None = None
+) -> Layers:
+    """Return the layers of an MLP with orthogonal weights of gain sqrt(2) and biases of zero.
+
+    With ``members``, an ensemble: every tensor has a leading axis of so many.
+    """
+    ensemble = () if members is None else (members,)
+    layers = []
+    for inputs, outputs in itertools.pairwise(sizes):
+        weight = torch.empty((*ensemble, outputs, inputs))
+        for member in weight.view(-1, outputs, inputs):
+            torch.nn.init.orthogonal_(member, 2**0.5, generator)
+        layers += [weight, torch.zeros((*ensemble, 1, outputs))]
+    return layers
+
+
+def cosine_decay(rate: float, step: int, steps: int) -> float:
+    """Return the learning rate of ``step`` out of ``steps``: from ``rate`` at step 1 towards 0."""
+    return rate * (1 + math.cos(math.pi * (step - 1) / steps)) / 2
 
 
 def mlp(layers: Layers, inputs: torch.Tensor) -> torch.Tensor:

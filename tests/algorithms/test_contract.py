@@ -16,6 +16,9 @@ from datumrl.algorithms.streams import Streams
 # Small networks and quick steps, so that each method shows within seconds that it learns.
 QUICK = {
     "td3_bc": {"hidden_dims": (32, 32), "actor_lr": 1e-3, "critic_lr": 3e-3, "batch_size": 64},
+    "bc": {"hidden_dims": (32, 32), "actor_lr": 3e-3, "batch_size": 64},
+    "percent_bc": {"hidden_dims": (32, 32), "actor_lr": 3e-3, "batch_size": 64},
+    "iql": {"hidden_dims": (32, 32), "actor_lr": 3e-3, "critic_lr": 3e-3, "batch_size": 64},
 }
 CPU = torch.device("cpu")
 
