@@ -1,0 +1,322 @@
+"""IQL against a plain statement of the paper's equations, and properties they promise."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from datumrl.algorithms import bc, iql
+from datumrl.algorithms.batches import Batch
+from datumrl.algorithms.policies import Policies
+from datumrl.algorithms.stack import Stack, Task, cosine_decay, init_orthogonal_mlp
+from datumrl.algorithms.streams import Streams
+from datumrl.datasets.episodes import Episodes, episode_starts
+from datumrl.datasets.errors import DatumrlError
+
+STATE, ACTION, BATCH, STEPS = 3, 2, 9, 20
+MAX_ACTION = [1.0, 2.5]
+GAMMA, RATE, EXPECTILE, BETA, LR = 0.97, 0.01, 0.8, 4.0, 1e-3
+CPU = torch.device("cpu")
+CONFIG = iql.Config(
+    steps=STEPS,
+    batch_size=BATCH,
+    discount=GAMMA,
+    tau=RATE,
+    expectile=EXPECTILE,
+    beta=BETA,
+    actor_lr=LR,
+    value_lr=2 * LR,
+    critic_lr=3 * LR,
+    hidden_dims=(8, 6),
+)
+
+
+class PlainIQL:
+    """The method in float64, from the equations, one transition at a time."""
+
+    def __init__(self, plain, stack, place):
+        self.plain = plain
+        self.actor = plain.one_net(stack.networks["actor"][:-1], place)
+        self.log_std = stack.networks["actor"][-1][place].detach().clone().requires_grad_()
+        self.value = plain.one_net(stack.networks["value"], place)
+        self.critics = [plain.one_net(stack.networks["critic"], place, i) for i in (0, 1)]
+        targets = stack.networks["critic_target"]
+        self.targets = [plain.one_net(targets, place, i) for i in (0, 1)]
+        self.trained = {
+            "value": plain.flat(self.value),
+            "actor": [*plain.flat(self.actor), self.log_std],
+            "critic": [p for net in self.critics for p in plain.flat(net)],
+        }
+        self.adams = {name: plain.Adam(parameters) for name, parameters in self.trained.items()}
+        self.weights = []
+
+    def v(self, s):
+        return self.plain.forward(self.value, s)[0]
+
+    def target_q(self, s, a):
+        pair = torch.cat([s, a])
+        return min(float(self.plain.forward(net, pair)[0].detach()) for net in self.targets)
+
+    def value_loss(self, batch):
+        total = 0.0
+        for s, a, *_ in zip(*batch, strict=True):
+            u = self.target_q(s, a) - self.v(s)
+            total = total + (EXPECTILE if float(u.detach()) > 0 else 1 - EXPECTILE) * u**2
+        return total / BATCH
+
+    def actor_loss(self, batch):
+        total = 0.0
+        for s, a, *_ in zip(*batch, strict=True):
+            advantage = self.target_q(s, a) - float(self.v(s).detach())
+            weight = min(math.exp(BETA * advantage), 100.0)
+            self.weights.append(weight)
+            mean = self.plain.forward(self.actor, s)
+            for i, bound in enumerate(MAX_ACTION):
+                std = torch.exp(min(max(self.log_std[i], torch.tensor(-5.0)), torch.tensor(2.0)))
+                z = (a[i] / bound - torch.tanh(mean[i])) / std
+                density = torch.exp(-(z**2) / 2) / (std * math.sqrt(2 * math.pi))
+                total = total - weight * torch.log(density)
+        return total / BATCH
+
+    def critic_loss(self, batch):
+        total = 0.0
+        for s, a, r, s2, d in zip(*batch, strict=True):
+            y = float(r) + GAMMA * (1 - float(d)) * float(self.v(s2).detach())
+            for net in self.critics:
+                total = total + (self.plain.forward(net, torch.cat([s, a]))[0] - y) ** 2
+        return total / BATCH
+
+    def update(self, batch, step):
+        """Return losses and gradients of this step, by network."""
+        bounds = torch.tensor(MAX_ACTION, dtype=torch.float64) * (1 - 1e-5)
+        s, a, *rest = batch
+        batch = [s, torch.minimum(torch.maximum(a, -bounds), bounds), *rest]
+        rates = {
+            "value": 2 * LR,
+            "actor": LR * 0.5 * (1 + math.cos(math.pi * (step - 1) / STEPS)),
+            "critic": 3 * LR,
+        }
+        out = {}
+        for name, rate in rates.items():
+            loss = getattr(self, f"{name}_loss")(batch)
+            out[name] = float(loss.detach()), self.adams[name].descend(loss, rate)
+        for target, source in zip(self.targets, self.critics, strict=True):
+            for old, new in zip(self.plain.flat(target), self.plain.flat(source), strict=True):
+                with torch.no_grad():
+                    old.copy_(RATE * new + (1 - RATE) * old)
+        return out
+
+    def assert_equals(self, stack, place):
+        for name in ("value", "actor"):
+            self.plain.assert_same(stack.networks[name], (place,), self.trained[name])
+        for member in (0, 1):
+            for name, nets in (("critic", self.critics), ("critic_target", self.targets)):
+                expected = self.plain.flat(nets[member])
+                self.plain.assert_same(stack.networks[name], (place, member), expected)
+
+
+def make_stack(seeds, config=CONFIG, dtype=torch.float64):
+    task = Task(STATE, ACTION, torch.tensor(MAX_ACTION, dtype=dtype))
+    return Stack.create(iql, config, task, seeds, dtype)
+
+
+def test_losses_gradients_and_parameters_equal_the_plain_statement(plain):
+    seeds = (4, 11)
+    stack = make_stack(seeds)
+    with torch.no_grad():  # targets of their own, and a spread of advantages that meets the clip
+        for layer in stack.networks["critic_target"]:
+            layer.mul_(1.3)
+        stack.networks["actor"][-1].copy_(torch.tensor([[-0.5, 0.3], [0.1, -0.2]]))
+    plains = [PlainIQL(plain, stack, place) for place in range(len(seeds))]
+    rng = np.random.default_rng(0)
+    for step in range(1, 11):
+        batch = plain.random_batch(rng, len(seeds), BATCH, STATE, MAX_ACTION)
+        iql.update(stack, batch, {}, step)
+        for place, told in enumerate(plains):
+            for name, (loss, gradients) in told.update([c[place] for c in batch], step).items():
+                assert float(stack.losses[name][place]) == pytest.approx(loss, rel=0, abs=1e-8)
+                layers = [parameter.grad for parameter in stack.networks[name]]
+                if name == "critic":
+                    half = len(gradients) // 2
+                    plain.assert_same(layers, (place, 0), gradients[:half])
+                    plain.assert_same(layers, (place, 1), gradients[half:])
+                else:
+                    plain.assert_same(layers, (place,), gradients)
+            if step in (1, 2, 10):
+                told.assert_equals(stack, place)
+    weights = [weight for told in plains for weight in told.weights]
+    assert max(weights) == 100
+    assert min(weights) < 1
+
+
+def test_standard_deviations_stay_within_their_bounds():
+    layers = init_orthogonal_mlp(torch.Generator().manual_seed(0), (STATE, 8, ACTION))
+    _, log_std = iql.policy([*layers, torch.tensor([-9.0, 7.0])], torch.zeros(1, STATE))
+    assert log_std.tolist() == [-5.0, 2.0]
+
+
+@pytest.mark.parametrize("expectile", [0.5, 0.7, 0.9])
+def test_v_converges_to_the_expectile(expectile):
+    # Of U[0, 1]: tau E[(X - v)+] = (1 - tau) E[(v - X)+] at v = sqrt(tau)/(sqrt(tau)+sqrt(1-tau)).
+    config = replace(CONFIG, expectile=expectile, value_lr=1e-2)
+    stack = make_stack((0, 1), config)
+    states = torch.ones(2, 2000, STATE, dtype=torch.float64)
+    batch = Batch(states, *(torch.zeros(2, 2000) for _ in Batch._fields[1:]))
+    values = ((torch.arange(2000, dtype=torch.float64) + 0.5) / 2000).expand(2, -1)
+    for step in range(600):
+        rate = cosine_decay(1e-2, step + 1, 600)
+        stack.minimise("value", iql.value_loss, batch, values, rate=rate)
+    told = stack.compute(lambda config, task, nets: iql.v_values(nets["value"], states[0, :1]))
+    expected = math.sqrt(expectile) / (math.sqrt(expectile) + math.sqrt(1 - expectile))
+    np.testing.assert_allclose(told[:, 0], expected, atol=1e-4)
+
+
+def test_networks_start_orthogonal_with_gain_root_two():
+    stack = make_stack((0,), iql.Config(), torch.float32)
+    for name in ("actor", "value", "critic"):
+        layers = stack.networks[name][: 2 * 3]
+        for weight, bias in zip(layers[::2], layers[1::2], strict=True):
+            assert not bias.any()
+            for matrix in weight.detach().reshape(-1, *weight.shape[-2:]):
+                small = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T
+                gram = small @ small.T
+                np.testing.assert_allclose(gram, 2 * torch.eye(len(gram)), atol=1e-5)
+    assert not stack.networks["actor"][-1].any()
+    critic = stack.networks["critic"][0][0]
+    assert not torch.equal(critic[0], critic[1])
+    assert torch.equal(stack.networks["critic"][0], stack.networks["critic_target"][0])
+
+
+def test_defaults_are_the_published_values():
+    config = iql.Config()
+    assert (config.batch_size, config.discount, config.tau) == (256, 0.99, 0.005)
+    assert (config.expectile, config.beta, config.reward_transform) == (0.7, 3.0, "return-range")
+    assert (config.actor_lr, config.value_lr, config.critic_lr) == (3e-4, 3e-4, 3e-4)
+    assert (config.normalize_states, config.hidden_dims) == (False, (256, 256))
+    assert config.steps == 1_000_000
+
+
+def test_the_rate_of_the_actor_goes_from_whole_to_nothing_by_a_cosine():
+    rates = [cosine_decay(2.0, step, 100) for step in (1, 26, 51, 76, 101)]
+    expected = [2.0, 1 + math.sqrt(0.5), 1.0, 1 - math.sqrt(0.5), 0.0]
+    np.testing.assert_allclose(rates, expected, atol=1e-12)
+
+
+def test_rewards_are_transformed_by_the_returns_of_complete_episodes():
+    episodes = chain([[1, 2], [0, -1, 0], [4, 4, 4, 4]], complete=2)
+    returns = {"none": 1.0, "return-range": 1000 / 4}
+    for transform, factor in returns.items():
+        source = iql.data(iql.Config(reward_transform=transform), episodes, "correct", CPU)
+        rewards = source.gather(torch.arange(len(source))[None]).rewards[0]
+        expected = factor * episodes.rewards[episodes.transitions("correct").rows]
+        np.testing.assert_allclose(rewards, expected, rtol=1e-6)
+    source = iql.data(iql.Config(reward_transform="minus-one"), episodes, "correct", CPU)
+    assert source.gather(torch.tensor([[0, 1]])).rewards.tolist() == [[0.0, 1.0]]
+
+
+def test_returns_without_a_range_are_an_error():
+    with pytest.raises(DatumrlError, match="use --set reward_transform=none"):
+        iql.data(iql.Config(), chain([[1, 2], [3]], complete=2), "correct", CPU)
+
+
+def chain(rewards, complete):
+    """Return episodes with such rewards, the first ``complete`` of them ended by a terminal."""
+    lengths = [len(each) for each in rewards]
+    rows = sum(lengths)
+    terminals = np.zeros(rows, bool)
+    terminals[np.cumsum(lengths)[:complete] - 1] = True
+    return Episodes(
+        id="chain",
+        observations=np.arange(rows * 2, dtype=np.float32).reshape(rows, 2),
+        actions=np.zeros((rows, 1), np.float32),
+        rewards=np.concatenate(rewards).astype(np.float32),
+        terminals=terminals,
+        timeouts=np.zeros(rows, bool),
+        starts=episode_starts(terminals, np.zeros(rows, bool)),
+        successor_rows=np.empty(0, np.int64),
+        successors=np.empty((0, 2), np.float32),
+        time_limit=10,
+        timeouts_recorded=True,
+    )
+
+
+# --- A maze that has to be stitched: a cross of nine cells, its arms two cells long ---
+
+ARMS = {"west": (-1, 0), "east": (1, 0), "south": (0, -1), "north": (0, 1)}
+CELLS = [(0, 0), *((k * x, k * y) for x, y in ARMS.values() for k in (1, 2))]
+
+
+def one_hot(cell):
+    return np.eye(len(CELLS), dtype=np.float32)[CELLS.index(cell)]
+
+
+def walk(begin, middle, rng):
+    """Go from an arm's end to the middle and on to another's end: states, actions, last cell."""
+    path = [(2 * ARMS[begin][0], 2 * ARMS[begin][1]), ARMS[begin], (0, 0), ARMS[middle]]
+    moves = [(-ARMS[begin][0], -ARMS[begin][1])] * 2 + [ARMS[middle]] * 2
+    actions = np.array(moves) * 0.7 + rng.normal(0, 0.1, (4, 2))
+    return [one_hot(cell) for cell in path], actions.clip(-1, 1), (middle == "north")
+
+
+def maze_data():
+    """Four walks in five go west to east, for nothing; one south to north, where the reward is."""
+    rng = np.random.default_rng(0)
+    walks = [walk("west", "east", rng) for _ in range(160)]
+    walks += [walk("south", "north", rng) for _ in range(40)]
+    order = rng.permutation(len(walks))
+    states = np.concatenate([walks[i][0] for i in order]).astype(np.float32)
+    actions = np.concatenate([walks[i][1] for i in order]).astype(np.float32)
+    rewards = np.concatenate([[0, 0, 0, float(walks[i][2])] for i in order]).astype(np.float32)
+    terminals = np.arange(len(rewards)) % 4 == 3
+    empty = chain([[0]], complete=1)
+    return replace(
+        empty,
+        observations=states,
+        actions=actions,
+        rewards=rewards,
+        terminals=terminals,
+        timeouts=np.zeros(len(rewards), bool),
+        starts=episode_starts(terminals, np.zeros(len(rewards), bool)),
+        successors=np.empty((0, len(CELLS)), np.float32),
+    )
+
+
+def reaches_north(policy, places):
+    """Follow each seed's policy from the western end; which get to the northern one?"""
+    cells = [(-2, 0)] * places
+    for _ in range(12):
+        actions = policy(np.stack([one_hot(cell) for cell in cells])).numpy()
+        for place, (x, y) in enumerate(actions):
+            move = (int(np.sign(x)), 0) if abs(x) > abs(y) else (0, int(np.sign(y)))
+            then = (cells[place][0] + move[0], cells[place][1] + move[1])
+            if then in CELLS and cells[place] not in ((2, 0), (0, 2)):
+                cells[place] = then
+    return [cell == (0, 2) for cell in cells]
+
+
+def trained_on_the_maze(method, config, seeds):
+    episodes, task = maze_data(), Task(len(CELLS), 2, torch.ones(2))
+    source = method.data(config, episodes, "correct", CPU)
+    stack = Stack.create(method, config, task, seeds)
+    noise = method.noise(config, task)
+    streams = Streams(seeds, len(source), config.batch_size, noise, CPU)
+    for step in range(1, config.steps + 1):
+        rows, drawn = streams.at(step)
+        method.update(stack, source.gather(rows), drawn, step)
+    places = range(len(seeds))
+    return Policies(method, config, task, stack.networks, source.statistics, places)
+
+
+@pytest.mark.slow
+def test_it_stitches_a_way_through_a_maze_that_cloning_cannot_find():
+    seeds = (0, 1, 2, 3)
+    shared = {"steps": 1500, "batch_size": 64, "hidden_dims": (32, 32), "normalize_states": False}
+    cloned = trained_on_the_maze(bc, bc.Config(**shared, actor_lr=1e-3), seeds)
+    assert reaches_north(cloned, len(seeds)) == [False] * len(seeds)
+    config = iql.Config(**shared, tau=0.05, actor_lr=1e-3, value_lr=1e-3, critic_lr=1e-3)
+    stitched = trained_on_the_maze(iql, config, seeds)
+    assert reaches_north(stitched, len(seeds)) == [True] * len(seeds)
