@@ -1,0 +1,200 @@
+"""Confidence intervals of a metric by several methods, for ragged scores and matrices alike.
+
+- ``percentile``: the quantiles of the resampled metric.
+- ``basic``: those quantiles mirrored at the estimate.
+- ``bca``: percentiles corrected for bias and for a spread that changes with the metric's value
+  (Efron 1987, "Better bootstrap confidence intervals").
+- ``studentised``: quantiles of (resampled metric - estimate) / its own standard error, times the
+  standard error (bootstrap-t; Efron 1981).  Long where it should be; unstable below five runs.
+- ``t``: no resampling; the standard error times a quantile of Student's t, whose degrees of freedom
+  come from the tasks' variances (Welch-Satterthwaite), as Tukey and McLaughlin (1963) and Yuen
+  (1974) do for trimmed means.
+``benchmarks/coverage_study.py`` measures how often each holds the truth.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Sequence
+from statistics import NormalDist
+
+import numpy as np
+import numpy.typing as npt
+
+from datumrl.datasets.errors import DatumrlError
+from datumrl.evaluation import influence, ragged
+from datumrl.evaluation.bootstrap import FEW_RUNS, Interval
+from datumrl.evaluation.influence import Metric
+from datumrl.evaluation.ragged import RaggedScores
+from datumrl.evaluation.resampling import check_confidence
+
+METHODS = ("percentile", "basic", "bca", "studentised", "t")
+RESAMPLES = 10_000
+_CHUNK_BYTES = 1 << 22  # working memory of one array; no result depends on it
+_STUDENTISED_RUNS = 3  # two runs give a resample either no spread or always the same
+_NORMAL = NormalDist()
+
+
+def interval(
+    scores: RaggedScores | npt.ArrayLike,
+    metric: Metric,
+    generator: np.random.Generator,
+    method: str = "percentile",
+    resamples: int = RESAMPLES,
+    confidence: float = 0.95,
+) -> Interval:
+    """Return the interval of a metric for ragged scores or a matrix ``(runs, tasks)``.
+
+    Runs are resampled within tasks.  Raises DatumrlError for an unknown method, for a task of one
+    run, and for ``studentised`` with two.
+    """
+    return intervals(scores, metric, generator, (method,), resamples, confidence)[method]
+
+
+def intervals(
+    scores: RaggedScores | npt.ArrayLike,
+    metric: Metric,
+    generator: np.random.Generator,
+    methods: Sequence[str] = METHODS,
+    resamples: int = RESAMPLES,
+    confidence: float = 0.95,
+) -> dict[str, Interval]:
+    """Return the interval by each method, all from the same resamples."""
+    held = scores if isinstance(scores, RaggedScores) else ragged.gather_matrix(scores)
+    _check(held, methods, resamples, confidence)
+    value = float(metric.value(held))
+    needs_errors = "studentised" in methods
+    drawn, errors = np.empty(0), np.empty(0)
+    if set(methods) - {"t"}:
+        drawn, errors = _drawn(held, metric, generator, resamples, needs_errors)
+    few = min(held.runs) < FEW_RUNS
+    found = {}
+    for method in methods:
+        if method == "t":
+            low, high = _student(held, metric, value, confidence)
+        elif method == "studentised":
+            error = float(influence.standard_error(held, metric))
+            low, high = _studentised(drawn, errors, value, error, confidence)
+        elif method == "bca":
+            low, high = _bca(drawn, value, float(influence.acceleration(held, metric)), confidence)
+        else:
+            low, high = _quantiles(drawn, confidence)
+            if method == "basic":
+                low, high = 2.0 * value - high, 2.0 * value - low
+        found[method] = Interval(low, high, few_runs=few)
+    return found
+
+
+def _check(scores: RaggedScores, methods: Sequence[str], resamples: int, confidence: float) -> None:
+    check_confidence(confidence)
+    for method in methods:
+        if method not in METHODS:
+            raise DatumrlError(f"unknown interval method {method!r}; use {', '.join(METHODS)}")
+    if resamples < 1:
+        raise DatumrlError(f"{resamples} resamples are too few; use {RESAMPLES}")
+    if scores.flat.ndim != 1:
+        raise DatumrlError(f"scores of shape {scores.flat.shape} are several sets; give one")
+    fewest = min(scores.runs)
+    if fewest < 2:
+        raise DatumrlError(
+            f"task {scores.runs.index(fewest)} has one run, which shows no uncertainty; give at "
+            f"least two runs, better {FEW_RUNS} or more"
+        )
+    if "studentised" in methods and fewest < _STUDENTISED_RUNS:
+        raise DatumrlError(
+            f"task {scores.runs.index(fewest)} has two runs; studentised intervals need "
+            f"{_STUDENTISED_RUNS}; use t or percentile"
+        )
+
+
+def _drawn(
+    scores: RaggedScores,
+    metric: Metric,
+    generator: np.random.Generator,
+    resamples: int,
+    with_errors: bool,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the metric of every resample and, if wanted, its standard error there."""
+    values, errors = np.empty(resamples), np.empty(resamples if with_errors else 0)
+    length = max(1, _CHUNK_BYTES // (8 * scores.flat.size))
+    for start in range(0, resamples, length):
+        part = slice(start, min(start + length, resamples))
+        sample = scores.resampled(generator, part.stop - part.start)
+        values[part] = metric.value(sample)
+        if with_errors:
+            errors[part] = influence.standard_error(sample, metric)
+    return values, errors
+
+
+def _quantiles(values: np.ndarray, confidence: float) -> tuple[float, float]:
+    tail = 50.0 * (1.0 - confidence)
+    low, high = np.percentile(values, (tail, 100.0 - tail))
+    return float(low), float(high)
+
+
+def _bca(
+    drawn: np.ndarray, value: float, acceleration: float, confidence: float
+) -> tuple[float, float]:
+    ties = np.isclose(drawn, value, rtol=1e-12, atol=0.0)  # equal but for the order of summing
+    below = (np.count_nonzero((drawn < value) & ~ties) + 0.5 * np.count_nonzero(ties)) / drawn.size
+    margin = 0.5 / drawn.size  # all resamples on one side: as far as they can tell
+    bias = _NORMAL.inv_cdf(min(max(below, margin), 1.0 - margin))
+    ends = []
+    for share in (0.5 - confidence / 2.0, 0.5 + confidence / 2.0):
+        shifted = bias + _NORMAL.inv_cdf(share)
+        # Beyond the pole of the correction the end lies at the last resample.
+        slope = max(1.0 - acceleration * shifted, 1e-9)
+        ends.append(100.0 * _NORMAL.cdf(bias + shifted / slope))
+    low, high = np.percentile(drawn, ends)
+    return float(low), float(high)
+
+
+def _studentised(
+    drawn: np.ndarray, errors: np.ndarray, value: float, error: float, confidence: float
+) -> tuple[float, float]:
+    """Return the bootstrap-t interval; resamples without any spread are left out."""
+    told = errors > 1e-9 * error
+    if error == 0.0 or not told.any():
+        return value, value
+    low, high = _quantiles((drawn[told] - value) / errors[told], confidence)
+    return value - high * error, value - low * error
+
+
+def _student(
+    scores: RaggedScores, metric: Metric, value: float, confidence: float
+) -> tuple[float, float]:
+    parts = influence.task_variances(scores, metric)
+    variance = float(parts.sum())
+    if variance == 0.0:
+        return value, value
+    kept = 1.0 - 2.0 * metric.trims(scores)
+    freedom = np.maximum(kept * np.array(scores.runs) - 1.0, 1.0)
+    degrees = variance**2 / float((parts**2 / freedom).sum())
+    half = student_quantile(0.5 + confidence / 2.0, degrees) * math.sqrt(variance)
+    return value - half, value + half
+
+
+@functools.lru_cache(maxsize=1)
+def _nodes() -> tuple[np.ndarray, np.ndarray]:
+    nodes, weights = np.polynomial.legendre.leggauss(64)
+    return (nodes + 1.0) / 2.0, weights / 2.0
+
+
+def student_quantile(share: float, degrees: float) -> float:
+    """Return the quantile of Student's t for a share of at least 1/2 and degrees of 1 or more.
+
+    With ``t = sqrt(degrees) tan(angle)`` the density is a power of the cosine, which Gauss-Legendre
+    quadrature integrates; the angle is found by bisection.
+    """
+    nodes, weights = _nodes()
+    whole = math.exp(
+        0.5 * math.log(math.pi) + math.lgamma(degrees / 2.0) - math.lgamma((degrees + 1.0) / 2.0)
+    )
+    wanted = (share - 0.5) * whole
+    low, high = 0.0, math.pi / 2.0
+    for _ in range(60):
+        angle = 0.5 * (low + high)
+        covered = angle * float((weights * np.cos(angle * nodes) ** (degrees - 1.0)).sum())
+        low, high = (angle, high) if covered < wanted else (low, angle)
+    return math.sqrt(degrees) * math.tan(0.5 * (low + high))
