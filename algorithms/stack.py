@@ -172,10 +172,11 @@ def init_orthogonal_mlp(
     ensemble = () if members is None else (members,)
     layers = []
     for inputs, outputs in itertools.pairwise(sizes):
-        weight = torch.empty((*ensemble, outputs, inputs))
+        # In float64, whose rounding by machine and threads does not show in float32.
+        weight = torch.empty((*ensemble, outputs, inputs), dtype=torch.float64)
         for member in weight.view(-1, outputs, inputs):
             torch.nn.init.orthogonal_(member, 2**0.5, generator)
-        layers += [weight, torch.zeros((*ensemble, 1, outputs))]
+        layers += [weight.float(), torch.zeros((*ensemble, 1, outputs))]
     return layers
 
 

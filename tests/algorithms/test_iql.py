@@ -162,11 +162,11 @@ def test_standard_deviations_stay_within_their_bounds():
 @pytest.mark.parametrize("expectile", [0.5, 0.7, 0.9])
 def test_v_converges_to_the_expectile(expectile):
     # Of U[0, 1]: tau E[(X - v)+] = (1 - tau) E[(v - X)+] at v = sqrt(tau)/(sqrt(tau)+sqrt(1-tau)).
-    config = replace(CONFIG, expectile=expectile, value_lr=1e-2)
+    config = replace(CONFIG, expectile=expectile, hidden_dims=(32, 32))
     stack = make_stack((0, 1), config)
-    states = torch.ones(2, 2000, STATE, dtype=torch.float64)
-    batch = Batch(states, *(torch.zeros(2, 2000) for _ in Batch._fields[1:]))
-    values = ((torch.arange(2000, dtype=torch.float64) + 0.5) / 2000).expand(2, -1)
+    states = torch.ones(2, 200, STATE, dtype=torch.float64)
+    batch = Batch(states, *(torch.zeros(2, 200) for _ in Batch._fields[1:]))
+    values = ((torch.arange(200, dtype=torch.float64) + 0.5) / 200).expand(2, -1)
     for step in range(600):
         rate = cosine_decay(1e-2, step + 1, 600)
         stack.minimise("value", iql.value_loss, batch, values, rate=rate)
@@ -314,7 +314,7 @@ def trained_on_the_maze(method, config, seeds):
 @pytest.mark.slow
 def test_it_stitches_a_way_through_a_maze_that_cloning_cannot_find():
     seeds = (0, 1, 2, 3)
-    shared = {"steps": 1500, "batch_size": 64, "hidden_dims": (32, 32), "normalize_states": False}
+    shared = {"steps": 1000, "batch_size": 64, "hidden_dims": (32, 32), "normalize_states": False}
     cloned = trained_on_the_maze(bc, bc.Config(**shared, actor_lr=1e-3), seeds)
     assert reaches_north(cloned, len(seeds)) == [False] * len(seeds)
     config = iql.Config(**shared, tau=0.05, actor_lr=1e-3, value_lr=1e-3, critic_lr=1e-3)

@@ -57,3 +57,12 @@ def test_settings_are_field_equals_value_once():
         registry.parse_settings(["alpha"])
     with pytest.raises(DatumrlError, match="set it once"):
         registry.parse_settings(["alpha=1", "alpha=2"])
+
+
+def test_a_choice_is_one_of_those_named():
+    assert registry.resolve("iql", {"reward_transform": "none"}).reward_transform == "none"
+    for value in ("nine", 3, None):
+        with pytest.raises(DatumrlError, match="choose none or return-range or minus-one"):
+            registry.resolve("iql", {"reward_transform": value})
+    with pytest.raises(DatumrlError, match="fraction=10: must be at most 1"):
+        registry.resolve("percent_bc", {"fraction": "10"})

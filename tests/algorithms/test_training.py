@@ -340,3 +340,17 @@ def test_records_are_strict_json(home, tmp_path):
     parsed = json.loads((tmp_path / "run" / "seed-004.json").read_text())
     assert parsed["schema_version"] == "datumrl-run/1"
     assert parsed["configuration"]["steps"] == 3
+
+
+def test_records_say_how_rewards_were_transformed(home, tmp_path):
+    given = {"seeds": [0], "steps": 4, "episodes": 1, "device": "cpu"}
+    for algorithm, settings, expected in (
+        ("iql", SMALL, "return-range"),
+        ("iql", {**SMALL, "reward_transform": "minus-one"}, "minus-one"),
+        ("bc", SMALL, "none"),
+    ):
+        folder = tmp_path / f"{algorithm}-{expected}"
+        (record,) = datumrl.train(algorithm, DATASET, settings=settings, folder=folder, **given)
+        (again,) = training.reroll(folder, 1, offset=0)
+        assert record.budget.reward_transform == again.budget.reward_transform == expected
+        assert again.evaluations[-1].returns == record.evaluations[-1].returns
