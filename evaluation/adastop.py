@@ -148,6 +148,8 @@ def from_json(content: Any) -> State:
         if set(content) != {"schema", "design", "blocks", "comparisons"}:
             raise ValueError(f"fields {sorted(content)}")
         raw = dict(content["design"])
+        if not isinstance(raw["algorithms"], list):
+            raise ValueError(f"algorithms {raw['algorithms']!r}")
         raw["algorithms"] = tuple(raw["algorithms"])
         if not isinstance(raw["comparisons"], str):
             raw["comparisons"] = tuple((a, b) for a, b in raw["comparisons"])
@@ -177,9 +179,12 @@ def from_json(content: Any) -> State:
 
 
 def _sound(comparison: Comparison, state: State) -> bool:
+    last = state.design.interims
     if comparison.decision == "continue":
-        return comparison.interim is None and len(state.blocks) < state.design.interims
-    return comparison.decision in DECISIONS and comparison.interim is not None
+        return comparison.interim is None and len(state.blocks) < last
+    if comparison.decision == "equal":
+        return comparison.interim == last
+    return comparison.decision in DECISIONS and comparison.interim in range(1, last + 1)
 
 
 def _checked_block(state: State, scores: Scores) -> dict[str, tuple[float, ...]]:
@@ -193,6 +198,11 @@ def _checked_block(state: State, scores: Scores) -> dict[str, tuple[float, ...]]
         )
     block = {}
     for name in wanted:
+        if np.ndim(scores[name]) != 1 or np.asarray(scores[name]).dtype.kind not in "iuf":
+            raise DatumrlError(
+                f"{name}: give a list of numbers, one score per run; of several tasks take the "
+                "mean over them for each seed"
+            )
         values = tuple(float(value) for value in scores[name])
         if len(values) != runs:
             raise DatumrlError(

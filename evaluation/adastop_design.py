@@ -100,9 +100,9 @@ def _check(design: Design) -> None:
         raise DatumrlError(f"seed {design.seed!r}: give a whole number, 0 or more")
     if not 0.0 < design.alpha < 1.0:
         raise DatumrlError(f"alpha {design.alpha} is not between 0 and 1; use for example 0.05")
-    for value, known in ((design.procedure, PROCEDURES), (design.statistic, STATISTICS)):
-        if value not in known:
-            raise DatumrlError(f"{value!r} is none of {', '.join(known)}; choose one of them")
+    for choice, known in ((design.procedure, PROCEDURES), (design.statistic, STATISTICS)):
+        if choice not in known:
+            raise DatumrlError(f"{choice!r} is none of {', '.join(known)}; choose one of them")
     if isinstance(design.comparisons, str):
         if design.comparisons not in ("all-pairs", "against-first"):
             raise DatumrlError(
