@@ -42,6 +42,21 @@ class RaggedScores:
         return len(set(self.runs)) == 1
 
     @property
+    def tasks(self) -> list[np.ndarray]:
+        """Return the scores of each task: ``(..., runs)`` each."""
+        return np.split(self.flat, self.starts[1:], axis=-1)
+
+    @property
+    def matrix(self) -> np.ndarray:
+        """Return the scores as ``(..., runs, tasks)``; an error where tasks differ in runs."""
+        if not self.equal_runs:
+            raise DatumrlError(
+                f"tasks have {min(self.runs)} to {max(self.runs)} runs and make no matrix; use the "
+                "metrics of ragged scores, or the same seeds on every task"
+            )
+        return np.stack(self.tasks, axis=-1)
+
+    @property
     def note(self) -> str:
         """Return what a table must say beside the metric; "" if no run failed."""
         if not self.failed:

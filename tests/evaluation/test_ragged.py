@@ -60,6 +60,15 @@ def test_every_task_weighs_the_same():
     assert ragged.mean(more) == pytest.approx(ragged.mean(held))
 
 
+def test_tasks_and_matrix():
+    held = ragged.gather(UNEQUAL)
+    assert [task.tolist() for task in held.tasks] == UNEQUAL
+    with pytest.raises(DatumrlError, match="2 to 5 runs and make no matrix"):
+        _ = held.matrix
+    scores = np.arange(12.0).reshape(3, 4)
+    np.testing.assert_array_equal(ragged.gather_matrix(scores).matrix, scores)
+
+
 def test_resamples_stay_within_their_task_and_leading_axes_apart():
     held = ragged.gather([[1.0, 2.0], [10.0, 20.0, 30.0], [100.0]])
     drawn = held.resampled(np.random.default_rng(0), 400)

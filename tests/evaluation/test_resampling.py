@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+import rliable.library
+import rliable.metrics
 
 from datumrl.datasets.errors import DatumrlError
 from datumrl.evaluation import bootstrap, metrics, resampling
@@ -63,6 +65,26 @@ def test_draws_stay_within_their_task_unless_tasks_are_drawn_too():
     assert (first != own).any()
     np.testing.assert_array_equal(first[:, :1], second[:, :1])  # the same tasks for both samples
     np.testing.assert_array_equal(first, np.repeat(first[:, :1], 4, axis=1))
+
+
+def test_drawing_tasks_too_agrees_with_rliable():
+    scores, reps = matrix(5, 6), 800
+    np.random.seed(0)  # noqa: NPY002  rliable draws from numpy's global generator
+    _, theirs = rliable.library.get_interval_estimates(
+        {"a": scores}, rliable.metrics.aggregate_iqm, task_bootstrap=True, reps=reps
+    )
+    drawn = []
+
+    def keep(sample):
+        drawn.append(metrics.iqm(sample))
+        return drawn[-1]
+
+    resampling.estimate([scores], keep, np.random.default_rng(0), 20_000, over_tasks=True)
+    values = np.concatenate(drawn[:-1])
+    error = 4.5 * np.sqrt(0.025 * 0.975 / reps)
+    low, high = np.ravel(theirs["a"])
+    assert abs((values < low).mean() - 0.025) < error
+    assert abs((values < high).mean() - 0.975) < error
 
 
 def test_pieces_change_no_digit(monkeypatch):
