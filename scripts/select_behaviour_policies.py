@@ -2,11 +2,16 @@
 
     python scripts/select_behaviour_policies.py Hopper-v4 runs/policies/hopper
 
-*Expert* is the snapshot of the highest mean return in the second half of training, *medium* the
-one nearest a third of the expert's normalised score (as in D4RL), *replay* evenly spaced snapshots
-up to medium.  Snapshots are chosen on 20 episodes each; the stated scores are measured on 100 fresh
-ones.  An expert below 60 normalised is called `good`.  Weights ship as float16; the stated scores
-are those of the float16 weights.  Actions are sampled, as they are when data is collected.
+*Expert* is the snapshot of the highest mean return in the second half of training.  *Medium* is the
+one nearest a third of the expert's normalised score (as in D4RL) where training first gets there:
+among the five snapshots around the first crossing of the running median of five, so that neither a
+lucky early snapshot nor a late collapse is taken for half-learned.  *Replay* are evenly spaced
+snapshots up to medium.
+
+Snapshots are chosen on 20 episodes each, which are kept in snapshots.csv and used again if it is
+there; the stated scores are measured on 100 fresh ones.  An expert below 60 normalised is called
+`good`.  Weights ship as float16; the stated scores are those of the float16 weights.  Actions are
+sampled, as they are when data is collected.
 """
 
 from __future__ import annotations
@@ -27,6 +32,7 @@ from datumrl.evaluation.rollout import rollout
 REPLAY_SNAPSHOTS = 8
 EXPERT_BAR = 60.0
 WARM_UP = 10_000  # steps of uniform actions before the first gradient step of the training
+WINDOW = 5  # snapshots
 CHOOSING_SEED, STATING_SEED = 1_000, 2_000
 
 
@@ -59,12 +65,16 @@ def main() -> None:
 
 def choose_on(record: catalogue.DatasetRecord, run: Path, out: Path) -> dict[int, float]:
     """Return the mean return of every snapshot over 20 episodes, kept beside the policies."""
+    kept = out / "snapshots.csv"
+    if kept.exists():
+        with kept.open(newline="") as handle:
+            return {int(step): float(mean) for step, mean in list(csv.reader(handle))[1:]}
     returns = {}
     for path in sorted(run.glob("snapshot_*.safetensors")):
         actor = actors.from_weights(load_file(path), str(path))
         episodes = play(actor, record, episodes=20, seed=CHOOSING_SEED)
         returns[int(path.stem.partition("_")[2])] = float(episodes.mean())
-    with files.replacing(out / "snapshots.csv", "w") as handle:
+    with files.replacing(kept, "w") as handle:
         writer = csv.writer(handle, lineterminator="\n")
         writer.writerow(["step", "mean_return_of_20_stochastic_episodes"])
         writer.writerows(returns.items())
@@ -93,11 +103,11 @@ def select(
     """Return the steps of expert and medium, and those of the replay snapshots up to medium."""
     steps = sorted(returns)
     best = max((s for s in steps if s >= steps[-1] / 2), key=lambda s: returns[s])
-    third = scores.normalize(returns[best], record) / 3
-    medium = min(
-        (s for s in steps if s < best),
-        key=lambda s: abs(scores.normalize(returns[s], record) - third),
-    )
+    score = np.array([scores.normalize(returns[s], record) for s in steps])
+    third = score[steps.index(best)] / 3
+    windows = np.lib.stride_tricks.sliding_window_view(score, WINDOW)
+    first = int(np.flatnonzero(np.median(windows, axis=1) >= third)[0])
+    medium = steps[first + int(np.abs(windows[first] - third).argmin())]
     until = [s for s in steps if WARM_UP < s <= medium]
     chosen = np.unique(np.linspace(0, len(until) - 1, REPLAY_SNAPSHOTS).round().astype(int))
     return best, medium, [until[k] for k in chosen]
