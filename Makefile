@@ -11,7 +11,7 @@ help:
 	@echo "make test                install, then run every test"
 	@echo "make test-fast           the same without the slow tests (under 3 minutes)"
 	@echo "make lint                ruff and types"
-	@echo "make bench               every benchmark, one after the other"
+	@echo "make bench               every speed benchmark, one after the other"
 	@echo "make behaviour-policies  train the policies behind the local suite (hours)"
 
 $(READY): setup.cfg pyproject.toml constraints.txt
@@ -40,8 +40,11 @@ lint: $(READY)
 	@for folder in algorithms datasets evaluation leaderboard scripts; do ln -s ../../$$folder .types/datumrl/$$folder; done
 	cd .types && ../$(BIN)/python -m mypy --config-file ../mypy.ini -p datumrl
 
+# The studies of level and coverage take hours; they are run by hand and keep their results.
+BENCHMARKS = $(filter-out %_study.py %_calibration.py,$(wildcard benchmarks/*.py))
+
 bench: $(READY)
-	@for study in benchmarks/*.py; do echo "== $$study"; $(BIN)/python $$study || exit 1; done
+	@for study in $(BENCHMARKS); do echo "== $$study"; $(BIN)/python $$study || exit 1; done
 
 .venv-policies/.ready: constraints-policies.txt
 	$(PYTHON) -m venv .venv-policies
