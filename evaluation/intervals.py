@@ -9,7 +9,21 @@
 - ``t``: no resampling; the standard error times a quantile of Student's t, whose degrees of freedom
   come from the tasks' variances (Welch-Satterthwaite), as Tukey and McLaughlin (1963) and Yuen
   (1974) do for trimmed means.
-``benchmarks/coverage_study.py`` measures how often each holds the truth.
+
+How often each holds the truth at a nominal 0.95 is measured by ``benchmarks/coverage_study.py``,
+for the IQM of normal, skewed, bimodal and published scores (400 simulations a cell, standard error
+0.011; mean and lowest of the four distributions x 1, 9 and 26 tasks):
+
+    runs   percentile        basic          bca  studentised            t
+       3  0.815 0.708  0.808 0.690  0.805 0.688  0.904 0.693  0.962 0.897
+       5  0.900 0.835  0.853 0.708  0.894 0.825  0.920 0.725  0.941 0.848
+      10  0.928 0.907  0.896 0.802  0.924 0.897  0.945 0.925  0.942 0.902
+      20  0.942 0.912  0.922 0.863  0.942 0.920  0.950 0.930  0.945 0.907
+
+So ``t`` is the default.  With 9 tasks or more ``t`` and ``studentised`` hold from three runs on
+(0.93 to 0.99); percentile, basic and BCa have 0.79 to 0.91 there and come near only at ten.
+On a single task none holds for every distribution: ``t`` has 0.90 to 0.96 with three runs, 0.85 to
+0.93 with five and 0.90 to 0.93 with ten; percentile 0.71 to 0.77, 0.89 to 0.91 and 0.92 to 0.93.
 """
 
 from __future__ import annotations
@@ -40,7 +54,7 @@ def interval(
     scores: RaggedScores | npt.ArrayLike,
     metric: Metric,
     generator: np.random.Generator,
-    method: str = "percentile",
+    method: str = "t",
     resamples: int = RESAMPLES,
     confidence: float = 0.95,
 ) -> Interval:

@@ -100,7 +100,8 @@ def test_all_methods_agree_on_many_runs(metric):
 def test_percentile_agrees_with_the_fast_bootstrap():
     scores = np.random.default_rng(0).normal(60, 20, (5, 4))
     fast = bootstrap.interval(scores, metrics.iqm, np.random.default_rng(0), 100_000)
-    found = intervals.interval(scores, influence.IQM, np.random.default_rng(0), resamples=40_000)
+    generator = np.random.default_rng(0)
+    found = intervals.interval(scores, influence.IQM, generator, "percentile", resamples=40_000)
     assert found.low == pytest.approx(fast.low, abs=0.3)
     assert found.high == pytest.approx(fast.high, abs=0.3)
 
