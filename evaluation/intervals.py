@@ -21,7 +21,7 @@ for the IQM of normal, skewed, bimodal and published scores (400 simulations a c
       20  0.942 0.912  0.922 0.863  0.942 0.920  0.950 0.930  0.945 0.907
 
 So ``t`` is the default.  With 9 tasks or more ``t`` and ``studentised`` hold from three runs on
-(0.93 to 0.99); percentile, basic and BCa have 0.79 to 0.91 there and come near only at ten.
+(0.93 to 0.99); percentile, basic and BCa have 0.79 to 0.91 at three, and come near at ten.
 On a single task none holds for every distribution: ``t`` has 0.90 to 0.96 with three runs, 0.85 to
 0.93 with five and 0.90 to 0.93 with ten; percentile 0.71 to 0.77, 0.89 to 0.91 and 0.92 to 0.93.
 """
