@@ -63,6 +63,7 @@ def test_a_policy_scores_what_its_card_says(environment: str, policy: str) -> No
     assert stated == pytest.approx(facts["normalised_score"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
 def test_replaying_stored_states_gives_the_stored_rewards(environment: str) -> None:
     record = catalogue.find(f"local/{environment}-medium-expert-v1@2k")
