@@ -15,7 +15,18 @@ MAY_IMPORT = {
     "scripts": FOLDERS,
 }
 # Nothing in algorithms may lean on what judges it.
-NOT_FOR_ALGORITHMS = {"metrics", "bootstrap"}
+NOT_FOR_ALGORITHMS = {
+    "adastop",
+    "bootstrap",
+    "checkpoint_rules",
+    "comparisons",
+    "influence",
+    "intervals",
+    "metrics",
+    "profiles",
+    "ragged",
+    "resampling",
+}
 # Third-party packages that only some folders may touch.
 ONLY_IN = {
     "torch": {"algorithms"},
