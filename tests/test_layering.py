@@ -17,15 +17,18 @@ MAY_IMPORT = {
 # Nothing in algorithms may lean on what judges it.
 NOT_FOR_ALGORITHMS = {
     "adastop",
+    "adastop_design",
     "bootstrap",
     "checkpoint_rules",
     "comparisons",
     "influence",
     "intervals",
     "metrics",
+    "permutation_paths",
     "profiles",
     "ragged",
     "resampling",
+    "stepdown",
 }
 # Third-party packages that only some folders may touch.
 ONLY_IN = {
