@@ -174,17 +174,30 @@ def interleave(lengths: list[np.ndarray], weights: list[int], rows: int) -> list
 def _run(
     recipe: Recipe, rows: int, workers: int, folder: Path, progress: Progress | None
 ) -> _Material:
-    """Make the chunks that hold each part's share of ``rows``."""
+    """Make the chunks that hold each part's share of ``rows``.
+
+    First a few, then as many as their sizes promise to be enough: a chunk may be much larger than
+    the least it can be, and the number of chunks made does not reach the dataset.
+    """
     weights = [part.weight for part in recipe.parts]
-    size = recipe.lanes * recipe.stream_rows  # a chunk has at least so many rows
-    counts = [math.ceil(rows * weight / (sum(weights) * size)) for weight in weights]
-    work = [(part, number) for part, count in enumerate(counts) for number in range(count)]
-    done = 0
+    shares = [rows * weight / sum(weights) for weight in weights]
+    least = recipe.lanes * recipe.stream_rows  # rows that a chunk has at least
+    made = [0] * len(weights)
+    counts = [0] * len(weights)
     with _pool(workers) as submit:
-        for finished, made in enumerate(submit(recipe, work, folder), start=1):
-            done += made
-            if progress is not None:
-                progress(done, done + (len(work) - finished) * size)
+        while any(have < share for have, share in zip(made, shares, strict=True)):
+            work = []
+            for part, share in enumerate(shares):
+                typical = made[part] / counts[part] if counts[part] else least
+                missing = math.ceil(max(0.0, share - made[part]) / typical)
+                if not counts[part]:
+                    missing = min(missing, max(1, workers // len(shares)))
+                work += [(part, counts[part] + number) for number in range(missing)]
+                counts[part] += missing
+            for (part, _), size in submit(recipe, work, folder):
+                made[part] += size
+                if progress is not None:
+                    progress(sum(made), max(rows, sum(made)))
     lengths = [
         np.concatenate(list(_stored(folder, part, count, "lengths")))
         for part, count in enumerate(counts)
@@ -192,24 +205,25 @@ def _run(
     return _Material(folder, counts, lengths, interleave(lengths, weights, rows))
 
 
-_Submit = Callable[[Recipe, list[tuple[int, int]], Path], Iterable[int]]
+_Work = tuple[int, int]  # part, number of the chunk
+_Submit = Callable[[Recipe, list[_Work], Path], Iterable[tuple[_Work, int]]]
 
 
 @contextlib.contextmanager
 def _pool(workers: int) -> Iterator[_Submit]:
     """Yield what makes chunks, here or in processes, and gives each one's rows when it is done."""
     if workers == 1:
-        yield lambda recipe, work, folder: (_make(recipe, *item, folder) for item in work)
+        yield lambda recipe, work, folder: ((item, _make(recipe, *item, folder)) for item in work)
         return
     # Spawned, not forked: the parent may hold threads (torch, BLAS) that a fork would break.
     executor = concurrent.futures.ProcessPoolExecutor(
         workers, multiprocessing.get_context("spawn"), initializer=_leave_with_parent
     )
 
-    def submit(recipe: Recipe, work: list[tuple[int, int]], folder: Path) -> Iterator[int]:
-        futures = [executor.submit(_make, recipe, *item, folder) for item in work]
+    def submit(recipe: Recipe, work: list[_Work], folder: Path) -> Iterator[tuple[_Work, int]]:
+        futures = {executor.submit(_make, recipe, *item, folder): item for item in work}
         for future in concurrent.futures.as_completed(futures):
-            yield future.result()
+            yield futures[future], future.result()
 
     try:
         yield submit

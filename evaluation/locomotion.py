@@ -42,8 +42,9 @@ def recipe(name: str) -> dict[str, Any]:
         "policies": {policy: controller(environment, policy) for policy in policies},
         "transitions": transitions,
         "lanes": 10,
-        # Short streams, since each of a replay's nine policies gives at least one chunk of them.
-        "stream_rows": 1_250,
+        # One whole episode of a policy that lasts; short, since each of a replay's nine policies
+        # gives at least one chunk of such streams.
+        "stream_rows": 1_000,
     }
 
 
