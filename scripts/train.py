@@ -203,7 +203,7 @@ def _show(jobs: list[training.Job], given: dict[str, str], as_json: bool) -> Non
         defaults = registry.configuration(registry.resolve(job.algorithm, {}))
         for name, value in registry.configuration(job.config).items():
             own = name not in given and value == defaults[name]
-            table.add_row(name, str(value), "the official code" if own else "given here")
+            table.add_row(name, str(value), "default" if own else "given here")
         for name in ("dataset", "seeds", "view", "evaluate_every", "episodes", "device"):
             table.add_row(name, str(described[-1][name]), "")
         console.output.print(table)
