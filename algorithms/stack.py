@@ -82,11 +82,13 @@ class Stack:
         loss: Callable[..., torch.Tensor],
         *inputs: Any,
         rate: float | None = None,
+        clip: float | None = None,
     ) -> None:
         """Take one step of network ``name`` down ``loss(config, task, networks, *inputs)``.
 
         ``loss`` is written for one seed and returns a scalar; ``inputs`` have the axis of seeds.
-        ``rate`` is this step's learning rate, where that changes from step to step.
+        ``rate`` is this step's learning rate, where that changes from step to step; each seed's
+        gradient is shortened to the norm ``clip`` where it is longer.
         """
         if rate is not None:
             for group in self.optimisers[name].param_groups:
@@ -96,6 +98,8 @@ class Stack:
         self.optimisers[name].zero_grad()
         # Other networks in the loss are constants: no gradients are computed for their weights.
         torch.autograd.backward(values.sum(), inputs=self.networks[name])
+        if clip is not None:
+            _clip_each([tensor.grad for tensor in self.networks[name]], clip)
         self.optimisers[name].step()
         self.losses[name] = values.detach()
 
@@ -180,6 +184,11 @@ def init_orthogonal_mlp(
     return layers
 
 
+def linear_warmup(rate: float, step: int, steps: int) -> float:
+    """Return the learning rate of ``step``, from 1: it grows to ``rate`` over ``steps`` steps."""
+    return rate * min(step / steps, 1.0)
+
+
 def cosine_decay(rate: float, step: int, steps: int) -> float:
     """Return the learning rate of ``step`` out of ``steps``: from ``rate`` at step 1 towards 0."""
     return rate * (1 + math.cos(math.pi * (step - 1) / steps)) / 2
@@ -197,3 +206,14 @@ def mlp(layers: Layers, inputs: torch.Tensor) -> torch.Tensor:
         if place < last:
             inputs = inputs.relu_()
     return inputs
+
+
+@torch.no_grad()
+def _clip_each(gradients: Sequence[torch.Tensor | None], largest: float) -> None:
+    """Scale each seed's gradients, (seeds, ...), to a joint norm of at most ``largest``."""
+    given = [gradient for gradient in gradients if gradient is not None]
+    norms = torch.stack([torch.linalg.vector_norm(each.flatten(1), dim=1) for each in given])
+    # As torch.nn.utils.clip_grad_norm_ does, 1e-6 included.
+    factors = (largest / (torch.linalg.vector_norm(norms, dim=0) + 1e-6)).clamp(max=1.0)
+    for each in given:
+        each.mul_(factors.view(-1, *[1] * (each.dim() - 1)))
