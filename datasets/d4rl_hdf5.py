@@ -17,14 +17,12 @@ from typing import Any
 import h5py
 import numpy as np
 
-from datumrl.datasets import files
+from datumrl.datasets import identity
 from datumrl.datasets.catalogue import DatasetRecord
 from datumrl.datasets.episodes import episode_starts, first_not_finite
 from datumrl.datasets.errors import DatumrlError
-from datumrl.datasets.places import raw_path
 from datumrl.datasets.prepared import Writer, writing
-
-Progress = Callable[[int, int], None]  # bytes done, bytes in all
+from datumrl.datasets.reading import Progress
 
 _REQUIRED = ("observations", "actions", "rewards", "terminals")
 _ROWS_AT_ONCE = 1 << 16
@@ -38,31 +36,16 @@ def convert(
     Raises DatumrlError for a file that is not the record's, is damaged, lacks keys, or holds
     lengths, widths, flags or values that cannot be right; the message names the offending row.
     """
-    try:
-        status = source.stat()
-        sha256 = files.sha256(source)
-    except OSError as problem:
-        raise DatumrlError(f"{source}: cannot be read ({problem.strerror}); mend that") from problem
-    if record.sha256 not in (None, sha256):
-        raise DatumrlError(
-            f"{source}: expected sha256 {record.sha256}, the file has {sha256}; "
-            f"{_remedy(source, record)}"
-        )
+    written_from = identity.describe(source, record)
     with _File(source, record, progress) as file, writing(folder) as writer:
         fields = _convert_columns(file, writer)
         metadata = _convert_extras(file, writer)
-        written_from = {
-            "path": str(source.resolve()),
-            "size": status.st_size,
-            "mtime_ns": status.st_mtime_ns,
-            "sha256": sha256,
-        }
         writer.finish(
             rows=file.rows,
             provenance={"reader": record.reader, "source": written_from, "metadata": metadata},
             id=record.id,
             time_limit=record.time_limit,
-            sha256=sha256,
+            sha256=written_from["sha256"],
             notes=file.notes,
             **fields,
         )
@@ -145,7 +128,7 @@ class _File:
                 self.notes.append(f"{name} was float64 and is now float32")
 
     def error(self, problem: str) -> DatumrlError:
-        return DatumrlError(f"{self.path}: {problem}; {_remedy(self.path, self.record)}")
+        return DatumrlError(f"{self.path}: {problem}; {identity.remedy(self.path, self.record)}")
 
     @contextlib.contextmanager
     def damage(self) -> Iterator[None]:
@@ -195,13 +178,6 @@ class _File:
                 )
             column[begin : begin + len(flat)] = flat
         return column
-
-
-def _remedy(path: Path, record: DatasetRecord) -> str:
-    fetch = f"`datumrl fetch {record.id}`"
-    if path == raw_path(record):
-        return f"delete it and run {fetch}"
-    return f"check that it is the file of {record.id}, or get that with {fetch}"
 
 
 def _convert_columns(file: _File, writer: Writer) -> dict[str, bool]:

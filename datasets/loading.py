@@ -5,19 +5,17 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import shutil
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from datumrl.datasets import files, places, prepared
+from datumrl.datasets import identity, places, prepared, reading
 from datumrl.datasets.catalogue import DatasetRecord, find
 from datumrl.datasets.episodes import Episodes
 from datumrl.datasets.errors import DatumrlError
 from datumrl.datasets.locking import locked
-
-Progress = Callable[[int, int], None]  # bytes done, bytes in all
+from datumrl.datasets.reading import Progress
 
 
 def load(
@@ -83,10 +81,10 @@ def _source(record: DatasetRecord, folder: Path) -> Path | None:
         return raw
     if folder.exists():
         return None
-    cached = places.d4rl_cache_path(record)
-    if cached.exists():
+    if record.collection == "d4rl" and (cached := places.d4rl_cache_path(record)).exists():
         return cached
-    raise DatumrlError(f"{record.id} is not here; run `datumrl fetch {record.id}`")
+    how = f" ({record.access})" if record.access else ""
+    raise DatumrlError(f"{record.id} is not here; run `datumrl fetch {record.id}`{how}")
 
 
 def _is_current(folder: Path, source: Path) -> bool:
@@ -95,22 +93,22 @@ def _is_current(folder: Path, source: Path) -> bool:
         return False
     provenance = prepared.provenance(folder)
     known = provenance.get("source", {})
-    status = source.stat()
-    if (known.get("size"), known.get("mtime_ns")) == (status.st_size, status.st_mtime_ns):
+    size, mtime_ns = identity.quick(source)
+    if (known.get("size"), known.get("mtime_ns")) == (size, mtime_ns):
         return True
-    if known.get("size") != status.st_size or known.get("sha256") != files.sha256(source):
+    if known.get("size") != size or known.get("sha256") != identity.sha256(source):
         return False
     with contextlib.suppress(DatumrlError):  # a read-only cache is hashed again next time
-        known = {**known, "mtime_ns": status.st_mtime_ns}
+        known = {**known, "mtime_ns": mtime_ns}
         prepared.amend_provenance(folder, {**provenance, "source": known})
     return True
 
 
 def _convert(source: Path, record: DatasetRecord, folder: Path, progress: Progress | None) -> None:
-    # h5py is not needed, nor imported, for later loads.
-    from datumrl.datasets import d4rl_hdf5, fetching
+    # The reader is not needed, nor imported, for later loads.
+    from datumrl.datasets import fetching
 
-    fetched = fetching.read_sidecar(source)
+    fetched = None if source.is_dir() else fetching.read_sidecar(source)
     if fetched is not None and record.sha256 is None:
         # The file has to be what was fetched, even where nothing confirms what that was.
         record = replace(record, sha256=fetched.sha256)
@@ -118,4 +116,4 @@ def _convert(source: Path, record: DatasetRecord, folder: Path, progress: Progre
         for left_over in folder.parent.glob(f".{folder.name}.*.tmp"):  # of a conversion killed
             shutil.rmtree(left_over, ignore_errors=True)
         if not _is_current(folder, source):  # another process may have converted it meanwhile
-            d4rl_hdf5.convert(source, record, folder, progress)
+            reading.reader_of(record).convert(source, record, folder, progress)

@@ -37,8 +37,8 @@ def d4rl_cache_path(record: DatasetRecord) -> Path:
 
 
 def _file_name(record: DatasetRecord) -> str:
-    if not record.urls:
+    if record.reader == "local":
         raise DatumrlError(
             f"{record.id}: is generated, not downloaded; run `datumrl collect {record.full_id}`"
         )
-    return record.urls[0].rpartition("/")[2]
+    return record.file_name or record.urls[0].rpartition("/")[2]

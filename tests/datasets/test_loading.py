@@ -64,7 +64,7 @@ def test_the_same_file_with_another_date_is_recognised_and_remembered(raw, monke
     again = Conversions()
     loading.load(ID, progress=again)
     assert not again
-    monkeypatch.setattr(loading.files, "sha256", None)  # a second hash would fail
+    monkeypatch.setattr(loading.identity, "sha256", None)  # a second hash would fail
     loading.load(ID)
 
 

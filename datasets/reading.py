@@ -1,0 +1,34 @@
+"""Readers: each turns one published file format into prepared columns."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+from datumrl.datasets.record import DatasetRecord
+
+Progress = Callable[[int, int], None]  # bytes done, bytes in all
+
+# what a record calls its reader -> module under datumrl.datasets; imported only when needed
+READERS = {"d4rl-gym-mujoco": "d4rl_hdf5"}
+
+
+class Reader(Protocol):
+    """What such a module offers."""
+
+    def convert(
+        self, source: Path, record: DatasetRecord, folder: Path, progress: Progress | None = None
+    ) -> None:
+        """Convert a file (or folder) into prepared columns in ``folder``, all or nothing.
+
+        Raises DatumrlError for a source that is not the record's, is damaged, or holds what cannot
+        be right.
+        """
+
+
+def reader_of(record: DatasetRecord) -> Reader:
+    """Return the module that reads a record's files."""
+    module: Reader = importlib.import_module(f"datumrl.datasets.{READERS[record.reader]}")
+    return module

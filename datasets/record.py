@@ -1,0 +1,74 @@
+"""What is known of a dataset before any download: one frozen record per id."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Verified = Literal["in use", "by its publisher's code", "unverified"]
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The two returns that map to normalised scores 0 and 100, and where they come from."""
+
+    minimum: float
+    maximum: float
+    origin: str
+
+
+@dataclass(frozen=True)
+class Environment:
+    """The environment in which policies of a dataset are evaluated."""
+
+    id: str
+    time_limit: int
+    kwargs: tuple[tuple[str, bool | int | float | str], ...] = ()
+    equivalent: bool = True  # the same process the dataset's scores are defined on
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class DatasetRecord:
+    """All that is known of one dataset without having it."""
+
+    id: str  # collection/the publisher's own name
+    reader: str  # a name in `reading.READERS`, or "local"
+    environment: Environment | None
+    reference: Reference | None
+    time_limit: int  # steps after which an episode is cut off; 0: none, or not known
+    observation_dim: int | None  # None: no flat vector; `observation_layout` says what
+    action_dim: int | None  # number of dimensions; of discrete actions, the number of them
+    urls: tuple[str, ...] = ()  # of the one file, mirrors included; none: `access` says how
+    sha256: str | None = None  # None: recorded at first fetch as unconfirmed
+    md5: str | None = None  # where that is what the publisher states
+    prefix: int | None = None  # only the first so many transitions (``id@100k``), whole episodes
+    licence: str = "CC BY 4.0"
+    citation: str = ""
+    bibtex: str = ""
+    source: str = ""
+    errata: tuple[str, ...] = ()
+    observation_layout: str = "flat"
+    discrete_actions: bool = False
+    rows: int | None = None  # nominal number of transitions, as published
+    validation: str | None = None  # id of the split to validate on
+    access: str = ""  # how to get it where nothing can be downloaded directly
+    layout: Verified = "by its publisher's code"  # how sure the file's layout is
+    folder: bool = False  # what is published is a folder of files, not one file
+    file_name: str = ""  # where the url's last part is no name of its own
+    options: tuple[tuple[str, bool | int | float | str], ...] = ()  # what its reader needs to know
+
+    @property
+    def full_id(self) -> str:
+        """Return the id of the whole dataset that this record is, or is a prefix of."""
+        return self.id.partition("@")[0]
+
+    @property
+    def collection(self) -> str:
+        """Return what the id begins with, such as ``d4rl``."""
+        return self.id.partition("/")[0]
+
+    @property
+    def option(self) -> dict[str, bool | int | float | str]:
+        """Return what the reader needs to know, by name."""
+        return dict(self.options)
