@@ -21,6 +21,10 @@ ALGORITHMS = {
 }
 # configuration fields that are no use above 1
 _AT_MOST_ONE = ("discount", "tau", "expectile", "fraction")
+_BELOW_ONE = "dropout"  # part of the names of shares that must leave something over
+# parts of the names of fields that may be negative, and of counts that may be 0
+_ANY_SIGN = ("log_", "bias", "threshold", "gap", "diff_", "target_entropy", "target_return")
+_FROM_ZERO = ("warmup", "bc_steps")
 
 
 class Method(Protocol):
@@ -115,37 +119,66 @@ def _nearest(name: str, known: Iterable[str]) -> str:
 
 
 def _checked(shown: str, field: str, value: object, kind: Any) -> Any:
-    """Return a value as its field's type; every number must be finite and not negative."""
+    """Return a value as its field's type; numbers must be finite and in their field's range."""
+    kinds = [each for each in get_args(kind) if each is not type(None)]
+    if type(None) in get_args(kind):  # a field of type T | None
+        if value is None or str(value).lower() == "none":
+            return None
+        (kind,) = kinds
     try:
         result = _converted(value, kind)
     except (KeyError, TypeError, ValueError, OverflowError):
         raise DatumrlError(f"{shown}: {_wanted(kind)}") from None
     numbers = result if isinstance(result, tuple) else (result,)
-    if kind in (int, tuple[int, ...]) and min(numbers, default=0) < 1:
-        raise DatumrlError(f"{shown}: must be at least 1")
-    if kind is float and not (math.isfinite(result) and result >= 0):
+    element = get_args(kind)[0] if get_origin(kind) is tuple else kind
+    if element is int and min(numbers, default=0) < (0 if _named(field, _FROM_ZERO) else 1):
+        raise DatumrlError(f"{shown}: must be at least {0 if _named(field, _FROM_ZERO) else 1}")
+    if element is float and not (numbers and all(map(math.isfinite, numbers))):
+        raise DatumrlError(f"{shown}: must be finite")
+    if element is float and min(numbers) < 0 and not _named(field, _ANY_SIGN):
         raise DatumrlError(f"{shown}: must be finite and not negative")
     if field in _AT_MOST_ONE and result > 1:
         raise DatumrlError(f"{shown}: must be at most 1")
+    if _BELOW_ONE in field and element is float and result >= 1:
+        raise DatumrlError(f"{shown}: must be below 1")
     return result
+
+
+def _named(field: str, parts: Iterable[str]) -> bool:
+    return any(part in field for part in parts)
 
 
 def _wanted(kind: Any) -> str:
     if get_origin(kind) is Literal:
-        return f"choose {' or '.join(get_args(kind))}"
-    return f"not of type {'int,int,...' if kind == tuple[int, ...] else kind.__name__}"
+        return f"choose {' or '.join(map(str, get_args(kind)))}"
+    if get_origin(kind) is tuple:
+        element = get_args(kind)[0].__name__
+        return f"not of type {element},{element},..."
+    return f"not of type {kind.__name__}"
 
 
 def _converted(value: object, kind: Any) -> Any:
-    if kind == tuple[int, ...]:
-        parts: Any = value.split(",") if isinstance(value, str) else value
-        return tuple(_converted(part, int) for part in parts)
+    if get_origin(kind) is tuple:
+        parts: Any = value
+        if isinstance(value, str):  # 256,256 or (256, 256) or [256, 256]
+            parts = value.strip("[]() ").rstrip(",").split(",")
+        return tuple(_converted(part, get_args(kind)[0]) for part in parts)
     if get_origin(kind) is Literal:
-        return {choice: choice for choice in get_args(kind)}[value]
+        choices = {choice: choice for choice in get_args(kind)}
+        return choices[value] if value in choices else {str(c): c for c in choices}[value]
     if kind is bool:
         return {"true": True, "false": False}[str(value).lower()]
     if isinstance(value, bool):
         raise ValueError
-    if kind is int and not isinstance(value, str) and value != int(value):  # type: ignore[call-overload]
+    if kind is not int:
+        return kind(value)
+    try:
+        return int(value) if isinstance(value, str) else _whole(value)
+    except ValueError:
+        return _whole(float(value))  # type: ignore[arg-type]  # 1e6
+
+
+def _whole(value: Any) -> int:
+    if value != int(value):
         raise ValueError
-    return kind(value)
+    return int(value)

@@ -36,6 +36,8 @@ def test_text_is_read_as_the_type_of_its_field():
         ("alpha", "big", "alpha=big: not of type float"),
         ("alpha", "nan", "finite"),
         ("alpha", -1.0, "not negative"),
+        ("alpha", "-5", "alpha=-5: must be finite and not negative"),
+        ("steps", "1.5e0", "not of type int"),
         ("batch_size", "0", "at least 1"),
         ("batch_size", 2.5, "not of type int"),
         ("batch_size", True, "not of type int"),
@@ -49,6 +51,17 @@ def test_text_is_read_as_the_type_of_its_field():
 def test_a_bad_setting_is_one_clear_error(field, value, message):
     with pytest.raises(DatumrlError, match=message):
         registry.resolve("td3_bc", {field: value})
+
+
+@pytest.mark.parametrize("text", ["8,4", "[8,4]", "[8, 4]", "(8, 4)", "8,4,"])
+def test_lists_with_and_without_brackets(text):
+    assert registry.resolve("td3_bc", {"hidden_dims": text}).hidden_dims == (8, 4)
+
+
+def test_scientific_notation():
+    config = registry.resolve("td3_bc", {"steps": "1e6", "actor_lr": "3e-4", "alpha": "1E+1"})
+    assert (config.steps, config.actor_lr, config.alpha) == (1_000_000, 0.0003, 10.0)
+    assert type(config.steps) is int
 
 
 def test_settings_are_field_equals_value_once():
