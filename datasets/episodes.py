@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 
-from datumrl.datasets import views
+from datumrl.datasets import columns, views
+from datumrl.datasets.columns import Column
 from datumrl.datasets.errors import DatumrlError
 from datumrl.datasets.sequences import Sequences
 
+_KINDS = {"f": "floating", "b": "bool", "i": "integer"}
 _ROWS_AT_ONCE = 1 << 16  # keeps temporaries small when a column is memory-mapped
 
 
@@ -23,22 +26,28 @@ class Episodes:
     with the following row).  The last row of an episode that is not listed has no known successor.
 
     An episode ends at a flagged row (terminal or timeout); rows after the last flag are an episode
-    too, the unfinished tail.  Columns may be memory-mapped and read-only.
+    too, the unfinished tail.  Where the source itself says where episodes end (``ends`` is
+    ``"recorded"``), a terminal row may also lie within one.  Columns may be memory-mapped and
+    read-only.
+
+    Observations may have any shape and numeric type, or be a dict of such arrays (see `columns`);
+    actions are float vectors, or integers if discrete.
     """
 
     id: str
-    observations: np.ndarray  # (rows, observation_dim) float32
-    actions: np.ndarray  # (rows, action_dim) float32
-    rewards: np.ndarray  # (rows,) float32
+    observations: Column  # (rows, ...), or a dict of such arrays
+    actions: np.ndarray  # (rows, action_dim) floating; (rows,) integers if discrete
+    rewards: np.ndarray  # (rows,) floating
     terminals: np.ndarray  # (rows,) bool: the process ended, do not bootstrap
     timeouts: np.ndarray  # (rows,) bool: we stopped looking
     starts: np.ndarray  # (episodes + 1,) int64: first row of each episode, then the number of rows
     successor_rows: np.ndarray  # (k,) int64, increasing
-    successors: np.ndarray  # (k, observation_dim) float32
+    successors: Column  # (k, ...), of the form of observations
     time_limit: int
     timeouts_recorded: bool  # False: the file had none and the time limit was used to infer them
     sha256: str | None = None  # of the file or recipe the columns came from
     notes: tuple[str, ...] = ()  # what the converter saw and the user should know
+    ends: Literal["flags", "recorded"] = "flags"  # what says where episodes end
 
     def __len__(self) -> int:
         """Return the number of rows."""
@@ -50,6 +59,10 @@ class Episodes:
         The result says which rows the view dropped and why; see `views` for the two rules.
         """
         return views.transitions(self, view)
+
+    def index(self, view: views.View = "correct") -> views.Index:
+        """Return the transitions of a view without copying any: gathered when asked for."""
+        return views.index(self, view)
 
     def sequences(self, length: int) -> Sequences:
         """Return windows of up to ``length`` steps within episodes, gathered when asked for."""
@@ -76,13 +89,20 @@ class Episodes:
     def final_observations(self) -> tuple[np.ndarray, np.ndarray]:
         """Return the observation after each episode's last row, and which of them are known.
 
-        Shapes (episodes, observation_dim) float32 and (episodes,) bool; unknown ones are NaN.
+        Shapes (episodes, ...) and (episodes,) bool; unknown ones are NaN, or 0 where the type has
+        no NaN.
         """
         ends = self.starts[1:] - 1
         known = np.isin(ends, self.successor_rows)
-        final = np.full((len(ends), self.observations.shape[1]), np.nan, np.float32)
-        final[known] = self.successors[np.searchsorted(self.successor_rows, ends[known])]
-        return final, known
+        listed = np.searchsorted(self.successor_rows, ends[known])
+
+        def final(stored: np.ndarray) -> np.ndarray:
+            unknown = np.nan if stored.dtype.kind == "f" else 0
+            values = np.full((len(ends), *stored.shape[1:]), unknown, stored.dtype)
+            values[known] = stored[listed]
+            return values
+
+        return columns.apply(final, self.successors), known
 
     def prefix(self, rows: int) -> Episodes:
         """Return the first whole episodes that together hold at least ``rows`` rows, uncopied.
@@ -99,14 +119,14 @@ class Episodes:
         return replace(
             self,
             id=f"{self.id}@{rows}",
-            observations=self.observations[:end],
+            observations=columns.apply(lambda values: values[:end], self.observations),
             actions=self.actions[:end],
             rewards=self.rewards[:end],
             terminals=self.terminals[:end],
             timeouts=self.timeouts[:end],
             starts=self.starts[: last + 1],
             successor_rows=self.successor_rows[:listed],
-            successors=self.successors[:listed],
+            successors=columns.apply(lambda values: values[:listed], self.successors),
             notes=(*self.notes, f"the first {end} of {len(self)} rows"),
         )
 
@@ -114,46 +134,88 @@ class Episodes:
         """Raise DatumrlError where the columns break the contract above, naming the row."""
         self._check_shapes()
         for name in ("observations", "actions", "rewards", "successors"):
-            column = getattr(self, name)
-            row = first_not_finite(column)
-            if row is not None:
-                row = int(self.successor_rows[row]) if name == "successors" else row
-                raise DatumrlError(
-                    f"{self.id}: {name} holds a value that is not finite at row {row}; mend the "
-                    "source"
-                )
-        if not np.array_equal(self.starts, episode_starts(self.terminals, self.timeouts)):
-            raise DatumrlError(
-                f"{self.id}: starts do not follow from terminals and timeouts; compute them with "
-                "episode_starts"
-            )
+            for column in columns.parts(getattr(self, name)).values():
+                row = first_not_finite(column)
+                if row is not None:
+                    row = int(self.successor_rows[row]) if name == "successors" else row
+                    raise DatumrlError(
+                        f"{self.id}: {name} holds a value that is not finite at row {row}; mend "
+                        "the source"
+                    )
+        self._check_starts()
         listed = self.successor_rows
         if len(listed) and (
             listed[0] < 0 or listed[-1] >= len(self) or (np.diff(listed) < 1).any()
         ):
             raise DatumrlError(f"{self.id}: successor_rows must increase within 0..{len(self) - 1}")
 
-    def _check_shapes(self) -> None:
-        rows, listed = len(self.rewards), len(self.successor_rows)
-        width = self.observations.shape[1] if self.observations.ndim == 2 else -1
-        actions = self.actions.shape[1] if self.actions.ndim == 2 else -1
-        expected = {
-            "observations": ((rows, width), np.float32),
-            "actions": ((rows, actions), np.float32),
-            "rewards": ((rows,), np.float32),
-            "terminals": ((rows,), np.bool_),
-            "timeouts": ((rows,), np.bool_),
-            "starts": ((len(self.starts),), np.int64),
-            "successor_rows": ((listed,), np.int64),
-            "successors": ((listed, width), np.float32),
-        }
-        for name, (shape, dtype) in expected.items():
-            column = getattr(self, name)
-            if column.shape != shape or column.dtype != dtype:
+    def _check_starts(self) -> None:
+        if self.ends == "flags":
+            if not np.array_equal(self.starts, episode_starts(self.terminals, self.timeouts)):
                 raise DatumrlError(
-                    f"{self.id}: {name} is {column.dtype} {column.shape} where {rows} rewards need "
-                    f"{np.dtype(dtype)} {tuple('any' if size < 0 else size for size in shape)}"
+                    f"{self.id}: starts do not follow from terminals and timeouts; compute them "
+                    "with episode_starts"
                 )
+            return
+        starts = self.starts
+        if not len(starts) or starts[0] or starts[-1] != len(self) or (np.diff(starts) < 1).any():
+            raise DatumrlError(f"{self.id}: starts must increase from 0 to {len(self)}")
+        inside = self.timeouts.copy()
+        inside[starts[1:] - 1] = False
+        if inside.any():
+            raise DatumrlError(
+                f"{self.id}: row {int(inside.argmax())} is a timeout within an episode; a timeout "
+                "ends one"
+            )
+
+    def _check_shapes(self) -> None:
+        self._check_actions()
+        self._check_observations()
+        rows = len(self.rewards)
+        expected: dict[str, tuple[tuple[int, ...], str]] = {
+            "rewards": ((rows,), "f"),
+            "terminals": ((rows,), "b"),
+            "timeouts": ((rows,), "b"),
+            "starts": ((len(self.starts),), "i"),
+            "successor_rows": ((len(self.successor_rows),), "i"),
+        }
+        for name, (shape, kind) in expected.items():
+            column = getattr(self, name)
+            if column.shape != shape or column.dtype.kind != kind:
+                raise self._misfit(name, column, f"{_KINDS[kind]} {shape}")
+
+    def _check_actions(self) -> None:
+        rows, actions = len(self.rewards), self.actions
+        discrete = actions.dtype.kind in "iu"
+        if (
+            len(actions) != rows
+            or actions.ndim != (1 if discrete else 2)
+            or (not discrete and actions.dtype.kind != "f")
+        ):
+            raise self._misfit("actions", actions, f"float ({rows}, any) or integer ({rows},)")
+
+    def _check_observations(self) -> None:
+        rows, listed = len(self.rewards), len(self.successor_rows)
+        observations, successors = (
+            columns.parts(column) for column in (self.observations, self.successors)
+        )
+        for name, column in observations.items():
+            if len(column) != rows or column.ndim < 2 - (column.dtype.kind in "iu"):
+                raise self._misfit(f"observations {name}".strip(), column, f"({rows}, ...)")
+            if column.dtype.kind not in "biuf":
+                raise self._misfit(f"observations {name}".strip(), column, "numbers")
+            stored = successors.get(name)
+            wanted = (listed, *column.shape[1:])
+            if stored is None or stored.shape != wanted or stored.dtype != column.dtype:
+                raise self._misfit("successors", stored, f"{column.dtype} {wanted}")
+        if set(successors) != set(observations):
+            raise DatumrlError(f"{self.id}: successors {sorted(successors)} are not observations'")
+
+    def _misfit(self, name: str, column: np.ndarray | None, wanted: str) -> DatumrlError:
+        found = "missing" if column is None else f"{column.dtype} {column.shape}"
+        return DatumrlError(
+            f"{self.id}: {name} is {found} where {len(self.rewards)} rewards need {wanted}"
+        )
 
 
 def episode_starts(terminals: np.ndarray, timeouts: np.ndarray) -> np.ndarray:
@@ -170,6 +232,8 @@ def episode_starts(terminals: np.ndarray, timeouts: np.ndarray) -> np.ndarray:
 
 def first_not_finite(column: np.ndarray) -> int | None:
     """Return the first row that holds a NaN or an infinity, or None; reads a piece at a time."""
+    if column.dtype.kind != "f":
+        return None
     for begin in range(0, len(column), _ROWS_AT_ONCE):
         finite = np.isfinite(column[begin : begin + _ROWS_AT_ONCE])
         if not finite.all():

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from datumrl.datasets import loading, places, prepared
+from datumrl.datasets import loading, places, prepared, reading
 from datumrl.datasets.catalogue import DatasetRecord, find
 from datumrl.datasets.episodes import Episodes
 from datumrl.datasets.errors import DatumrlError
@@ -46,7 +46,7 @@ class Export:
     notes: tuple[str, ...]  # what the format cannot hold, and what became of it
 
 
-def open_source(dataset_id: str, progress: loading.Progress | None = None) -> Source:
+def open_source(dataset_id: str, progress: reading.Progress | None = None) -> Source:
     """Open any dataset that can be loaded, with its extras.  Raises what `loading.load` raises."""
     record = find(dataset_id)
     episodes = loading.load(dataset_id, progress=progress)

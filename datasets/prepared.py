@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from datumrl.datasets.columns import Column, parts
 from datumrl.datasets.episodes import Episodes
 from datumrl.datasets.errors import DatumrlError
 from datumrl.datasets.files import read_json, replacing_folder, write_json
@@ -31,12 +32,12 @@ COLUMNS = (
     "successor_rows",
     "successors",
 )
-_FIELDS = ("id", "time_limit", "timeouts_recorded", "sha256", "notes")
-_KEYS = {"format", "version", "rows", "columns", "extras", "provenance", *_FIELDS}
+_FIELDS = ("id", "time_limit", "timeouts_recorded", "sha256", "notes", "ends")
+_KEYS = {"format", "version", "rows", "columns", "extras", "provenance", *_FIELDS} - {"ends"}
 _PIECE = 1 << 22  # bytes written at once
 
 
-class Column:
+class ColumnFile:
     """One ``.npy`` file of a shape known beforehand, written block by block.
 
     Plain writes, not a memory map: on a full disk a write to a map kills the process (SIGBUS) where
@@ -88,13 +89,13 @@ class Writer:
     @contextlib.contextmanager
     def column(
         self, name: str, shape: tuple[int, ...], dtype: Any, *, extra: bool = False
-    ) -> Iterator[Column]:
+    ) -> Iterator[ColumnFile]:
         """Open a column (or an extra) for writing; all its rows must have come by the end."""
         path = self._folder / _file_name(name, extra)
         assert not path.exists(), f"{path.name} is written twice"
         described = {"shape": list(shape), "dtype": np.dtype(dtype).str}
         self._described["extras" if extra else "columns"][name] = described
-        column = Column(path, shape, dtype)
+        column = ColumnFile(path, shape, dtype)
         try:
             yield column
         except BaseException:
@@ -109,8 +110,9 @@ class Writer:
 
     def finish(self, *, rows: int, provenance: Mapping[str, Any], **fields: Any) -> None:
         """Write ``meta.json``; ``fields`` are the fields of Episodes that are no columns."""
+        fields = {"ends": "flags", **fields}
         assert set(fields) == set(_FIELDS)
-        assert set(self._described["columns"]) == set(COLUMNS)
+        assert {name.partition("/")[0] for name in self._described["columns"]} == set(COLUMNS)
         meta = {"format": FORMAT, "version": VERSION, **fields, "rows": rows, **self._described}
         write_json(self._folder / "meta.json", {**meta, "provenance": dict(provenance)})
 
@@ -140,7 +142,8 @@ def write(
             raise DatumrlError(f"extra {name!r} holds {values.dtype}; extras are numbers or flags")
     with writing(folder) as writer:
         for name in COLUMNS:
-            writer.array(name, getattr(episodes, name))
+            for part, values in parts(getattr(episodes, name)).items():
+                writer.array(f"{name}/{part}" if part else name, values)
         for name, values in (extras or {}).items():
             writer.array(name, values, extra=True)
         fields = {name: getattr(episodes, name) for name in _FIELDS}
@@ -156,15 +159,23 @@ def read(folder: Path, dataset_id: str) -> Episodes:
     meta = _meta(folder)
     if meta["id"] != dataset_id:
         raise DatumrlError(f"{folder} holds {meta['id']}, not {dataset_id}; {_remedy(folder)}")
-    columns: dict[str, Any] = {
-        name: _open(folder, name, meta["columns"].get(name), False) for name in COLUMNS
-    }
+    columns = {name: _column(folder, name, meta["columns"]) for name in COLUMNS}
     rows, starts = meta["rows"], columns["starts"]
-    aligned = all(len(columns[name]) == rows for name in COLUMNS[:5])
+    aligned = all(
+        len(each) == rows for name in COLUMNS[:5] for each in parts(columns[name]).values()
+    )
     if not aligned or len(starts) == 0 or starts[0] != 0 or starts[-1] != rows:
         raise DatumrlError(f"{folder}: columns of different lengths; {_remedy(folder)}")
-    fields = {name: meta[name] for name in _FIELDS}
+    fields = {name: meta[name] for name in _FIELDS if name in meta}
     return Episodes(**columns, **{**fields, "notes": tuple(meta["notes"])})
+
+
+def _column(folder: Path, name: str, described: Mapping[str, Any]) -> Column:
+    """Open a column, or all that are described under its name."""
+    named = [key for key in described if key.startswith(f"{name}/")]
+    if not named:
+        return _open(folder, name, described.get(name), False)
+    return {key.partition("/")[2]: _open(folder, key, described[key], False) for key in named}
 
 
 def read_extras(folder: Path) -> dict[str, np.ndarray]:
@@ -224,8 +235,6 @@ def _remedy(folder: Path) -> str:
 
 
 def _file_name(name: str, extra: bool) -> str:
-    if not extra:
-        return f"{name}.npy"
-    # The name comes from a download: it must not become a path, nor meet another name.
+    # The name may come from a download: it must not become a path, nor meet another name.
     quoted = urllib.parse.quote(name, safe="/").replace(".", "%2E").replace("/", ".")
-    return f"extra.{quoted}.npy"
+    return f"extra.{quoted}.npy" if extra else f"{quoted}.npy"

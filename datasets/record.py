@@ -37,8 +37,8 @@ class DatasetRecord:
     environment: Environment | None
     reference: Reference | None
     time_limit: int  # steps after which an episode is cut off; 0: none, or not known
-    observation_dim: int | None  # None: no flat vector; `observation_layout` says what
-    action_dim: int | None  # number of dimensions; of discrete actions, the number of them
+    observation_dim: int  # 0: no flat vector, or not known; `observation_layout` says what
+    action_dim: int  # number of dimensions; of discrete actions, how many there are; 0: not known
     urls: tuple[str, ...] = ()  # of the one file, mirrors included; none: `access` says how
     sha256: str | None = None  # None: recorded at first fetch as unconfirmed
     md5: str | None = None  # where that is what the publisher states

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from datumrl.datasets import columns
+from datumrl.datasets.columns import Column
 from datumrl.datasets.errors import DatumrlError
 
 if TYPE_CHECKING:
@@ -17,9 +19,9 @@ if TYPE_CHECKING:
 class SequenceBatch:
     """Windows of ``length`` steps; where ``mask`` is false is no step and all else is zero."""
 
-    observations: np.ndarray  # (batch, length, observation_dim) float32
-    actions: np.ndarray  # (batch, length, action_dim) float32
-    rewards: np.ndarray  # (batch, length) float32
+    observations: Column  # (batch, length, ...), as in Episodes
+    actions: np.ndarray  # (batch, length, action_dim), or (batch, length) if discrete
+    rewards: np.ndarray  # (batch, length) floating
     returns_to_go: np.ndarray  # (batch, length) float32: undiscounted, this reward included
     timesteps: np.ndarray  # (batch, length) int64: steps since the episode began
     mask: np.ndarray  # (batch, length) bool
@@ -65,9 +67,10 @@ class Sequences:
         mask = window < starts[episode + 1][:, None]
         window = np.where(mask, window, rows[:, None])
 
-        def padded(column: np.ndarray) -> np.ndarray:
-            values = column[window]
-            values[~mask] = 0
+        def padded(column: Column) -> Column:
+            values = columns.take(column, window)
+            for part in columns.parts(values).values():
+                part[~mask] = 0
             return values
 
         return SequenceBatch(

@@ -26,6 +26,8 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
+from datumrl.datasets import columns
+from datumrl.datasets.columns import Column
 from datumrl.datasets.errors import DatumrlError
 
 if TYPE_CHECKING:
@@ -39,21 +41,94 @@ class Transitions:
     """Single steps of a dataset in contiguous arrays of their own, n of them."""
 
     view: View
-    observations: np.ndarray  # (n, observation_dim) float32
-    actions: np.ndarray  # (n, action_dim) float32
-    rewards: np.ndarray  # (n,) float32
-    next_observations: np.ndarray  # (n, observation_dim) float32
+    observations: Column  # (n, ...), as in Episodes
+    actions: np.ndarray  # (n, action_dim), or (n,) integers if discrete
+    rewards: np.ndarray  # (n,) floating
+    next_observations: Column  # (n, ...)
     terminals: np.ndarray  # (n,) bool
     rows: np.ndarray  # (n,) int64: the row of each in Episodes
-    dropped: dict[str, int]  # why rows are not here -> how many
+    dropped: dict[str, int]  # why rows of the dataset are in no transition -> how many
 
     def __len__(self) -> int:
         """Return the number of transitions."""
         return len(self.rewards)
 
 
+@dataclass(frozen=True, eq=False)
+class Index:
+    """The transitions of a view by number, 0 to len - 1; no data is copied before `gather`."""
+
+    episodes: Episodes
+    view: View
+    skipped: np.ndarray  # (k,) int64, increasing: the rows that the view drops
+    dropped: dict[str, int]  # why -> how many
+
+    def __len__(self) -> int:
+        """Return the number of transitions."""
+        return len(self.episodes) - len(self.skipped)
+
+    def rows(self, numbers: np.ndarray) -> np.ndarray:
+        """Return the dataset's row of each transition, int64."""
+        # So many transitions lie before each skipped row.
+        before = self.skipped - np.arange(len(self.skipped))
+        return np.asarray(numbers) + np.searchsorted(before, numbers, side="right")
+
+    def gather(self, numbers: np.ndarray) -> Transitions:
+        """Return some transitions; raises IndexError for a number out of range."""
+        numbers = np.asarray(numbers, np.int64)
+        if numbers.size and not 0 <= numbers.min() <= numbers.max() < len(self):
+            raise IndexError(
+                f"transitions {numbers.min()} .. {numbers.max()} are not within 0 .. "
+                f"{len(self) - 1}"
+            )
+        rows = self.rows(numbers)
+        starts = self.episodes.starts
+        ends = starts[np.searchsorted(starts, rows, side="right")] - 1 == rows
+        return self._transitions(rows, ends)
+
+    def all(self) -> Transitions:
+        """Return every transition."""
+        keep = np.ones(len(self.episodes), bool)
+        keep[self.skipped] = False
+        rows = np.flatnonzero(keep)
+        is_end = np.zeros(len(self.episodes), bool)
+        is_end[self.episodes.starts[1:] - 1] = True
+        return self._transitions(rows, is_end[rows])
+
+    def _transitions(self, rows: np.ndarray, ends: np.ndarray) -> Transitions:
+        """``ends`` says which rows are the last of their episode."""
+        episodes = self.episodes
+        following = np.minimum(rows + 1, len(episodes) - 1)
+        successors = columns.take(episodes.observations, following)
+        if self.view == "correct":
+            listed = np.searchsorted(episodes.successor_rows, rows)
+            stored = np.zeros(len(rows), bool)
+            inside = listed < len(episodes.successor_rows)
+            stored[inside] = episodes.successor_rows[listed[inside]] == rows[inside]
+            alone = np.flatnonzero(ends & ~stored)
+            own = columns.take(episodes.observations, rows[alone])
+            columns.place(successors, alone, own)
+            known = columns.take(episodes.successors, listed[stored])
+            columns.place(successors, np.flatnonzero(stored), known)
+        return Transitions(
+            view=self.view,
+            observations=columns.take(episodes.observations, rows),
+            actions=columns.take(episodes.actions, rows),
+            rewards=columns.take(episodes.rewards, rows),
+            next_observations=successors,
+            terminals=columns.take(episodes.terminals, rows),
+            rows=rows,
+            dropped=self.dropped,
+        )
+
+
 def transitions(episodes: Episodes, view: View) -> Transitions:
     """Return the transitions of one of the two views; DatumrlError for any other name."""
+    return index(episodes, view).all()
+
+
+def index(episodes: Episodes, view: View) -> Index:
+    """Return the index of one of the two views; DatumrlError for any other name."""
     if view == "correct":
         return _correct(episodes)
     if view == "d4rl-legacy":
@@ -61,40 +136,37 @@ def transitions(episodes: Episodes, view: View) -> Transitions:
     raise DatumrlError(f"{view!r} is no view of transitions; use {' or '.join(get_args(View))}")
 
 
-def _correct(episodes: Episodes) -> Transitions:
+def _correct(episodes: Episodes) -> Index:
     ends = episodes.starts[1:] - 1
-    followed = np.ones(len(episodes), bool)
-    followed[ends] = False
-    followed[episodes.successor_rows] = True
-    keep = followed | episodes.terminals
-    lost = ends[~keep[ends]]
+    known = np.isin(ends, episodes.successor_rows) | episodes.terminals[ends]
+    lost = ends[~known]
     timed_out = int(episodes.timeouts[lost].sum())
-    rows = np.flatnonzero(keep)
-    successors = np.take(np.asarray(episodes.observations), rows + 1, axis=0, mode="clip")
-    stand_ins = np.flatnonzero(~followed[rows])
-    successors[stand_ins] = episodes.observations[rows[stand_ins]]
-    successors[np.searchsorted(rows, episodes.successor_rows)] = episodes.successors
     dropped = {
         "timeout row without a known successor": timed_out,
         "end of the unfinished tail, without a known successor": len(lost) - timed_out,
     }
-    return _gather(episodes, "correct", rows, successors, dropped)
+    return Index(episodes, "correct", lost, _counts(dropped))
 
 
-def _d4rl_legacy(episodes: Episodes) -> Transitions:
+def _d4rl_legacy(episodes: Episodes) -> Index:
     if episodes.timeouts_recorded:
-        skipped, reason = np.array(episodes.timeouts), "timeout row"
+        skipped, reason = np.flatnonzero(episodes.timeouts), "timeout row"
     else:
-        skipped = _counted_ends(episodes.terminals, episodes.time_limit)
+        skipped = np.flatnonzero(_counted_ends(episodes.terminals, episodes.time_limit))
         reason = f"step {episodes.time_limit} of D4RL's own count, since the file has no timeouts"
-    skipped[-1:] = True
-    rows = np.flatnonzero(~skipped)
-    successors = np.take(np.asarray(episodes.observations), rows + 1, axis=0)
+    last = len(episodes) - 1
+    skipped = skipped[skipped != last]
     dropped = {
-        reason: int(skipped[:-1].sum()),
-        "last row of the file, which D4RL never looks past": len(skipped[-1:]),
+        reason: len(skipped),
+        "last row of the file, which D4RL never looks past": int(last >= 0),
     }
-    return _gather(episodes, "d4rl-legacy", rows, successors, dropped)
+    if last >= 0:
+        skipped = np.append(skipped, last)
+    return Index(episodes, "d4rl-legacy", skipped, _counts(dropped))
+
+
+def _counts(dropped: dict[str, int]) -> dict[str, int]:
+    return {reason: count for reason, count in dropped.items() if count}
 
 
 def _counted_ends(terminals: np.ndarray, limit: int) -> np.ndarray:
@@ -122,22 +194,3 @@ def _counted_ends(terminals: np.ndarray, limit: int) -> np.ndarray:
         begins - counter, np.diff(np.append(begins, len(terminals)))
     )
     return offset % limit == limit - 1
-
-
-def _gather(
-    episodes: Episodes,
-    view: View,
-    rows: np.ndarray,
-    successors: np.ndarray,
-    dropped: dict[str, int],
-) -> Transitions:
-    return Transitions(
-        view=view,
-        observations=np.take(np.asarray(episodes.observations), rows, axis=0),
-        actions=np.take(np.asarray(episodes.actions), rows, axis=0),
-        rewards=np.take(np.asarray(episodes.rewards), rows),
-        next_observations=successors,
-        terminals=np.take(np.asarray(episodes.terminals), rows),
-        rows=rows,
-        dropped={reason: count for reason, count in dropped.items() if count},
-    )

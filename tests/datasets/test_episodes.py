@@ -60,8 +60,13 @@ def broken(**fields):
     [
         (broken(rewards=np.array([1, np.nan, 3, 4], "f4")), "rewards .* not finite at row 1"),
         (broken(actions=np.full((4, 1), np.inf, "f4")), "actions .* not finite at row 0"),
-        (broken(rewards=np.ones(3, "f4")), r"observations is float32 \(4, 2\) where 3 rewards"),
-        (broken(rewards=np.ones(4)), "rewards is float64"),
+        (broken(rewards=np.ones(3, "f4")), r"actions is float32 \(4, 1\) where 3 rewards"),
+        (broken(observations=np.ones((3, 2), "f4")), r"observations is float32 \(3, 2\) where 4"),
+        (broken(rewards=np.ones(4, int)), "rewards is int64"),
+        (broken(observations=np.array([["a"]] * 4)), "observations is .* need numbers"),
+        (broken(successors={"a": np.ones((1, 2), "f4")}), "successors is missing"),
+        (broken(ends="recorded", starts=np.array([0, 2, 2, 4])), "starts must increase"),
+        (broken(ends="recorded", starts=np.array([0, 4])), "row 2 is a timeout within"),
         (broken(terminals=np.zeros(4)), "terminals is float64"),
         (broken(actions=np.ones(4, "f4")), "actions is float32"),
         (broken(starts=np.array([0, 2, 4])), "starts do not follow"),
@@ -75,6 +80,42 @@ def test_validate_names_what_breaks_the_contract(fields, message, make_episodes)
     episodes.validate()
     with pytest.raises(DatumrlError, match=message):
         make_episodes("--O-", stored={3: 9}, **fields).validate()
+
+
+def test_where_the_source_records_the_ends_a_terminal_row_may_lie_within(make_episodes):
+    episodes = make_episodes("-TT-O-", starts=np.array([0, 5, 6]), ends="recorded")
+    episodes.validate()
+    assert episodes.lengths().tolist() == [5, 1]
+    assert episodes.complete().tolist() == [True, False]
+    assert episodes.transitions().rows.tolist() == [0, 1, 2, 3]
+
+
+def test_discrete_actions_images_and_dicts_are_held_as_they_are(make_episodes):
+    images = np.arange(4 * 3 * 3 * 2, dtype=np.uint8).reshape(4, 3, 3, 2)
+    observations = {"image": images, "inner/position": np.arange(4.0)[:, None]}
+    successors = {"image": images[:1] + 100, "inner/position": np.full((1, 1), 9.0)}
+    episodes = make_episodes(
+        "--O-",
+        stored={2: 0},
+        observations=observations,
+        successors=successors,
+        actions=np.array([3, 1, 0, 2]),
+        rewards=np.ones(4),
+    )
+    episodes.validate()
+    steps = episodes.transitions()
+    assert steps.next_observations["image"].dtype == np.uint8
+    assert (steps.next_observations["image"][2] == images[0] + 100).all()
+    assert steps.next_observations["inner/position"][:, 0].tolist() == [1, 2, 9]
+    assert steps.actions.tolist() == [3, 1, 0]
+    final, known = episodes.final_observations()
+    assert known.tolist() == [True, False]
+    assert (final["image"][1] == 0).all()
+    assert np.isnan(final["inner/position"][1]).all()
+    window = episodes.sequences(2).gather(np.array([2]))
+    assert window.observations["image"].shape == (1, 2, 3, 3, 2)
+    assert not window.observations["image"][0, 1].any()
+    assert len(episodes.prefix(1).observations["image"]) == 3
 
 
 def test_episode_starts_takes_either_flag():

@@ -170,3 +170,32 @@ def test_a_meta_json_that_is_not_one_is_refused(text, folder):
     (folder / "meta.json").write_text(text)
     with pytest.raises(DatumrlError, match=r"meta\.json"):
         prepared.read(folder, ID)
+
+
+def test_dicts_images_and_discrete_actions_come_back_as_they_were(tmp_path, make_episodes):
+    observations = {
+        "image": np.arange(48, dtype=np.uint8).reshape(4, 2, 2, 3),
+        "../odd name/x.npy": np.arange(4.0)[:, None],
+    }
+    stored = {name: values[:1] for name, values in observations.items()}
+    starts = np.array([0, 3, 4])
+    episodes = make_episodes(
+        "-TO-",
+        stored={2: 0},
+        observations=observations,
+        successors=stored,
+        actions=np.array([3, 1, 0, 2]),
+        starts=starts,
+        ends="recorded",
+    )
+    prepared.write(tmp_path / "columns", episodes, {})
+    again = prepared.read(tmp_path / "columns", ID)
+    again.validate()
+    assert list(again.observations) == list(observations)
+    for name, values in observations.items():
+        assert again.observations[name].dtype == values.dtype
+        np.testing.assert_array_equal(again.observations[name], values)
+        np.testing.assert_array_equal(again.successors[name], stored[name])
+    assert again.actions.dtype == np.int64
+    assert again.ends == "recorded"
+    assert [path.name for path in tmp_path.iterdir()] == ["columns"]

@@ -218,3 +218,28 @@ def test_transitions_are_arrays_of_their_own(make_episodes):
 def test_an_unknown_view_is_refused(make_episodes):
     with pytest.raises(DatumrlError, match=r"'d4rl' is no view.*correct or d4rl-legacy"):
         make_episodes("--").transitions("d4rl")
+
+
+@pytest.mark.parametrize("view", ["correct", "d4rl-legacy"])
+@pytest.mark.parametrize("flags", ["", "-", "T", "O", "--T-O--", "OO-TT-B-", "---O", "T-" * 20])
+@pytest.mark.parametrize("recorded", [True, False])
+def test_gathering_by_number_gives_the_rows_of_the_whole(view, flags, recorded, make_episodes):
+    stored = {row: 90.0 + row for row, flag in enumerate(flags) if flag == "O"}
+    episodes = make_episodes(flags, stored=stored, timeouts_recorded=recorded)
+    index, whole = episodes.index(view), episodes.transitions(view)
+    assert len(index) == len(whole)
+    numbers = np.random.default_rng(0).permutation(len(whole)) if len(whole) else np.zeros(0, int)
+    some = index.gather(numbers)
+    for field in dataclasses.fields(whole):
+        expected, found = getattr(whole, field.name), getattr(some, field.name)
+        if isinstance(expected, np.ndarray):
+            np.testing.assert_array_equal(found, expected[numbers])
+        else:
+            assert found == expected
+
+
+def test_a_number_out_of_range_is_refused(make_episodes):
+    index = make_episodes("--T").index()
+    for number in (-1, 3):
+        with pytest.raises(IndexError, match="not within"):
+            index.gather(np.array([number]))
