@@ -1,0 +1,274 @@
+"""The evaluator's report: everything `datumrl compare` tells, as data; see ``docs/statistics.md``.
+
+Pure: the same runs and options give the same report to the last digit.  How it is written is in
+``report_text``, ``report_latex``, ``report_figures``.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from datumrl.datasets.errors import DatumrlError
+from datumrl.evaluation import (
+    compatibility,
+    group_test,
+    influence,
+    intervals,
+    ragged_comparisons,
+    score_table,
+    scored_runs,
+)
+from datumrl.evaluation.bootstrap import FEW_RUNS
+from datumrl.evaluation.group_test import GroupTest
+from datumrl.evaluation.ragged import RaggedScores
+from datumrl.evaluation.records import RunRecord, ScoreRow
+from datumrl.evaluation.report_parts import Curve, Measure, Options, Pair, Report, Summary
+from datumrl.evaluation.resampling import Estimate
+from datumrl.evaluation.score_table import ScoreTable
+from datumrl.evaluation.scored_runs import ScoredRun
+
+_HEAVY_RESAMPLES = 2_000  # of ranks and curves
+_THRESHOLDS = 101
+
+Tester = Callable[[ScoreTable, Sequence[str]], GroupTest]
+
+
+def compare(
+    records: Iterable[RunRecord | ScoreRow | ScoredRun] | Path | str,
+    algorithms: Sequence[str] = (),
+    datasets: Sequence[str] = (),
+    tester: Tester | None = None,
+    notes: Sequence[str] = (),
+    progress: Callable[[int, int], None] | None = None,
+    **options: Any,
+) -> Report:
+    """Compare run records, score rows, or what lies in a folder or file; print the result.
+
+    ``options`` are the fields of ``Options``: interval, bootstrap, checkpoint, baseline, failed_as,
+    confidence, alpha, gamma, seed, resamples.  ``tester`` replaces the test that separates groups;
+    ``progress`` is called with parts done and parts in all.
+    Raises DatumrlError where runs may not share a table, saying why.
+    """
+    chosen = Options(**options)
+    runs = gathered(records)
+    table = score_table.build(runs, algorithms, datasets, chosen.checkpoint, chosen.failed_as)
+    return of_table(table, chosen, tester, notes, progress)
+
+
+def gathered(
+    records: Iterable[RunRecord | ScoreRow | ScoredRun] | Path | str,
+) -> list[ScoredRun]:
+    """Return runs of whatever kind, or read from a path, as scored runs."""
+    if isinstance(records, str | Path):
+        return scored_runs.read([Path(records)])
+    given = list(records)
+    found = [each for each in given if isinstance(each, ScoredRun)]
+    found += scored_runs.from_records(each for each in given if isinstance(each, RunRecord))
+    found += scored_runs.from_rows(each for each in given if isinstance(each, ScoreRow))
+    strange = [each for each in given if not isinstance(each, RunRecord | ScoreRow | ScoredRun)]
+    if strange:
+        raise DatumrlError(
+            f"{type(strange[0]).__name__} is no record of a run; give RunRecords, ScoreRows or a "
+            "folder of records"
+        )
+    return found
+
+
+def of_table(
+    table: ScoreTable,
+    options: Options,
+    tester: Tester | None = None,
+    notes: Sequence[str] = (),
+    progress: Callable[[int, int], None] | None = None,
+) -> Report:
+    """Return the report of a table."""
+    if options.baseline is not None:
+        compatibility.pick([options.baseline], table.algorithms, "algorithm")
+    done = itertools.count(1)
+    parts = len(table.algorithms) + 4
+
+    def step() -> None:
+        if progress is not None:
+            progress(next(done), parts)
+
+    summaries = []
+    for name in table.algorithms:
+        summaries.append(_summary(table, name, options))
+        step()
+    summaries.sort(key=lambda s: (bool(s.undefined), -s.metrics["iqm"].value if s.metrics else 0))
+    ordered = [each.algorithm for each in summaries if not each.undefined]
+    samples = {name: table.scores(name) for name in ordered}
+    test = _tested(table, ordered, options, tester)
+    step()
+    pairs = _pairs(samples, options, test)
+    step()
+    thresholds, profiles = _profiles(samples, options)
+    ranks = _ranks(list(samples.values()), options)
+    step()
+    curves = {name: found for name in ordered if (found := _curve(table, name, options))}
+    step()
+    return Report(
+        table, options, tuple(summaries), pairs, ranks, thresholds, profiles, curves, test,
+        (*notes, *_notes(table, options)),
+    )  # fmt: skip
+
+
+def _tested(
+    table: ScoreTable, ordered: list[str], options: Options, tester: Tester | None
+) -> GroupTest:
+    if options.baseline is not None and options.baseline not in ordered:
+        return GroupTest((), {}, "", f"the baseline {options.baseline} has no defined scores")
+    if tester is not None:
+        return tester(table, ordered)
+    return group_test.separate(table, ordered, options.alpha, options.seed, options.baseline)
+
+
+def _summary(table: ScoreTable, name: str, options: Options) -> Summary:
+    counts = [len(table.cells[name, dataset]) for dataset in table.common]
+    runs = (min(counts), max(counts))
+    undefined = table.undefined(name)
+    if undefined:
+        return Summary(name, runs, len(counts), undefined=undefined)
+    scores = table.scores(name)
+    notes = [scores.note] if scores.note else []
+    if runs[0] < FEW_RUNS:
+        notes.append(f"fewer than {FEW_RUNS} runs: do not trust the interval")
+    kinds = {"iqm": influence.IQM, "mean": influence.MEAN, "median": influence.MEDIAN}
+    if table.unit == "score":
+        kinds["optimality_gap"] = influence.optimality_gap(options.gamma)
+    metrics = {key: _measured(scores, metric, options) for key, metric in kinds.items()}
+    checkpoints = _checkpoints(table, name)
+    return Summary(name, runs, len(counts), metrics, "", tuple(notes), checkpoints)
+
+
+def _measured(scores: RaggedScores, metric: influence.Metric, options: Options) -> Measure:
+    value = float(metric.value(scores))
+    if min(scores.runs) < 2:
+        return Measure(value)
+    if options.over_tasks:
+        found = ragged_comparisons.estimate(
+            [scores], lambda drawn: metric.value(drawn[0]), options.plan()
+        )
+        return Measure(value, float(found.low), float(found.high))
+    generator = np.random.default_rng(options.seed)  # anew: no digit depends on other algorithms
+    interval = intervals.interval(
+        scores, metric, generator, options.method, options.resamples, options.confidence
+    )
+    return Measure(value, interval.low, interval.high)
+
+
+def _checkpoints(table: ScoreTable, name: str) -> dict[str, float]:
+    """Return the IQM by every rule that the evaluations allow, and the optimism of ``best``."""
+    lengths = [len(run.steps) for run in table.runs(name) if run.status == "complete"]
+    found: dict[str, float] = {}
+    if not lengths or min(lengths) < 2:
+        return found
+    for rule in score_table.CHECKPOINTS:
+        if rule != "last-10-mean" or min(lengths) >= score_table.WINDOW:
+            found[rule] = float(influence.IQM.value(table.scores(name, rule)))
+    best = table.best(name)
+    if best is not None:
+        optimism = np.broadcast_to(best[0].optimism, (len(lengths),))
+        found["optimism of best"] = float(optimism.mean())
+    return found
+
+
+def _pairs(samples: dict[str, RaggedScores], options: Options, test: GroupTest) -> tuple[Pair, ...]:
+    names = list(samples)
+    wanted = list(itertools.combinations(names, 2))
+    if options.baseline is not None:
+        wanted = [(n, options.baseline) for n in names if n != options.baseline]
+        if options.baseline not in samples:
+            wanted = []
+    if not wanted:
+        return ()
+    place = {name: index for index, name in enumerate(names)}
+
+    def statistic(drawn: Sequence[RaggedScores]) -> np.ndarray:
+        iqms = [influence.IQM.value(each) for each in drawn]
+        columns = []
+        for first, second in wanted:
+            x, y = place[first], place[second]
+            columns.append(ragged_comparisons.probability_of_improvement(drawn[x], drawn[y]))
+            columns.append(iqms[x] - iqms[y])
+        return np.stack(columns, axis=-1)
+
+    found = ragged_comparisons.estimate(list(samples.values()), statistic, options.plan())
+    pairs = []
+    for number, (first, second) in enumerate(wanted):
+        x, y = samples[first], samples[second]
+        told = min(*x.runs, *y.runs) > 1
+        improvement, difference = (_of(found, 2 * number + k, told) for k in (0, 1))
+        if told and options.method == "t":
+            ends = ragged_comparisons.student_difference(x, y, influence.IQM, options.confidence)
+            difference = Measure(difference.value, *ends)
+        pairs.append(Pair(first, second, improvement, difference, test.decision(first, second)))
+    return tuple(pairs)
+
+
+def _of(found: Estimate, column: int, told: bool) -> Measure:
+    value, low, high = (float(end[column]) for end in (found.value, found.low, found.high))
+    return Measure(value, low, high) if told else Measure(value)
+
+
+def _ranks(samples: list[RaggedScores], options: Options) -> Estimate | None:
+    if len(samples) < 2:
+        return None
+    plan = options.plan(_HEAVY_RESAMPLES)
+    return ragged_comparisons.estimate(samples, ragged_comparisons.rank_distribution, plan)
+
+
+def _profiles(
+    samples: dict[str, RaggedScores], options: Options
+) -> tuple[np.ndarray, dict[str, tuple[Estimate, Estimate]]]:
+    if not samples:
+        return np.empty(0), {}
+    everything = np.concatenate([scores.flat for scores in samples.values()])
+    thresholds = np.linspace(min(0.0, everything.min()), everything.max(), _THRESHOLDS)
+    profiles = {}
+    for name, scores in samples.items():
+        plan = options.plan(_HEAVY_RESAMPLES)
+        profiles[name] = (
+            ragged_comparisons.estimate(
+                [scores], lambda drawn: ragged_comparisons.run_profile(drawn[0], thresholds), plan
+            ),
+            ragged_comparisons.estimate(
+                [scores], lambda drawn: ragged_comparisons.task_profile(drawn[0], thresholds), plan
+            ),
+        )
+    return thresholds, profiles
+
+
+def _curve(table: ScoreTable, name: str, options: Options) -> Curve | None:
+    found = table.curves(name)
+    if found is None:
+        return None
+    steps, values = found
+    runs = tuple(len(table.cells[name, dataset]) for dataset in table.common)
+    plan = options.plan(_HEAVY_RESAMPLES)
+    return Curve(steps, ragged_comparisons.curve(values, runs, influence.IQM, plan))
+
+
+def _notes(table: ScoreTable, options: Options) -> list[str]:
+    notes = []
+    if table.missing:
+        notes.append(
+            f"{len(table.missing)} cells are missing; aggregates and comparisons are over the "
+            f"{len(table.common)} of {len(table.datasets)} datasets that every algorithm has"
+        )
+    if table.rule == "best":
+        notes.append(
+            "checkpoint `best`: each run's highest evaluation, chosen by the test return itself; "
+            "optimistic by the amount shown"
+        )
+    if options.failed_as is not None:
+        failed = sum(run.status == "failed" for runs in table.cells.values() for run in runs)
+        notes.append(f"--failed-as {options.failed_as:g}: {failed} failed runs count as this")
+    if table.unit == "return":
+        notes.append("no reference scores: numbers are undiscounted returns")
+    return notes

@@ -1,0 +1,147 @@
+"""What a report consists of, and the options that every report names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from datumrl.datasets.errors import DatumrlError
+from datumrl.evaluation import intervals
+from datumrl.evaluation.bootstrap import FEW_RUNS
+from datumrl.evaluation.group_test import GroupTest
+from datumrl.evaluation.ragged_comparisons import Plan
+from datumrl.evaluation.resampling import Estimate, check_confidence
+from datumrl.evaluation.score_table import ScoreTable
+
+AUTO = "t"  # holds its confidence best at 3 to 10 runs, see intervals
+INTERVALS = ("auto", *intervals.METHODS)
+BOOTSTRAPS = ("runs", "runs+tasks")
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to compare; every choice is named in the report."""
+
+    interval: str = "auto"
+    bootstrap: str = "runs"
+    checkpoint: str | None = None  # None: as the runs' protocol says, `last` where it says nothing
+    baseline: str | None = None
+    failed_as: float | None = None
+    confidence: float = 0.95
+    alpha: float = 0.05
+    gamma: float = 100.0  # score from which the optimality gap is measured
+    seed: int = 0
+    resamples: int = 10_000
+
+    def __post_init__(self) -> None:
+        check_confidence(self.confidence)
+        if self.interval not in INTERVALS:
+            raise DatumrlError(f"unknown interval {self.interval!r}; use {', '.join(INTERVALS)}")
+        if self.bootstrap not in BOOTSTRAPS:
+            raise DatumrlError(f"unknown bootstrap {self.bootstrap!r}; use runs or runs+tasks")
+        if self.over_tasks and self.interval not in ("auto", "percentile"):
+            raise DatumrlError(
+                f"--interval {self.interval} does not resample tasks; use percentile with "
+                "--bootstrap runs+tasks"
+            )
+        if not 0.0 < self.alpha < 1.0:
+            raise DatumrlError(f"alpha {self.alpha} is not between 0 and 1; use for example 0.05")
+        if self.seed < 0 or self.resamples < 1:
+            raise DatumrlError(
+                f"seed {self.seed}, resamples {self.resamples}: give a seed of 0 or more and at "
+                "least one resample"
+            )
+
+    @property
+    def over_tasks(self) -> bool:
+        """Return whether tasks are resampled too."""
+        return self.bootstrap == "runs+tasks"
+
+    @property
+    def method(self) -> str:
+        """Return the interval method in use."""
+        if self.interval != "auto":
+            return self.interval
+        return "percentile" if self.over_tasks else AUTO
+
+    def plan(self, at_most: int | None = None) -> Plan:
+        """Return how bootstrap intervals are made."""
+        count = min(self.resamples, at_most or self.resamples)
+        return Plan(self.seed, count, self.confidence, self.over_tasks)
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A number and its interval; ends are None where one run shows no uncertainty."""
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True)
+class Summary:
+    """One algorithm over the common datasets; ``undefined`` says why it has no numbers."""
+
+    algorithm: str
+    runs: tuple[int, int]  # fewest and most per task
+    tasks: int
+    metrics: dict[str, Measure] = field(default_factory=dict)
+    undefined: str = ""
+    notes: tuple[str, ...] = ()
+    checkpoints: dict[str, float] = field(default_factory=dict)  # IQM by rule, optimism of best
+
+    @property
+    def few_runs(self) -> bool:
+        """Return whether a task has too few runs for intervals to be trusted."""
+        return self.runs[0] < FEW_RUNS
+
+
+@dataclass(frozen=True)
+class Pair:
+    """First against second."""
+
+    first: str
+    second: str
+    improvement: Measure
+    difference: Measure  # of IQMs
+    decision: str | None
+
+
+@dataclass(frozen=True)
+class Curve:
+    """The IQM of an algorithm at each step."""
+
+    steps: np.ndarray
+    estimate: Estimate
+
+
+@dataclass(frozen=True)
+class Report:
+    """All that a comparison tells.  Algorithms are ordered by IQM, undefined ones last.
+
+    ``profiles``: algorithm -> run-level and task-level, at ``thresholds``.  ``ranks`` is
+    ``(algorithms with scores, ranks)``.
+    """
+
+    table: ScoreTable
+    options: Options
+    summaries: tuple[Summary, ...]
+    pairs: tuple[Pair, ...]
+    ranks: Estimate | None
+    thresholds: np.ndarray
+    profiles: dict[str, tuple[Estimate, Estimate]]
+    curves: dict[str, Curve]
+    test: GroupTest
+    notes: tuple[str, ...]
+
+    @property
+    def defined(self) -> list[str]:
+        """Return the algorithms that have numbers, best first."""
+        return [each.algorithm for each in self.summaries if not each.undefined]
+
+    def __str__(self) -> str:
+        from datumrl.evaluation import report_text
+
+        return report_text.plain(self)

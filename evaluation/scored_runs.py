@@ -1,0 +1,224 @@
+"""Runs as comparisons read them: one seed of one algorithm on one dataset, all its evaluations.
+
+They come from run records, from score rows (a CSV file has the fields of ``ScoreRow`` as columns),
+or from published scores.  What must agree before two of them may share a table goes along, in
+``conditions``; ``compatibility`` checks it.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pydantic
+
+from datumrl.datasets import catalogue, scores
+from datumrl.datasets.errors import DatumrlError
+from datumrl.evaluation import records
+from datumrl.evaluation.records import RunRecord, ScoreRow
+
+Unit = Literal["score", "return"]
+Status = Literal["complete", "failed", "unfinished"]
+
+
+@dataclass(frozen=True, eq=False)
+class ScoredRun:
+    """One seed.  ``scores`` and ``returns (evaluations,)`` are NaN where the source has none.
+
+    ``episodes (evaluations, episodes)`` are raw returns.  ``conditions`` must be equal for runs on
+    the same dataset, ``shared`` for all; what a source does not state is left out of both.
+    ``settings`` (configuration and budget) tell variants of an algorithm apart.
+    """
+
+    algorithm: str
+    dataset: str
+    seed: int | None
+    steps: np.ndarray
+    returns: np.ndarray
+    scores: np.ndarray
+    status: Status = "complete"
+    reason: str = ""  # why a run has no score
+    episodes: np.ndarray | None = None
+    rule: str = "last"  # which evaluation counts, as the run's protocol says
+    conditions: Mapping[str, str] = field(default_factory=dict)
+    shared: Mapping[str, str] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    source: str = ""
+
+    @property
+    def unit(self) -> Unit | None:
+        """Return what the run is measured in: normalised scores where there are any."""
+        for unit, values in (("score", self.scores), ("return", self.returns)):
+            if np.isfinite(values).any():
+                return unit  # type: ignore[return-value]
+        return None
+
+    @property
+    def title(self) -> str:
+        """Return for example ``iql on d4rl/hopper-medium-v2, seed 3``."""
+        return f"{self.algorithm} on {self.dataset}, seed {'?' if self.seed is None else self.seed}"
+
+    def values(self, unit: Unit) -> np.ndarray:
+        """Return every evaluation in a unit: ``(evaluations,)``."""
+        return self.scores if unit == "score" else self.returns
+
+    def episode_values(self, unit: Unit) -> np.ndarray | None:
+        """Return every episode in a unit, ``(evaluations, episodes)``, where they are known."""
+        if self.episodes is None or unit == "return":
+            return self.episodes
+        return scores.normalize(self.episodes, catalogue.find(self.dataset))
+
+
+def from_records(
+    found: Iterable[RunRecord], sources: Sequence[str] | None = None
+) -> list[ScoredRun]:
+    """Return the runs of records; ``sources`` names where each came from."""
+    listed = list(found)
+    named = sources or [""] * len(listed)
+    return [_from_record(record, source) for record, source in zip(listed, named, strict=True)]
+
+
+def _from_record(record: RunRecord, source: str) -> ScoredRun:
+    protocol = record.protocol
+    complete = record.status == "complete"
+    rows = records.score_rows(record) if complete else []
+    status: Status = "unfinished" if record.status == "running" else record.status
+    return ScoredRun(
+        algorithm=record.algorithm,
+        dataset=record.dataset,
+        seed=record.seed,
+        steps=np.array([row.step for row in rows], dtype=np.int64),
+        returns=_numbers(row.mean_return for row in rows),
+        scores=_numbers(row.score for row in rows),
+        status=status,
+        reason=record.failure or ("" if complete else "still running or cut off"),
+        episodes=np.array([point.returns for point in record.evaluations]) if complete else None,
+        rule=protocol.checkpoint,
+        conditions=_conditions(record),
+        shared={
+            "episodes per evaluation": str(protocol.episodes),
+            "checkpoint rule": protocol.checkpoint,
+            "use of online returns": "chose something" if protocol.online_selection else "nothing",
+            **{f"{name} version": version for name, version in protocol.engine.items()},
+        },
+        settings={
+            **{key: value for key, value in record.configuration.items() if key != "seed"},
+            **record.budget.model_dump(mode="json"),
+        },
+        source=source,
+    )
+
+
+def _conditions(record: RunRecord) -> dict[str, str]:
+    protocol = record.protocol
+    stated = {
+        "environment": protocol.environment,
+        "environment arguments": str(sorted(protocol.environment_kwargs.items())),
+        "time limit": str(protocol.time_limit),
+    }
+    if record.dataset_sha256 is not None:
+        stated["dataset hash"] = record.dataset_sha256
+    return {**stated, "evaluation protocol": protocol.digest}
+
+
+def from_rows(rows: Iterable[ScoreRow], source: str = "") -> list[ScoredRun]:
+    """Return the runs of score rows: rows that differ in their step only are one run."""
+    grouped: dict[tuple[Any, ...], list[ScoreRow]] = defaultdict(list)
+    for count, row in enumerate(rows):
+        # Without a seed nothing says which rows belong together, so each is a run of its own.
+        own = row.seed if row.seed is not None else f"row {count}"
+        grouped[row.tier, row.algorithm, row.dataset, own, row.protocol, row.source].append(row)
+    return [_from_rows(members, source) for members in grouped.values()]
+
+
+def _from_rows(rows: Sequence[ScoreRow], source: str) -> ScoredRun:
+    ordered = sorted(rows, key=lambda row: -1 if row.step is None else row.step)
+    first = ordered[0]
+    steps = [-1 if row.step is None else row.step for row in ordered]
+    if len(set(steps)) < len(steps):
+        raise DatumrlError(
+            f"{first.algorithm} on {first.dataset}, seed {first.seed}: several scores of the same "
+            "step; keep one of them, or give every run its own seed"
+        )
+    values = _numbers(row.score for row in ordered)
+    returns = _numbers(row.mean_return for row in ordered)
+    bad = any(row.failed for row in ordered) or not _told(values, returns)
+    stated: dict[str, str] = {"evaluation protocol": first.protocol} if first.protocol else {}
+    shared = {} if first.protocol else {"source of scores without a stated protocol": first.source}
+    if first.episodes is not None:
+        shared["episodes per evaluation"] = str(first.episodes)
+    return ScoredRun(
+        algorithm=first.algorithm,
+        dataset=first.dataset,
+        seed=first.seed,
+        steps=np.array(steps, dtype=np.int64),
+        returns=returns,
+        scores=values,
+        status="failed" if bad else "complete",
+        reason="failed, or its score is not a number" if bad else "",
+        conditions=stated,
+        shared=shared,
+        source=source or first.source,
+    )
+
+
+def _told(values: np.ndarray, returns: np.ndarray) -> bool:
+    """Say whether every evaluation has a number in one of the two units."""
+    return bool(
+        np.isfinite(values).all() or (np.isnan(values).all() and np.isfinite(returns).all())
+    )
+
+
+def _numbers(values: Iterable[float | None]) -> np.ndarray:
+    return np.array([math.nan if value is None else value for value in values], dtype=np.float64)
+
+
+def read(paths: Sequence[Path]) -> list[ScoredRun]:
+    """Read run records (files, or folders of ``seed-*.json``) and CSV files of score rows."""
+    runs: list[ScoredRun] = []
+    seen: set[Path] = set()
+    for path in paths:
+        if path.suffix.lower() == ".csv" and path.is_file():
+            runs += read_csv(path)
+            continue
+        members = sorted(path.rglob("seed-*.json")) if path.is_dir() else [path]
+        if not members:
+            raise DatumrlError(f"no run records (seed-*.json) under {path}; train something first")
+        new = [member for member in members if member.resolve() not in seen]
+        seen |= {member.resolve() for member in new}
+        runs += from_records([records.read_record(m) for m in new], [str(m) for m in new])
+    return runs
+
+
+def read_csv(path: Path) -> list[ScoredRun]:
+    """Read score rows from a CSV file; its columns are ScoreRow's fields, empty ones unknown."""
+    with path.open(encoding="utf-8-sig", newline="") as handle:
+        reader = csv.DictReader(handle)
+        columns = reader.fieldnames or []
+        unknown = set(columns) - set(ScoreRow.model_fields)
+        missing = {"algorithm", "dataset"} - set(columns)
+        if unknown or missing:
+            raise DatumrlError(
+                f"{path}: columns {', '.join(map(repr, sorted(unknown | missing)))} are "
+                f"{'unknown' if unknown else 'missing'}; use {', '.join(ScoreRow.model_fields)} "
+                "(algorithm and dataset are required)"
+            )
+        rows = [_row(path, number, raw) for number, raw in enumerate(reader, start=2)]
+    if not rows:
+        raise DatumrlError(f"{path} holds no scores; give at least one row below the header")
+    return from_rows(rows, str(path))
+
+
+def _row(path: Path, number: int, raw: Mapping[str, str | None]) -> ScoreRow:
+    given = {name: value.strip() for name, value in raw.items() if name and value and value.strip()}
+    try:
+        return ScoreRow(**{"tier": "local", **given})  # type: ignore[arg-type]
+    except pydantic.ValidationError as problem:
+        said = records.describe_invalid(problem)
+        raise DatumrlError(f"{path}, line {number}: {said}; mend the row") from None
