@@ -1,0 +1,118 @@
+"""A report as a LaTeX document: booktabs tables and figures, each with its caption.
+
+Every table stands on its own, to be copied into a paper; it needs booktabs and longtable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from datumrl.evaluation import report_tables
+from datumrl.evaluation.report_parts import Report
+from datumrl.evaluation.report_tables import Sheet
+
+_SPECIAL = {
+    "\\": r"\textbackslash{}",
+    "&": r"\&",
+    "%": r"\%",
+    "$": r"\$",
+    "#": r"\#",
+    "_": r"\_",
+    "{": r"\{",
+    "}": r"\}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"$<$",
+    ">": r"$>$",
+    "|": r"$|$",
+    '"': r"\textquotedbl{}",
+    "`": r"\textasciigrave{}",
+    "'": r"\textquotesingle{}",
+    "−": r"$-$",
+    "–": "--",
+    "±": r"$\pm$",
+    "†": r"\dag{}",
+    "…": r"\ldots{}",
+    "[": "{[}",  # after \\ a bracket would be taken for a length
+}
+_HEAD = r"""\documentclass{article}
+\usepackage[T1]{fontenc}
+\usepackage[utf8]{inputenc}
+\usepackage{textcomp}
+\usepackage[margin=2cm]{geometry}
+\usepackage{booktabs}
+\usepackage{longtable}
+\usepackage{graphicx}
+\begin{document}
+\setlength{\tabcolsep}{4pt}
+"""
+_NOTES_WIDTH = "p{3.5cm}"
+_SMALL_FROM = 7  # columns; wider tables are set smaller
+
+
+def document(report: Report, figures: Mapping[str, str]) -> str:
+    """Return the document; ``figures`` maps a figure's file (without ending) to its caption."""
+    parts = [_HEAD]
+    parts += [_table(sheet) for sheet in report_tables.sheets(report)]
+    parts += [_figure(name, caption) for name, caption in figures.items()]
+    if report.notes:
+        items = "\n".join(rf"\item {escaped(note)}" for note in report.notes)
+        parts.append(f"\\begin{{itemize}}\n{items}\n\\end{{itemize}}\n")
+    return "\n".join([*parts, "\\end{document}\n"])
+
+
+def escaped(text: str) -> str:
+    """Return text for LaTeX; letters that pdflatex does not know become question marks."""
+    shown = []
+    for letter in report_tables.name(text):
+        if letter in _SPECIAL:
+            shown.append(_SPECIAL[letter])
+        else:
+            shown.append(letter if letter.isascii() or _latin(letter) else "?")
+    return "".join(shown)
+
+
+def _latin(letter: str) -> bool:
+    """Say whether T1 encoding has an accented letter."""
+    return "À" <= letter <= "ÿ" and letter not in "×÷"
+
+
+def _table(sheet: Sheet) -> str:
+    size = r"\scriptsize" if len(sheet.columns) >= _SMALL_FROM else r"\small"
+    kinds = [
+        _NOTES_WIDTH if not column else ("l" if place == 0 else "r")
+        for place, column in enumerate(sheet.columns)
+    ]
+    head = " & ".join(escaped(column) for column in sheet.columns)
+    rows = [" & ".join(escaped(cell) for cell in row) + r" \\" for row in sheet.rows]
+    return "\n".join(
+        [
+            "{" + size,
+            rf"\begin{{longtable}}{{{''.join(kinds)}}}",
+            rf"\caption{{{escaped(sheet.title)}. {escaped(sheet.caption)}}}"
+            rf"\label{{tab:{sheet.key}}}\\",
+            r"\toprule",
+            rf"{head} \\",
+            r"\midrule",
+            r"\endhead",
+            *rows,
+            r"\bottomrule",
+            r"\end{longtable}",
+            "}",
+            "",
+        ]
+    )
+
+
+def _figure(name: str, caption: str) -> str:
+    return "\n".join(
+        [
+            r"\begin{figure}[htbp]",
+            r"\centering",
+            rf"\includegraphics[width=\linewidth]{{figures/{name}.pdf}}",
+            rf"\caption{{{escaped(caption)}}}",
+            rf"\label{{fig:{name}}}",
+            r"\end{figure}",
+            "",
+        ]
+    )

@@ -1,0 +1,273 @@
+"""A report as tables of text, the same for the terminal, Markdown and LaTeX; and as figures' words.
+
+Names come from files and are untrusted: what cannot be printed is replaced.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from datumrl.evaluation.report_parts import Measure, Report, Summary
+from datumrl.evaluation.score_table import CHECKPOINTS
+
+MISSING = "missing"
+_METRICS = {
+    "iqm": "IQM",
+    "mean": "mean",
+    "median": "median",
+    "optimality_gap": "optimality gap",
+}
+_DECISIONS = {"larger": "larger", "smaller": "smaller", "equal": "not separated"}
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """One table: what it is called, its columns and rows, and the words below it."""
+
+    key: str
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    caption: str
+
+
+def sheets(report: Report) -> list[Sheet]:
+    """Return every table of a report that has rows."""
+    made = [
+        _aggregates(report),
+        _pairs(report),
+        _decisions(report),
+        _datasets(report),
+        _ranks(report),
+        _checkpoints(report),
+    ]
+    return [sheet for sheet in made if sheet.rows]
+
+
+def name(text: str) -> str:
+    """Return a name with what cannot be printed replaced."""
+    return "".join(letter if letter.isprintable() else "\ufffd" for letter in text)[:200]
+
+
+def number(value: float | None, digits: int = 1) -> str:
+    """Return a number for display: a true minus sign, no negative zero, a dash for None."""
+    if value is None:
+        return "–"
+    text = f"{value:.{digits}f}" if abs(value) < 1e7 else f"{value:.3g}"
+    return text.lstrip("-") if float(text) == 0 else text.replace("-", "−")
+
+
+def measure(found: Measure | None, digits: int = 1) -> str:
+    """Return ``49.7 [47.5, 51.8]``; without an interval the number alone."""
+    if found is None:
+        return "–"
+    if found.low is None:
+        return number(found.value, digits)
+    ends = f"[{number(found.low, digits)}, {number(found.high, digits)}]"
+    return f"{number(found.value, digits)} {ends}"
+
+
+def span(runs: tuple[int, int]) -> str:
+    """Return ``5`` or ``3–5``."""
+    return str(runs[0]) if runs[0] == runs[1] else f"{runs[0]}–{runs[1]}"
+
+
+def plural(count: int | str, noun: str) -> str:
+    """Return ``1 run``, ``2 runs``, ``3–5 runs``."""
+    return f"{count} {noun}" if str(count) == "1" else f"{count} {noun}s"
+
+
+def metric_names(report: Report) -> dict[str, str]:
+    """Return the metrics that the report has: key -> words."""
+    kept = _METRICS if report.table.unit == "score" else dict(list(_METRICS.items())[:3])
+    return {key: _with_gamma(key, words, report) for key, words in kept.items()}
+
+
+def unit(report: Report) -> str:
+    """Return what scores are measured in."""
+    return "normalised score (0–100)" if report.table.unit == "score" else "undiscounted return"
+
+
+def basis(report: Report) -> str:
+    """Return the runs, tasks, checkpoint and failures that everything rests on."""
+    known = report.summaries
+    runs = (min(each.runs[0] for each in known), max(each.runs[1] for each in known))
+    parts = [
+        f"{plural(span(runs), 'run')} x {plural(len(report.table.common), 'task')}",
+        unit(report),
+        f"checkpoint `{report.table.rule}`" + (" (optimistic)" * (report.table.rule == "best")),
+    ]
+    if report.options.failed_as is not None:
+        parts.append(f"failed runs count as {report.options.failed_as:g}")
+    return ", ".join(parts)
+
+
+def interval_words(report: Report, method: str | None = None) -> str:
+    """Return how intervals were made: level, method, resamples, seed."""
+    options = report.options
+    level = f"{100 * options.confidence:g}% intervals"
+    used = method or options.method
+    if used == "t":
+        return f"{level} by Student's t on influence values, over runs"
+    over = "runs and tasks" if options.over_tasks else "runs"
+    return (
+        f"{level} by the {used} bootstrap over {over} ({options.resamples:,} resamples, seed "
+        f"{options.seed})"
+    )
+
+
+def test_words(report: Report) -> str:
+    """Return which test separates groups, or why there is none."""
+    if report.test.reason:
+        return f"groups not tested: {report.test.reason}"
+    return report.test.method
+
+
+def _with_gamma(key: str, words: str, report: Report) -> str:
+    if key == "optimality_gap" and report.options.gamma != 100.0:
+        return f"{words} (gamma {report.options.gamma:g})"
+    return words
+
+
+def _aggregates(report: Report) -> Sheet:
+    keys = metric_names(report)
+    lettered = bool(report.test.letters)
+    columns = ["algorithm", *(["groups"] if lettered else []), *keys.values(), "runs x tasks", ""]
+    rows = [_aggregate_row(report, summary, keys, lettered) for summary in report.summaries]
+    caption = f"{basis(report)}; {interval_words(report)}."
+    if lettered:
+        caption += f" Algorithms that share a letter are not separated: {test_words(report)}."
+    else:
+        caption += f" {test_words(report)}."
+    return Sheet("aggregates", "Aggregates", tuple(columns), tuple(rows), caption)
+
+
+def _aggregate_row(
+    report: Report, summary: Summary, keys: dict[str, str], lettered: bool
+) -> tuple[str, ...]:
+    letters = [report.test.letters.get(summary.algorithm, "–")] if lettered else []
+    flag = " †" if summary.few_runs else ""
+    size = f"{span(summary.runs)} x {summary.tasks}{flag}"
+    notes = "; ".join(("undefined: " + name(summary.undefined),) if summary.undefined else ())
+    said = "; ".join([*([notes] if notes else []), *summary.notes])
+    if summary.few_runs:
+        said = "; ".join(dict.fromkeys(["† " + part if "fewer" in part else part
+                                        for part in said.split("; ") if part]))  # fmt: skip
+    numbers = [
+        "undefined" if summary.undefined else measure(summary.metrics.get(key)) for key in keys
+    ]
+    return (name(summary.algorithm), *letters, *numbers, size, said)
+
+
+def _pairs(report: Report) -> Sheet:
+    rows = [
+        (
+            name(pair.first),
+            name(pair.second),
+            measure(pair.improvement, 2),
+            measure(pair.difference),
+            _DECISIONS.get(pair.decision or "", "not tested"),
+        )
+        for pair in report.pairs
+    ]
+    caption = (
+        f"P(X > Y): chance that a run of the first scores above one of the second on the same task "
+        f"({interval_words(report, 'percentile')}); difference of IQMs, first less second "
+        f"({interval_words(report, difference_method(report))}). {basis(report)}. Test: "
+        f"{test_words(report)}."
+    )
+    columns = ("first", "second", "P(X > Y)", "IQM difference", "test: first is")
+    return Sheet("pairs", "Pairs", columns, tuple(rows), caption)
+
+
+def difference_method(report: Report) -> str:
+    """Return the interval method of IQM differences: t, or else percentile."""
+    return "t" if report.options.method == "t" else "percentile"
+
+
+def _decisions(report: Report) -> Sheet:
+    if report.test.sequential is None:
+        return Sheet("decisions", "", (), (), "")
+    rows = [
+        (
+            name(each.first),
+            _DECISIONS.get(each.decision, "undecided"),
+            name(each.second),
+            "–" if each.interim is None else str(each.interim),
+        )
+        for each in report.test.decisions
+    ]
+    columns = ("first", "decision", "second", "at interim")
+    said = f"Sequential comparison: {test_words(report)}. {report.test.sequential['words']}"
+    return Sheet("decisions", "Sequential decisions", columns, tuple(rows), said)
+
+
+def _datasets(report: Report) -> Sheet:
+    order = [summary.algorithm for summary in report.summaries]
+    rows = [
+        (name(dataset), *(_cell(report, algorithm, dataset) for algorithm in order))
+        for dataset in report.table.datasets
+    ]
+    caption = (
+        f"Mean ± standard deviation over runs (ddof = 1), {unit(report)}, checkpoint "
+        f"`{report.table.rule}`. Missing cells are missing, not zero."
+    )
+    columns = ("dataset", *(name(each) for each in order))
+    return Sheet("datasets", "Datasets", columns, tuple(rows), caption)
+
+
+def _cell(report: Report, algorithm: str, dataset: str) -> str:
+    if (algorithm, dataset) not in report.table.cells:
+        return MISSING
+    values = report.table.values(algorithm, dataset)
+    bad = [run.status for run in report.table.cells[algorithm, dataset] if run.status != "complete"]
+    if bad and (report.options.failed_as is None or "unfinished" in bad):
+        return f"undefined: {len(bad)} of {plural(len(values), 'run')} {bad[0]}"
+    values = np.where(np.isnan(values), report.options.failed_as, values).astype(float)
+    spread = f" ± {number(float(values.std(ddof=1)))}" if len(values) > 1 else ""
+    return f"{number(float(values.mean()))}{spread}" + (f" ({len(bad)} failed)" if bad else "")
+
+
+def _ranks(report: Report) -> Sheet:
+    if report.ranks is None:
+        return Sheet("ranks", "", (), (), "")
+    value, low, high = report.ranks.value, report.ranks.low, report.ranks.high
+    rows = [
+        (
+            name(algorithm),
+            *(measure(Measure(value[i, k], low[i, k], high[i, k]), 2) for k in range(len(value))),
+        )
+        for i, algorithm in enumerate(report.defined)
+    ]
+    caption = (
+        f"Chance of each rank (1 is best) when every algorithm draws one run per task; "
+        f"{basis(report)}; pointwise {interval_words(report, 'percentile')}."
+    )
+    columns = ("algorithm", *(f"rank {k + 1}" for k in range(len(value))))
+    return Sheet("ranks", "Rank distributions", columns, tuple(rows), caption)
+
+
+def _checkpoints(report: Report) -> Sheet:
+    keys = (*CHECKPOINTS, "optimism of best")
+    rows = [
+        (name(each.algorithm), *(number(each.checkpoints.get(key)) for key in keys))
+        for each in report.summaries
+        if each.checkpoints
+    ]
+    caption = (
+        "IQM by the rule that picks a run's evaluation. `best` picks by the test return itself; "
+        "its optimism is the mean over runs of what the same choice gains when it is scored on "
+        f"other data ({_how_honest(report)}). {basis(report)}."
+    )
+    return Sheet("checkpoints", "Checkpoint rules", ("algorithm", *keys), tuple(rows), caption)
+
+
+def _how_honest(report: Report) -> str:
+    """Return how the honest estimate of `best` is made."""
+    found: Sequence[str] = [
+        best[1] for each in report.defined if (best := report.table.best(each)) is not None
+    ]
+    return " or ".join(sorted(set(found))) or "not estimated"
