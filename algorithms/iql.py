@@ -13,13 +13,14 @@ moves the targets.  The policy's mean is a tanh, its standard deviation does not
 state; the mean acts in evaluation.  Defaults are those of the official code for locomotion
 (ikostrikov/implicit_q_learning, JAX).
 
-Known departures from the official code: its dropout for Adroit and Kitchen is left out.  The policy
-and its density are in units of max_action, which is 1 in its environments.  Rewards are scaled by
-the returns of complete episodes; theirs lack rows that D4RL drops and count an unfinished tail.
+Known departures from the official code: the policy and its density are in units of max_action,
+which is 1 in its environments.  Rewards are scaled by the returns of complete episodes; theirs lack
+rows that D4RL drops and count an unfinished tail.
 
-Differences of corl-team/CORL (iql.py): V before its update in all losses, Q's loss halved, log
-standard deviations from -20, networks as torch initialises them, states normalised, and rewards
-scaled for two of the Hopper datasets only.
+Differences of corl-team/CORL (iql.py): V before its update in all losses, Q's loss halved, and
+networks as torch initialises them.  In its values, which preset "corl" has: log standard deviations
+from -20, states normalised, rewards scaled for two of the Hopper datasets only, and for these a
+policy without deviations, whose loss is the weighted squared distance from the action.
 """
 
 from __future__ import annotations
@@ -42,7 +43,6 @@ from datumrl.algorithms.streams import Draw
 from datumrl.datasets.episodes import Episodes
 from datumrl.datasets.views import View
 
-LOG_STD_MIN, LOG_STD_MAX = -5.0, 2.0  # in units of max_action
 LARGEST_WEIGHT = 100.0  # of an action in the policy's loss
 LARGEST_ACTION = 1 - 1e-5  # of the data, in units of max_action
 
@@ -63,6 +63,10 @@ class Config:
     actor_lr: float = 3e-4  # decays to 0 by a cosine over all steps
     value_lr: float = 3e-4
     critic_lr: float = 3e-4
+    actor_dropout: float = 0.0  # share of the actor's hidden units; Adroit and Kitchen 0.1
+    deterministic: bool = False  # a policy without deviations; CORL on two Hopper datasets
+    log_std_min: float = -5.0  # of the policy, in units of max_action
+    log_std_max: float = 2.0
     hidden_dims: tuple[int, ...] = (256, 256)  # of actor, value and critics, ReLU
 
 
@@ -78,8 +82,13 @@ def data(config: Config, episodes: Episodes, view: View, device: torch.device) -
 
 
 def noise(config: Config, task: Task) -> dict[str, Draw]:
-    """Return what each update draws: nothing."""
-    return {}
+    """Return what each update draws: U[0, 1) for every hidden unit that may be dropped."""
+    if config.actor_dropout == 0:
+        return {}
+    return {
+        f"dropout_{place}": Draw((config.batch_size, width), "uniform")
+        for place, width in enumerate(config.hidden_dims)
+    }
 
 
 # --- Networks ---
@@ -89,7 +98,8 @@ def networks(config: Config, task: Task, generator: torch.Generator) -> Networks
     """Return one seed's initial networks; targets start as copies."""
     state, action = task.observation_dim, task.action_dim
     actor = init_orthogonal_mlp(generator, (state, *config.hidden_dims, action))
-    actor.append(torch.zeros(action))  # log standard deviations
+    if not config.deterministic:
+        actor.append(torch.zeros(action))  # log standard deviations
     value = init_orthogonal_mlp(generator, (state, *config.hidden_dims, 1))
     critic = init_orthogonal_mlp(generator, (state + action, *config.hidden_dims, 1), members=2)
     return {"actor": actor, "value": value, "critic": critic, "critic_target": critic}
@@ -104,10 +114,17 @@ def optimisers(config: Config) -> dict[str, dict[str, float]]:
     }
 
 
-def policy(actor: list[torch.Tensor], states: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return mean (batch, action_dim) and log-std (action_dim,), in units of max_action."""
-    *layers, log_std = actor
-    return torch.tanh(mlp(layers, states)), log_std.clamp(LOG_STD_MIN, LOG_STD_MAX)
+def policy_mean(
+    actor: list[torch.Tensor], states: torch.Tensor, masks: list[torch.Tensor] | None = None
+) -> torch.Tensor:
+    """Return the policy's mean (batch, action_dim), in units of max_action."""
+    layers = actor[: len(actor) // 2 * 2]  # weights and biases, without the deviations
+    return torch.tanh(mlp(layers, states, masks))
+
+
+def policy_log_std(config: Config, actor: list[torch.Tensor]) -> torch.Tensor:
+    """Return the policy's log standard deviations (action_dim,), in units of max_action."""
+    return actor[-1].clamp(config.log_std_min, config.log_std_max)
 
 
 def v_values(value: list[torch.Tensor], states: torch.Tensor) -> torch.Tensor:
@@ -140,14 +157,25 @@ def value_loss(
 
 
 def actor_loss(
-    config: Config, task: Task, networks: Networks, batch: Batch, q: torch.Tensor
+    config: Config,
+    task: Task,
+    networks: Networks,
+    batch: Batch,
+    noise: dict[str, torch.Tensor],
+    q: torch.Tensor,
 ) -> torch.Tensor:
-    """Return L(pi)."""
+    """Return L(pi); a deterministic policy has |a - pi(s)|^2 for -log pi(a | s)."""
     with torch.no_grad():
         advantage = q - v_values(networks["value"], batch.observations)
         weight = (config.beta * advantage).exp().clamp(max=LARGEST_WEIGHT)
-    mean, log_std = policy(networks["actor"], batch.observations)
-    deviation = (batch.actions / task.max_action - mean) / log_std.exp()
+    keep = 1 - config.actor_dropout
+    masks = [(uniform < keep).to(uniform.dtype) / keep for uniform in noise.values()]
+    mean = policy_mean(networks["actor"], batch.observations, masks or None)
+    difference = batch.actions / task.max_action - mean
+    if config.deterministic:
+        return (weight * difference.square().sum(dim=-1)).mean()
+    log_std = policy_log_std(config, networks["actor"])
+    deviation = difference / log_std.exp()
     log_prob = -(deviation.square() / 2 + log_std + math.log(2 * math.pi) / 2).sum(dim=-1)
     return -(weight * log_prob).mean()
 
@@ -171,11 +199,11 @@ def update(stack: Stack, batch: Batch, noise: dict[str, torch.Tensor], step: int
     q = stack.compute(target_q, batch)
     stack.minimise("value", value_loss, batch, q)
     rate = cosine_decay(stack.config.actor_lr, step, stack.config.steps)
-    stack.minimise("actor", actor_loss, batch, q, rate=rate)
+    stack.minimise("actor", actor_loss, batch, noise, q, rate=rate)
     stack.minimise("critic", critic_loss, batch)
     stack.follow("critic_target", "critic", stack.config.tau)
 
 
 def act(config: Config, task: Task, networks: Networks, observations: torch.Tensor) -> torch.Tensor:
     """Return the mean actions for normalised observations."""
-    return task.max_action * policy(networks["actor"], observations)[0]
+    return task.max_action * policy_mean(networks["actor"], observations)

@@ -194,10 +194,13 @@ def cosine_decay(rate: float, step: int, steps: int) -> float:
     return rate * (1 + math.cos(math.pi * (step - 1) / steps)) / 2
 
 
-def mlp(layers: Layers, inputs: torch.Tensor) -> torch.Tensor:
+def mlp(
+    layers: Layers, inputs: torch.Tensor, masks: Sequence[torch.Tensor] | None = None
+) -> torch.Tensor:
     """Return (rows, out) for inputs (rows, in): linear layers with ReLU between.
 
-    An ensemble's layers give (members, rows, out).
+    An ensemble's layers give (members, rows, out).  ``masks``, (rows, width) for each hidden
+    layer, multiply what its ReLU gives: dropout.
     """
     last = len(layers) - 2
     for place in range(0, last + 1, 2):
@@ -205,6 +208,8 @@ def mlp(layers: Layers, inputs: torch.Tensor) -> torch.Tensor:
         inputs = (inputs @ layers[place].mT).add_(layers[place + 1])
         if place < last:
             inputs = inputs.relu_()
+            if masks is not None:
+                inputs = inputs * masks[place // 2]
     return inputs
 
 

@@ -40,15 +40,18 @@ class PlainIQL:
 
     def __init__(self, plain, stack, place):
         self.plain = plain
-        self.actor = plain.one_net(stack.networks["actor"][:-1], place)
-        self.log_std = stack.networks["actor"][-1][place].detach().clone().requires_grad_()
+        self.config = stack.config
+        self.actor = plain.one_net(stack.networks["actor"][:6], place)
+        self.log_std = None
+        if not self.config.deterministic:
+            self.log_std = stack.networks["actor"][-1][place].detach().clone().requires_grad_()
         self.value = plain.one_net(stack.networks["value"], place)
         self.critics = [plain.one_net(stack.networks["critic"], place, i) for i in (0, 1)]
         targets = stack.networks["critic_target"]
         self.targets = [plain.one_net(targets, place, i) for i in (0, 1)]
         self.trained = {
             "value": plain.flat(self.value),
-            "actor": [*plain.flat(self.actor), self.log_std],
+            "actor": plain.flat(self.actor) + ([] if self.log_std is None else [self.log_std]),
             "critic": [p for net in self.critics for p in plain.flat(net)],
         }
         self.adams = {name: plain.Adam(parameters) for name, parameters in self.trained.items()}
@@ -68,16 +71,35 @@ class PlainIQL:
             total = total + (EXPECTILE if float(u.detach()) > 0 else 1 - EXPECTILE) * u**2
         return total / BATCH
 
-    def actor_loss(self, batch):
+    def mean(self, s, uniforms):
+        """Return the policy's mean of one state; units whose number is small are kept, and grow."""
+        dropped = self.config.actor_dropout
+        for place, (weight, bias) in enumerate(self.actor):
+            s = torch.stack([(row * s).sum() for row in weight]) + bias
+            if place < len(self.actor) - 1:
+                s = torch.where(s > 0, s, torch.zeros_like(s))
+                if dropped:
+                    factors = [
+                        float(float(u) < 1 - dropped) / (1 - dropped) for u in uniforms[place]
+                    ]
+                    s = torch.stack([x * f for x, f in zip(s, factors, strict=True)])
+        return torch.tanh(s)
+
+    def actor_loss(self, batch, noise):
         total = 0.0
-        for s, a, *_ in zip(*batch, strict=True):
+        bounds = (self.config.log_std_min, self.config.log_std_max)
+        low, high = torch.tensor(bounds, dtype=torch.float64)
+        for row, (s, a, *_) in enumerate(zip(*batch, strict=True)):
             advantage = self.target_q(s, a) - float(self.v(s).detach())
             weight = min(math.exp(BETA * advantage), 100.0)
             self.weights.append(weight)
-            mean = self.plain.forward(self.actor, s)
+            mean = self.mean(s, [uniforms[row] for uniforms in noise])
             for i, bound in enumerate(MAX_ACTION):
-                std = torch.exp(min(max(self.log_std[i], torch.tensor(-5.0)), torch.tensor(2.0)))
-                z = (a[i] / bound - torch.tanh(mean[i])) / std
+                if self.config.deterministic:
+                    total = total + weight * (a[i] / bound - mean[i]) ** 2
+                    continue
+                std = torch.exp(min(max(self.log_std[i], low), high))
+                z = (a[i] / bound - mean[i]) / std
                 density = torch.exp(-(z**2) / 2) / (std * math.sqrt(2 * math.pi))
                 total = total - weight * torch.log(density)
         return total / BATCH
@@ -90,7 +112,7 @@ class PlainIQL:
                 total = total + (self.plain.forward(net, torch.cat([s, a]))[0] - y) ** 2
         return total / BATCH
 
-    def update(self, batch, step):
+    def update(self, batch, noise, step):
         """Return losses and gradients of this step, by network."""
         bounds = torch.tensor(MAX_ACTION, dtype=torch.float64) * (1 - 1e-5)
         s, a, *rest = batch
@@ -102,7 +124,8 @@ class PlainIQL:
         }
         out = {}
         for name, rate in rates.items():
-            loss = getattr(self, f"{name}_loss")(batch)
+            drawn = (noise,) if name == "actor" else ()
+            loss = getattr(self, f"{name}_loss")(batch, *drawn)
             out[name] = float(loss.detach()), self.adams[name].descend(loss, rate)
         for target, source in zip(self.targets, self.critics, strict=True):
             for old, new in zip(self.plain.flat(target), self.plain.flat(source), strict=True):
@@ -124,20 +147,38 @@ def make_stack(seeds, config=CONFIG, dtype=torch.float64):
     return Stack.create(iql, config, task, seeds, dtype)
 
 
-def test_losses_gradients_and_parameters_equal_the_plain_statement(plain):
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"actor_dropout": 0.3},
+        {"log_std_min": -0.3, "log_std_max": 0.35},
+        {"deterministic": True, "actor_dropout": 0.1},
+    ],
+)
+def test_losses_gradients_and_parameters_equal_the_plain_statement(plain, changes):
     seeds = (4, 11)
-    stack = make_stack(seeds)
+    config = replace(CONFIG, **changes)
+    stack = make_stack(seeds, config)
     with torch.no_grad():  # targets of their own, and a spread of advantages that meets the clip
         for layer in stack.networks["critic_target"]:
             layer.mul_(1.3)
-        stack.networks["actor"][-1].copy_(torch.tensor([[-0.5, 0.3], [0.1, -0.2]]))
+        if not config.deterministic:
+            stack.networks["actor"][-1].copy_(torch.tensor([[-0.5, 0.3], [0.1, -0.2]]))
     plains = [PlainIQL(plain, stack, place) for place in range(len(seeds))]
     rng = np.random.default_rng(0)
+    drawn = iql.noise(config, stack.task)
+    assert len(drawn) == (2 if config.actor_dropout else 0)
     for step in range(1, 11):
         batch = plain.random_batch(rng, len(seeds), BATCH, STATE, MAX_ACTION)
-        iql.update(stack, batch, {}, step)
+        noise = {
+            name: torch.as_tensor(rng.random((len(seeds), *draw.shape)))
+            for name, draw in drawn.items()
+        }
+        iql.update(stack, batch, noise, step)
         for place, told in enumerate(plains):
-            for name, (loss, gradients) in told.update([c[place] for c in batch], step).items():
+            own = [column[place] for column in batch], [u[place] for u in noise.values()]
+            for name, (loss, gradients) in told.update(*own, step).items():
                 assert float(stack.losses[name][place]) == pytest.approx(loss, rel=0, abs=1e-8)
                 layers = [parameter.grad for parameter in stack.networks[name]]
                 if name == "critic":
@@ -154,9 +195,30 @@ def test_losses_gradients_and_parameters_equal_the_plain_statement(plain):
 
 
 def test_standard_deviations_stay_within_their_bounds():
-    layers = init_orthogonal_mlp(torch.Generator().manual_seed(0), (STATE, 8, ACTION))
-    _, log_std = iql.policy([*layers, torch.tensor([-9.0, 7.0])], torch.zeros(1, STATE))
-    assert log_std.tolist() == [-5.0, 2.0]
+    layers = [*init_orthogonal_mlp(torch.Generator().manual_seed(0), (STATE, 8, ACTION))]
+    layers.append(torch.tensor([-9.0, 7.0]))
+    assert iql.policy_log_std(iql.Config(), layers).tolist() == [-5.0, 2.0]
+    wide = iql.Config(log_std_min=-20.0)
+    assert iql.policy_log_std(wide, layers).tolist() == [-9.0, 2.0]
+
+
+def test_dropout_is_for_training_only_and_draws_for_each_seed():
+    config = iql.Config(actor_dropout=0.1, batch_size=500, hidden_dims=(64, 32))
+    drawn = iql.noise(config, Task(STATE, ACTION, torch.ones(ACTION)))
+    shapes = {name: (draw.shape, draw.kind) for name, draw in drawn.items()}
+    assert shapes == {"dropout_0": ((500, 64), "uniform"), "dropout_1": ((500, 32), "uniform")}
+    _, noise = Streams((3, 8), 10, 500, drawn, CPU).at(1)
+    kept = (noise["dropout_0"] < 0.9).float()
+    assert float(kept.mean()) == pytest.approx(0.9, abs=0.01)
+    assert not torch.equal(kept[0], kept[1])
+    stack = make_stack((0,), config, torch.float32)
+    states = torch.randn(4, STATE, generator=torch.Generator().manual_seed(0))
+    actors = {"actor": [layer[0] for layer in stack.networks["actor"]]}
+    acts = [
+        iql.act(each, stack.task, actors, states)
+        for each in (config, replace(config, actor_dropout=0.0))
+    ]
+    assert torch.equal(*acts)
 
 
 @pytest.mark.parametrize("expectile", [0.5, 0.7, 0.9])
@@ -296,6 +358,27 @@ def reaches_north(policy, places):
             if then in CELLS and cells[place] not in ((2, 0), (0, 2)):
                 cells[place] = then
     return [cell == (0, 2) for cell in cells]
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-6), (torch.float64, 1e-10)])
+def test_with_dropout_a_seed_alone_is_the_same_run_as_in_a_stack(dtype, tolerance):
+    config = iql.Config(
+        steps=20, batch_size=32, hidden_dims=(16, 16), actor_dropout=0.1, reward_transform="none"
+    )
+
+    def actor_after_20_steps(seeds, place):
+        task = Task(len(CELLS), 2, torch.ones(2, dtype=dtype))
+        source = iql.data(config, maze_data(), "correct", CPU)
+        stack = Stack.create(iql, config, task, seeds, dtype)
+        streams = Streams(seeds, len(source), 32, iql.noise(config, task), CPU, dtype)
+        for step in range(1, 21):
+            rows, drawn = streams.at(step)
+            batch = Batch(*(column.to(dtype) for column in source.gather(rows)))
+            iql.update(stack, batch, drawn, step)
+        return torch.cat([layer[place].detach().flatten() for layer in stack.networks["actor"]])
+
+    together, alone = actor_after_20_steps((7, 3, 0), 1), actor_after_20_steps((3,), 0)
+    np.testing.assert_allclose(together, alone, rtol=0, atol=tolerance)
 
 
 def trained_on_the_maze(method, config, seeds):
