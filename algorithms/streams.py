@@ -26,7 +26,8 @@ class Draw:
     """What one update of one seed draws: numbers of a distribution in a shape."""
 
     shape: tuple[int, ...]
-    kind: Literal["normal", "uniform"] = "normal"  # N(0, 1), or U[0, 1)
+    kind: Literal["normal", "uniform", "dropout"] = "normal"  # N(0, 1), U[0, 1), or factors:
+    rate: float = 0.0  # 0 at this rate, in steps of 2^-16, elsewhere what makes their mean 1
 
 
 def generator(seed: int, name: str, block: int, device: torch.device) -> torch.Generator:
@@ -75,5 +76,16 @@ class Streams:
         shape = (length, *draw.shape)
         if name == INDICES:
             return torch.randint(self._rows, shape, generator=source, device=self._device)
+        if draw.kind == "dropout":
+            return _dropout(shape, draw.rate, source).to(self._dtype)
         sample = torch.randn if draw.kind == "normal" else torch.rand
         return sample(shape, generator=source, device=self._device, dtype=self._dtype)
+
+
+def _dropout(shape: tuple[int, ...], rate: float, source: torch.Generator) -> torch.Tensor:
+    """Return factors, float32; four of 16 bits from each number: 4 times as fast as torch.rand."""
+    count, kept = math.prod(shape), 65536 - round(65536 * rate)
+    bits = torch.empty(-(-count // 4), dtype=torch.int64, device=source.device)
+    bits.random_(-(1 << 63), None, generator=source)
+    keep = bits.view(torch.int16)[:count] < kept - 32768
+    return keep.view(shape).to(torch.float32).mul_(65536 / kept)
