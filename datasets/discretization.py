@@ -112,11 +112,10 @@ def _extremes(column: np.ndarray, rows: int, name: str) -> tuple[np.ndarray, np.
     with np.errstate(over="ignore", invalid="ignore"):
         usable = np.isfinite(high - low)
     if nans or not usable.all():
-        place = int(np.argmin(usable)) if not usable.all() else None
-        where = f"dimension {place} runs from {low[place]} to {high[place]}" if place else "NaN"
+        place = int(np.argmin(usable))
         raise DatumrlError(
-            f"{name}: no limits can be taken from it ({nans} values are NaN; {where}); use another "
-            "reference, or mend it"
+            f"{name}: no limits can be taken from it ({nans} values are NaN; dimension {place} "
+            f"runs from {low[place]} to {high[place]}); use another reference, or mend it"
         )
     return low, high
 

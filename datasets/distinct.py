@@ -10,6 +10,7 @@ files, about 32 MiB of keys each.  Equality is decided by the whole key, never b
 from __future__ import annotations
 
 import contextlib
+import itertools
 import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -74,12 +75,12 @@ class _Batches:
         hashes = np.empty(size, np.uint64)
         for begin in range(0, self.rows, size):
             end = min(self.rows, begin + size)
-            cuts = np.linspace(begin, end, _THREADS + 1).astype(int)
+            cuts = np.linspace(begin, end, _THREADS + 1).astype(int).tolist()
             work = [
                 self._pool.submit(
                     self._fill, lower, upper, keys[lower - begin :], hashes[lower - begin :]
                 )
-                for lower, upper in zip(cuts[:-1], cuts[1:], strict=True)
+                for lower, upper in itertools.pairwise(cuts)
             ]
             self.nans += sum(each.result() for each in work)
             yield keys[: end - begin], hashes[: end - begin]
