@@ -87,5 +87,5 @@ def _dropout(shape: tuple[int, ...], rate: float, source: torch.Generator) -> to
     count, kept = math.prod(shape), 65536 - round(65536 * rate)
     bits = torch.empty(-(-count // 4), dtype=torch.int64, device=source.device)
     bits.random_(-(1 << 63), None, generator=source)
-    keep = bits.view(torch.int16)[:count] < kept - 32768
+    keep = bits.view(torch.int16)[:count] >= 32768 - kept
     return keep.view(shape).to(torch.float32).mul_(65536 / kept)

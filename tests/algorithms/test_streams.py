@@ -61,3 +61,19 @@ def test_distributions():
 def test_an_update_that_needs_more_than_a_block_still_gets_it():
     big = Streams((0,), 10, 2, {"big": Draw((1 << 21, 2), "uniform")}, CPU)
     assert big.at(3)[1]["big"].shape == (1, 1 << 21, 2)
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.1, 0.5])
+def test_dropout_drops_its_share_and_keeps_the_mean(rate):
+    for dtype in (torch.float32, torch.float64):
+        draw = {"d": Draw((301, 333), "dropout", rate)}  # not a multiple of 4 numbers
+        streams = Streams((0, 1), 10, 2, draw, CPU, dtype)
+        factors = torch.stack([streams.at(step)[1]["d"] for step in range(40)])
+        assert factors.dtype == dtype
+        assert factors.shape == (40, 2, 301, 333)
+        dropped = factors == 0
+        assert dropped.double().mean().item() == pytest.approx(rate, abs=6e-4)
+        assert factors.mean().item() == pytest.approx(1, abs=1e-3)
+        assert factors.unique().numel() == (1 if rate == 0 else 2)
+        together = (dropped[:, 0] & dropped[:, 1]).double().mean().item()
+        assert together == pytest.approx(rate**2, abs=1e-3)
