@@ -30,6 +30,7 @@ _STYLE = {
     "pdf.fonttype": 42,
     "text.parse_math": False,  # a dollar in a name is a dollar
 }
+_DIVERGING = "PuOr"
 _NAME_LENGTH = 28
 _MARKS = {"larger": ">", "smaller": "<", "equal": "=", "continue": "?"}
 _FILLS = {"larger": "#0072B2", "smaller": "#D55E00", "equal": "#DDDDDD", "continue": "#FFFFFF"}
@@ -153,7 +154,7 @@ def _profiles(figure: Any, report: Report) -> None:
         axes.grid(color="#DDDDDD", linewidth=0.5)
         axes.set_ylim(0, 1.02)
     panels[0].set_ylabel("share of runs above it")
-    panels[1].set_ylabel("share of tasks with a mean above it")
+    panels[1].set_ylabel("share of tasks, mean above it")
     _legend(figure, panels[0])
 
 
@@ -164,7 +165,14 @@ def _legend(figure: Any, axes: Any) -> None:
     )
 
 
+def _luminance(colour: Sequence[float]) -> float:
+    """Return how bright a colour is, 0 to 1 (Rec. 709 weights)."""
+    return 0.2126 * colour[0] + 0.7152 * colour[1] + 0.0722 * colour[2]
+
+
 def _improvement(figure: Any, report: Report) -> None:
+    import matplotlib
+
     names = report.defined
     place = {name: index for index, name in enumerate(names)}
     values = np.full((len(names), len(names)), np.nan)
@@ -180,10 +188,10 @@ def _improvement(figure: Any, report: Report) -> None:
             text = f"{ends[0]:.2f}"
             if ends[1] is not None:
                 text += f"\n{ends[1]:.2f}–{ends[2]:.2f}"
-            dark = abs(values[row, column] - 0.5) > 0.32
+            dark = _luminance(matplotlib.colormaps[_DIVERGING](ends[0])) < 0.35
             colour = "white" if dark else "black"
             axes.text(column, row, text, ha="center", va="center", fontsize=5.5, color=colour)
-    image = axes.imshow(values, cmap="PuOr", vmin=0.0, vmax=1.0)
+    image = axes.imshow(values, cmap=_DIVERGING, vmin=0.0, vmax=1.0)
     _label_matrix(axes, names)
     bar = figure.colorbar(image, ax=axes, shrink=0.8)
     bar.set_label("P(row > column)")

@@ -18,6 +18,7 @@ COMMANDS = {
     "convert": ("convert", "write a dataset as Minari or D4RL HDF5"),
     "train": ("train", "train stacks of seeds into run records; resumable"),
     "evaluate": ("evaluate", "re-roll the policies of a finished run"),
+    "compare": ("compare", "compare runs: intervals, groups, AdaStop; --sequential trains"),
     "reproduce": ("reproduce", "recompute a published table from its raw scores"),
     "board": ("board", "write the static leaderboard site"),
 }

@@ -1,0 +1,52 @@
+"""The raw scores behind a published table, as runs that can be compared."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from datumrl.evaluation.scored_runs import ScoredRun
+from datumrl.leaderboard import published_tables
+
+
+def scored(
+    table_id: str, algorithms: Sequence[str] = (), datasets: Sequence[str] = ()
+) -> tuple[list[ScoredRun], list[str]]:
+    """Return the runs of a registered table with all their evaluations, and notes on the choice.
+
+    Where datasets are not named, those of the version with the most cells are taken, since v0 and
+    v2 hold different data; a note says so.
+    """
+    table = published_tables.find(table_id)
+    references = published_tables.read_references(table)
+    raw = published_tables.read_raw(table)
+    notes = [f"raw scores published by {table.source} ({table.licence})"]
+    chosen = set(raw)
+    if not datasets:
+        of = {key for key in raw if not algorithms or key[0] in algorithms} or chosen
+        counts = Counter(dataset.rpartition("-")[2] for _, dataset in of)
+        version = max(counts, key=lambda each: (counts[each], each))
+        chosen = {key for key in raw if key[1].endswith(f"-{version}")}
+        absent = sorted({key[0] for key in raw} - {key[0] for key in chosen})
+        without = f"; no {version} scores of {', '.join(absent)}" if absent else ""
+        if len(counts) > 1 or absent:
+            notes.append(f"datasets of version {version} only{without}; choose with --datasets")
+    runs = []
+    for (algorithm, dataset), curves in raw.items():
+        if (algorithm, dataset) not in chosen:
+            continue
+        scores = published_tables.normalized(curves.returns, dataset, references)
+        for place, seed in enumerate(curves.seeds):
+            runs.append(
+                ScoredRun(
+                    algorithm,
+                    dataset,
+                    int(seed),
+                    curves.steps,
+                    curves.returns[place],
+                    scores[place],
+                    shared={"source of scores without a stated protocol": table.source},
+                    source=table.source,
+                )
+            )
+    return runs, notes

@@ -1,0 +1,249 @@
+"""`datumrl compare`: the report, and the sequential comparison that trains."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import tyro
+
+from datumrl.datasets.errors import DatumrlError
+from datumrl.scripts import console
+
+if TYPE_CHECKING:
+    from datumrl.evaluation.group_test import GroupTest
+    from datumrl.evaluation.report_parts import Report
+    from datumrl.evaluation.score_table import ScoreTable
+    from datumrl.evaluation.scored_runs import ScoredRun
+    from datumrl.evaluation.sequential import Question
+
+
+@dataclass(frozen=True)
+class Command:
+    """Compare finished records (IQM, intervals, groups, pairs), or train until they are decided.
+
+    RECORDS are folders of runs, record files, CSV files of scores, or ids of published tables
+    (`datumrl reproduce` lists them). With --sequential, algorithms are trained in blocks of seeds
+    until AdaStop has decided every comparison; a killed comparison goes on where it was.
+    """
+
+    records: Annotated[tuple[str, ...], tyro.conf.Positional] = ()
+    """run folders, seed-*.json files, CSV files of scores, or ids of published tables"""
+    algorithms: tuple[str, ...] = ()
+    """only these algorithms"""
+    datasets: tuple[str, ...] = ()
+    """only these datasets"""
+    checkpoint: Literal["last", "last-10-mean", "best"] | None = None
+    """which evaluation of a run counts (default: as its protocol says, else last)"""
+    failed_as: float | None = None
+    """score of a failed run; without it a failure leaves the algorithm's numbers undefined"""
+    interval: Literal["auto", "percentile", "basic", "bca", "studentised", "t"] = "auto"
+    """interval method; auto is t, which holds its confidence best at 3 to 10 runs"""
+    bootstrap: Literal["runs", "runs+tasks"] = "runs"
+    """what is resampled: runs on these tasks, or also the choice of tasks"""
+    confidence: float = 0.95
+    """confidence of the intervals"""
+    baseline: str | None = None
+    """compare every algorithm with this one only"""
+    only_pairs: bool = False
+    """print the pairs only"""
+    gamma: float = 100.0
+    """score from which the optimality gap is measured"""
+    resamples: int = 10_000
+    """bootstrap resamples"""
+    seed: int = 0
+    """seed of resamples and permutations; the same seed gives the same digits"""
+    alpha: float = 0.05
+    """chance of any false decision that is allowed"""
+    adastop: bool = False
+    """replay a sequential comparison on finished records: which runs would have been enough?"""
+    sequential: tuple[str, ...] = ()
+    """algorithms to train and compare, as few seeds as the decision needs"""
+    on: tuple[str, ...] = ()
+    """dataset ids that --sequential trains on"""
+    runs: int = 5
+    """seeds of each algorithm per interim"""
+    interims: int = 5
+    """at most so many interims"""
+    family: bool = False
+    """decide on every dataset, as one family, instead of on a suite score per seed"""
+    procedure: Literal["closed", "independent", "shared", "joint", "released"] = "closed"
+    """closed holds its level; the others are kept to compare with"""
+    steps: int | None = None
+    """gradient steps of --sequential (default: the algorithm's own)"""
+    set: tuple[str, ...] = ()
+    """configuration fields of --sequential, e.g. --set batch_size=128"""
+    evaluate_every: int = 5_000
+    """gradient steps between evaluation points of --sequential"""
+    episodes: int = 10
+    """episodes per evaluation point of --sequential"""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """where --sequential trains"""
+    out: Path | None = None
+    """folder for report.md, .tex, .csv, .json and figures; with --sequential also for its runs"""
+    json: bool = False
+    """print JSON"""
+
+    def run(self) -> int:
+        self._check()
+        report = self._train() if self.sequential else self._compare()
+        if self.out is not None:
+            from datumrl.evaluation import report_files
+
+            written = report_files.write(report, self.out)
+            console.notes.print(
+                f"wrote {self.out} ({len(written)} files)", soft_wrap=True, markup=False
+            )
+        self._print(report)
+        return 0
+
+    def _check(self) -> None:
+        if bool(self.records) == bool(self.sequential):
+            raise DatumrlError(
+                "give records to compare (folders, files, a published table), or algorithms to "
+                "train with --sequential; not both"
+            )
+        if self.sequential and not self.on:
+            raise DatumrlError("--sequential needs datasets: --on local/inverted-pendulum-mixed-v1")
+        if self.adastop and self.sequential:
+            raise DatumrlError("--adastop is for finished records; --sequential decides by itself")
+        if self.out is not None:
+            from datumrl.evaluation import report_files
+
+            report_files.check_target(self.out)
+
+    def _compare(self) -> Report:
+        runs, notes = gather(self.records, self.algorithms, self.datasets)
+        tester = self._replay if self.adastop else None
+        return self._report(runs, self.algorithms, self.datasets, tester, notes)
+
+    def _report(
+        self,
+        runs: Sequence[ScoredRun],
+        algorithms: Sequence[str],
+        datasets: Sequence[str],
+        tester: Callable[[ScoreTable, Sequence[str]], GroupTest] | None,
+        notes: Sequence[str],
+    ) -> Report:
+        from datumrl.evaluation import report
+
+        with console.Bars() as bars:
+            return report.compare(
+                runs,
+                algorithms,
+                datasets,
+                tester,
+                notes,
+                bars.bar("comparing", "parts"),
+                interval=self.interval,
+                bootstrap=self.bootstrap,
+                checkpoint=self.checkpoint,
+                baseline=self.baseline,
+                failed_as=self.failed_as,
+                confidence=self.confidence,
+                alpha=self.alpha,
+                gamma=self.gamma,
+                seed=self.seed,
+                resamples=self.resamples,
+            )
+
+    def _question(self, algorithms: Sequence[str], datasets: Sequence[str]) -> Question:
+        from datumrl.evaluation.sequential import Question
+
+        names = list(algorithms)
+        if self.baseline is not None:
+            from datumrl.evaluation import compatibility
+
+            compatibility.pick([self.baseline], names, "algorithm")
+            names = [self.baseline, *(name for name in names if name != self.baseline)]
+        return Question(
+            algorithms=tuple(names),
+            datasets=tuple(datasets),
+            runs=self.runs,
+            interims=self.interims,
+            alpha=self.alpha,
+            comparisons="all-pairs" if self.baseline is None else "against-first",
+            family=self.family,
+            procedure=self.procedure,
+            seed=self.seed,
+        )
+
+    def _replay(self, table: ScoreTable, ordered: Sequence[str]) -> GroupTest:
+        from datumrl.evaluation import sequential
+
+        names = [name for name in table.algorithms if name in ordered]
+        return sequential.on_records(table, ordered, self._question(names, table.common))
+
+    def _train(self) -> Report:
+        from datumrl.algorithms import registry
+        from datumrl.evaluation import records, scored_runs, sequential
+        from datumrl.scripts import sequential_comparison as folders
+
+        question = self._question(self.sequential, self.on)
+        question.design()  # refuses what can never decide, before anything is trained
+        trainer = folders.Trainer(
+            Path(), self.steps, registry.parse_settings(self.set), self.evaluate_every,
+            self.episodes, self.device,
+        )  # fmt: skip
+        settings = trainer.check(question)
+        folder = self.out or folders.default_folder(question, settings)
+        training = sequential.Training(
+            question,
+            folders.Trainer(folder / "runs", *_rest(trainer)),
+            folder / "state.json",
+            settings,
+            self.checkpoint,
+            self.failed_as,
+            folders.tell,
+        )
+        state = training.decide()
+        console.notes.print(f"runs and state: {folder}", soft_wrap=True, markup=False)
+        runs = scored_runs.from_records(records.find_records([folder / "runs"]))
+        return self._report(
+            runs,
+            question.algorithms,
+            (),
+            lambda table, ordered: sequential.group_test_of(question, state, ordered),
+            (),
+        )
+
+    def _print(self, report: Report) -> None:
+        from datumrl.evaluation import report_text
+
+        if self.json:
+            console.print_json(report_text.as_json(report))
+        else:
+            told = report_text.plain(report, self.only_pairs)
+            console.output.print(told, soft_wrap=True, markup=False)
+
+
+def _rest(trainer: Any) -> tuple[Any, ...]:
+    return (
+        trainer.steps, trainer.settings, trainer.evaluate_every, trainer.episodes, trainer.device,
+    )  # fmt: skip
+
+
+def gather(
+    names: Sequence[str], algorithms: Sequence[str] = (), datasets: Sequence[str] = ()
+) -> tuple[list[ScoredRun], list[str]]:
+    """Return the runs of paths and published tables, and notes on what was left out."""
+    from datumrl.evaluation import scored_runs
+    from datumrl.leaderboard import published_runs, published_tables
+
+    known = {table.id for table in published_tables.all_tables()}
+    paths = [Path(name) for name in names if name not in known]
+    for path in paths:
+        if not path.exists():
+            close = difflib.get_close_matches(str(path), known, n=1, cutoff=0.5)
+            remedy = f"did you mean the published table {close[0]}?" if close else "check the path"
+            raise DatumrlError(f"{path}: no such file, folder or published table; {remedy}")
+    runs = scored_runs.read(paths)
+    notes: list[str] = []
+    for name in dict.fromkeys(name for name in names if name in known):
+        found, said = published_runs.scored(name, algorithms, datasets)
+        runs += found
+        notes += said
+    return runs, notes
