@@ -275,10 +275,6 @@ def _not_rejected(
     values = permutation_paths.largest_statistics(
         scores[:, members].swapaxes(0, 1), edges, paths, design.statistic == "studentized"
     )
-    return [
-        each
-        for index, each in enumerate(sets)
-        if not permutation_paths.rejected(
-            values[..., index], set_level(design, each), design.interims
-        )
-    ]
+    levels = [set_level(design, each) for each in sets]
+    found = permutation_paths.first_rejections(values, levels, design.interims)
+    return [each for each, interim in zip(sets, found, strict=True) if not interim]

@@ -4,18 +4,20 @@ A *path* relabels the runs within each block, one block per interim; path 0 leav
 If the algorithms' runs are exchangeable, all paths, path 0 included, are equally likely to stand
 where path 0 stands.  A rule that treats paths alike and never marks more than a share ``alpha`` of
 them therefore marks path 0 with probability at most ``alpha``, whatever the scores' distribution.
+
+The loops over paths are compiled, in ``permutation_kernels``, which is imported when a test is run.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
-_CHUNK = 1 << 17  # numbers worked on at a time, so that they stay in the cache
-_FLOOR = 1e-10  # of a variance, relative to that of all scores: ties of constants stay ties
-_TIE = 1e-9  # statistics this close, relatively, are equal up to rounding
+FLOOR = 1e-10  # of a variance, relative to that of all scores: ties of constants stay ties
+TIE = 1e-9  # statistics this close, relatively, are equal up to rounding
 
 
 def arrangements(sizes: int, runs: int) -> int:
@@ -35,10 +37,7 @@ def labels(groups: int, runs: int, blocks: int, paths: int, interims: int, seed:
         path = np.arange(total**interims)
         return np.stack([every[path // total**block % total] for block in range(blocks)])
     return np.stack(
-        [
-            drawn(groups, runs, paths, np.random.default_rng([seed, groups, b]))
-            for b in range(blocks)
-        ]
+        [drawn(groups, runs, paths, stream(seed, groups, block)) for block in range(blocks)]
     )
 
 
@@ -55,65 +54,57 @@ def enumerated(groups: int, runs: int) -> np.ndarray:
     return rows
 
 
-def drawn(groups: int, runs: int, paths: int, generator: np.random.Generator) -> np.ndarray:
+def stream(seed: int, *key: int) -> np.uint64:
+    """Return where the random stream of a seed and a purpose starts."""
+    return np.random.SeedSequence([seed, *key]).generate_state(1, np.uint64)[0]
+
+
+def drawn(groups: int, runs: int, paths: int, start: np.uint64) -> np.ndarray:
     """Return random labellings ``(paths, groups * runs)`` int8, the observed one first."""
-    observed = np.repeat(np.arange(groups, dtype=np.int8), runs)
-    order = generator.random((paths, groups * runs), dtype=np.float32).argsort(axis=1)
-    order[0] = np.arange(groups * runs)
-    return observed[order]
+    from datumrl.evaluation import permutation_kernels
+
+    return permutation_kernels.draw_labels(start, groups, runs, paths)
 
 
 def largest_statistics(
     scores: np.ndarray, edges: np.ndarray, relabelled: np.ndarray, studentized: bool
 ) -> np.ndarray:
-    """Return the largest statistic over a set's comparisons, ``(blocks, paths, sets)``.
+    """Return the largest statistic over a set's comparisons, ``(sets, blocks, paths)``.
 
     ``scores (sets, blocks, groups, runs)``; ``edges (sets, pairs)`` says which of the pairs of
     groups, in the order of ``itertools.combinations``, are compared; ``relabelled`` as ``labels``
     returns it.  The statistic of a pair after b blocks is its squared difference of means, over
     the sum of the two variances if ``studentized``.
     """
+    from datumrl.evaluation import permutation_kernels
+
     sets, blocks, groups, runs = scores.shape
     flat = scores.reshape(sets, -1)
-    centred = scores - flat.mean(axis=1)[:, None, None, None]
-    spread = np.sqrt(np.mean(centred**2, axis=(1, 2, 3)))
+    centred = flat - flat.mean(axis=1, keepdims=True)
+    spread = np.sqrt(np.mean(centred**2, axis=1, keepdims=True))
     spread[spread == 0.0] = 1.0
-    centred /= spread[:, None, None, None]
-    columns = centred.reshape(sets, blocks, groups * runs).transpose(1, 2, 0)
-    paths = relabelled.shape[1]
-    out = np.empty((blocks, paths, sets))
-    names = np.arange(groups, dtype=np.int8)
-    step = max(1, _CHUNK // (groups * sets))
-    for start in range(0, paths, step):
-        part = slice(start, min(start + step, paths))
-        first = np.zeros((part.stop - start, groups, sets))
-        second = np.zeros_like(first)
-        for block in range(blocks):
-            chosen = (relabelled[block, part, None] == names[:, None]).astype(float)
-            chosen = chosen.reshape(-1, groups * runs)  # one matrix product is faster than many
-            first += (chosen @ columns[block]).reshape(first.shape)
-            if studentized:
-                second += (chosen @ columns[block] ** 2).reshape(first.shape)
-            count = (block + 1) * runs
-            out[block, part] = _largest(first / count, second / count, edges, studentized)
-    return out
+    centred /= spread
+    columns = np.ascontiguousarray(centred.reshape(sets, blocks, groups * runs).transpose(1, 2, 0))
+    compared = np.ascontiguousarray(edges.T, dtype=float)
+    return permutation_kernels.largest_statistics(
+        columns, compared, relabelled, groups, studentized
+    )
 
 
-def _largest(
-    means: np.ndarray, squares: np.ndarray, edges: np.ndarray, studentized: bool
-) -> np.ndarray:
-    variances = squares - means**2
-    best = np.zeros((len(means), means.shape[2]))
-    for pair, (a, b) in enumerate(itertools.combinations(range(means.shape[1]), 2)):
-        value = means[:, a] - means[:, b]
-        value *= value
-        if studentized:
-            spread = variances[:, a] + variances[:, b]
-            value /= np.maximum(spread, _FLOOR, out=spread)
-        if not edges[:, pair].all():
-            value *= edges[:, pair]  # no statistic is below zero: what is not compared drops out
-        np.maximum(best, value, out=best)
-    return best
+def first_rejections(values: np.ndarray, levels: Sequence[float], interims: int) -> np.ndarray:
+    """Return at which interim so far, from 1, path 0 of each set is marked, or 0; ``(sets,)``.
+
+    ``values (sets, blocks, paths)``.  Each interim marks the paths, of those not yet marked, whose
+    statistic is largest, as many as the level spent so far allows; what ties keep from being
+    spent is left to later interims.
+    """
+    from datumrl.evaluation import permutation_kernels
+
+    _, blocks, paths = values.shape
+    allowances = np.array(
+        [[allowance(level, 1 + b, interims, paths) for b in range(blocks)] for level in levels]
+    )
+    return permutation_kernels.first_rejections(values, allowances)
 
 
 def boundary(values: np.ndarray, allowed: int) -> float:
@@ -128,26 +119,9 @@ def boundary(values: np.ndarray, allowed: int) -> float:
 
 def beyond(values: np.ndarray, bound: float) -> np.ndarray:
     """Return which values exceed a boundary by more than rounding."""
-    return values > bound + _TIE * abs(bound) if math.isfinite(bound) else values > bound
+    return values > bound + TIE * abs(bound) if math.isfinite(bound) else values > bound
 
 
 def allowance(level: float, interim: int, interims: int, paths: int) -> int:
     """Return how many paths may be marked by an interim (from 1): the level is spent evenly."""
     return math.floor(level * interim / interims * paths + 1e-9)
-
-
-def rejected(values: np.ndarray, level: float, interims: int) -> bool:
-    """Return whether path 0 is marked at one of the interims so far; ``values (blocks, paths)``.
-
-    Each interim marks the paths, of those not yet marked, whose statistic is largest, as many as
-    the level spent so far allows; what ties keep from being spent is left to later interims.
-    """
-    paths = values.shape[1]
-    alive = np.ones(paths, dtype=bool)
-    for block, row in enumerate(values):
-        budget = allowance(level, block + 1, interims, paths) - (paths - int(alive.sum()))
-        marked = alive & beyond(row, boundary(row[alive], budget))
-        if marked[0]:
-            return True
-        alive &= ~marked
-    return False

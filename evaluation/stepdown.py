@@ -123,8 +123,8 @@ def _two_groups(design: Design, block: int, own: int) -> np.ndarray:
     if design.procedure == "released" and block < _listed_blocks(design):
         every = permutation_paths.enumerated(2, design.runs)
         return every[np.arange(paths) // len(every) ** block % len(every)]
-    generator = np.random.default_rng([design.seed, 2, block, own])
-    return permutation_paths.drawn(2, design.runs, paths, generator)
+    start = permutation_paths.stream(design.seed, 2, block, own)
+    return permutation_paths.drawn(2, design.runs, paths, start)
 
 
 def _joint_sums(design: Design, values: np.ndarray, block: int) -> np.ndarray:
@@ -132,8 +132,8 @@ def _joint_sums(design: Design, values: np.ndarray, block: int) -> np.ndarray:
     running = np.flatnonzero(np.isfinite(values).all(axis=1))
     pool = values[running]
     pool = (pool - pool.mean()).ravel()
-    generator = np.random.default_rng([design.seed, len(running), block])
-    relabelled = permutation_paths.drawn(len(running), design.runs, design.permutations, generator)
+    start = permutation_paths.stream(design.seed, len(running), block)
+    relabelled = permutation_paths.drawn(len(running), design.runs, design.permutations, start)
     sums = np.zeros((design.permutations, len(values)))
     for place, algorithm in enumerate(running):
         sums[:, algorithm] = (relabelled == place) @ pool

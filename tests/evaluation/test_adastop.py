@@ -246,7 +246,8 @@ def test_a_family_over_datasets_is_a_list_of_comparisons() -> None:
         design, lambda name, _: (generator.normal(size=5) + 9.0 * (name == "iql@x")).tolist()
     )
     assert [c.decision for c in state.comparisons] == ["larger", "equal"]
-    assert state.runs_used == {"iql@x": 10, "bc@x": 10, "iql@y": 10, "bc@y": 10}
+    assert state.runs_used["iql@y"] == state.runs_used["bc@y"] == 10
+    assert state.runs_used["iql@x"] == state.runs_used["bc@x"] <= 10
 
 
 @pytest.mark.parametrize(
