@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -67,7 +68,7 @@ def digests(episodes: Episodes) -> list[bytes]:
     columns = (episodes.observations, episodes.actions, episodes.rewards)
     starts = np.asarray(episodes.starts).tolist()
     found = []
-    for begin, end in zip(starts[:-1], starts[1:], strict=True):
+    for begin, end in itertools.pairwise(starts):
         digest = hashlib.blake2b(digest_size=16)
         for column in columns:
             for row in range(begin, end, _ROWS_AT_ONCE):

@@ -45,9 +45,9 @@ class Yardstick:
 
     source: str
     state_scale: np.ndarray  # (state dims,): 1 / deviation; 0 for a constant dimension
-    action_scale: np.ndarray  # (action dims,) likewise
+    action_scale: np.ndarray | None  # (action dims,) likewise; None: discrete actions
     state_radius: float  # epsilon for states, in scaled units
-    joint_radius: float  # epsilon for (state, action) pairs, in scaled units
+    joint_radius: float  # epsilon for (state, action) pairs; discrete actions must be the same
 
 
 @dataclass(frozen=True)
@@ -85,9 +85,13 @@ def yardstick(reference: Episodes, seed: int = 0, rows: int = SAMPLE) -> Yardsti
         raise DatumrlError(
             f"{reference.id}: {len(sample.states)} rows give no distances; use another reference"
         )
-    states, actions = _scale(sample.states), _scale(sample.actions)
-    joint = np.concatenate([sample.states * states, sample.actions * actions], axis=1)
-    return Yardstick(reference.id, states, actions, _radius(sample.states * states), _radius(joint))
+    scale = _scale(sample.states)
+    radius = _radius(sample.states * scale)
+    if sample.discrete:
+        return Yardstick(reference.id, scale, None, radius, radius)
+    actions = _scale(sample.actions)
+    joint = np.concatenate([sample.states * scale, sample.actions * actions], axis=1)
+    return Yardstick(reference.id, scale, actions, radius, _radius(joint))
 
 
 def imitation_quality(
@@ -107,15 +111,11 @@ def imitation_quality(
     Raises DatumrlError for columns of other widths than the reference's.
     """
     sample = _draw(episodes, seed, rows)
-    widths = (sample.states.shape[1], sample.actions.shape[1])
-    if widths != (len(measure.state_scale), len(measure.action_scale)):
-        raise DatumrlError(
-            f"{measure.source}: no reference for {episodes.id}: its states and actions have "
-            f"{len(measure.state_scale)} and {len(measure.action_scale)} dimensions, not "
-            f"{widths[0]} and {widths[1]}; use a reference of the same environment"
-        )
+    _check_alike(episodes, sample, measure)
     states = sample.states * measure.state_scale
-    joint = np.concatenate([states, sample.actions * measure.action_scale], axis=1)
+    # Discrete actions that differ are further apart than any radius.
+    action_scale = 2 * measure.joint_radius + 1 if sample.discrete else measure.action_scale
+    joint = np.concatenate([states, sample.actions * action_scale], axis=1)
     changes = sample.changes * measure.state_scale
     changes = changes[:, measure.state_scale > 0]
     followed = np.isfinite(changes).all(axis=1)
@@ -138,6 +138,20 @@ def imitation_quality(
     )
 
 
+def _check_alike(episodes: Episodes, sample: _Sample, measure: Yardstick) -> None:
+    there = (
+        len(measure.state_scale),
+        0 if measure.action_scale is None else len(measure.action_scale),
+    )
+    here = (sample.states.shape[1], 0 if sample.discrete else sample.actions.shape[1])
+    if sample.discrete != (measure.action_scale is None) or here != there:
+        raise DatumrlError(
+            f"{measure.source}: no reference for {episodes.id}: continuous states and actions have "
+            f"{there[0]} and {there[1]} dimensions there, {here[0]} and {here[1]} here; use a "
+            "reference of the same environment"
+        )
+
+
 @dataclass(frozen=True, eq=False)
 class _Sums:
     count: np.ndarray  # (n,) other rows within the radius
@@ -153,7 +167,8 @@ def _draw(episodes: Episodes, seed: int, rows: int) -> _Sample:
     states = matrix(episodes.observations)[chosen].astype(np.float64)
     actions = matrix(episodes.actions)[chosen]
     discrete = actions.dtype.kind in "biu"
-    changes = _successors(episodes, chosen) - states
+    with np.errstate(invalid="ignore"):
+        changes = _successors(episodes, chosen) - states
     usable = np.isfinite(states).all(axis=1)
     usable &= np.isfinite(actions.astype(np.float64)).all(axis=1)
     actions = actions[usable]

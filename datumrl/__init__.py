@@ -14,6 +14,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "load": "datumrl.datasets.loading",
     "qlearning_dataset": "datumrl.datasets.loading",
+    "stats": "datumrl.datasets.dataset_statistics",
     "train": "datumrl.algorithms.training",
     "evaluate": "datumrl.evaluation.recorder",
     "Recorder": "datumrl.evaluation.recorder",
@@ -26,11 +27,13 @@ __all__ = [
     "evaluate",
     "load",
     "qlearning_dataset",
+    "stats",
     "train",
 ]
 
 if TYPE_CHECKING:
     from datumrl.algorithms.training import train
+    from datumrl.datasets.dataset_statistics import stats
     from datumrl.datasets.errors import DatumrlError
     from datumrl.datasets.loading import load, qlearning_dataset
     from datumrl.evaluation.recorder import Recorder, evaluate

@@ -16,6 +16,7 @@ COMMANDS = {
     "fetch": ("fetch", "download and verify a dataset, or import a file at hand (--from)"),
     "collect": ("collect", "generate a local dataset"),
     "convert": ("convert", "write a dataset as Minari or D4RL HDF5"),
+    "stats": ("stats", "quality measures of datasets, side by side"),
     "train": ("train", "train stacks of seeds into run records; resumable"),
     "evaluate": ("evaluate", "re-roll the policies of a finished run"),
     "compare": ("compare", "compare runs: intervals, groups, AdaStop; --sequential trains"),

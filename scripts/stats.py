@@ -1,0 +1,80 @@
+"""`datumrl stats`: quality measures of datasets, side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
+
+from datumrl.datasets.errors import DatumrlError
+from datumrl.scripts import console
+
+if TYPE_CHECKING:
+    from datumrl.datasets.dataset_statistics import DatasetStatistics
+
+
+@dataclass(frozen=True)
+class Command:
+    """Measure datasets: returns, TQ, state-action coverage, quality for imitation, duplicates.
+
+    Coverage and similarity are measured against a reference: by default the medium-replay dataset
+    of the same environment and version if it is here, else the dataset itself.
+    """
+
+    datasets: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="ID...")]
+    """dataset ids, such as d4rl/hopper-medium-v2"""
+    reference: str | None = None
+    """dataset id to measure coverage against"""
+    preset: str = "d4rl-study"
+    """discretisation: d4rl-study (5 edges a dimension, the first 100,000 rows) or paper (100 edges,
+    all rows)"""
+    rows: int | None = None
+    """count coverage over the first so many rows instead of the preset's"""
+    seed: int = 0
+    """seed of the sampled measures"""
+    path: Path | None = None
+    """a file to use for the one id, instead of the downloaded one"""
+    json: bool = False
+    """print JSON (a list if several ids are given)"""
+
+    def run(self) -> int:
+        names = list(dict.fromkeys(self.datasets))
+        self._check(names)
+        found = self._measure(names)
+        if self.json:
+            content = [each.to_json() for each in found]
+            console.print_json(content if len(content) > 1 else content[0])
+        else:
+            from datumrl.scripts import stats_table
+
+            for line in stats_table.lines(found):
+                console.output.print(line, soft_wrap=True, markup=False)
+        return 0
+
+    def _check(self, names: Sequence[str]) -> None:
+        if not names:
+            raise DatumrlError("no dataset named; `datumrl datasets` lists those known")
+        if self.path is not None and len(names) > 1:
+            raise DatumrlError(f"--path {self.path}: is one file for {len(names)} datasets")
+        if self.seed < 0:
+            raise DatumrlError(f"--seed {self.seed} is negative; use 0 or more")
+
+    def _measure(self, names: Sequence[str]) -> list[DatasetStatistics]:
+        from datumrl.datasets.dataset_statistics import stats
+
+        with console.Bars() as bars:
+            return [
+                stats(
+                    name,
+                    reference=self.reference,
+                    preset=self.preset,
+                    rows=self.rows,
+                    seed=self.seed,
+                    path=self.path,
+                    progress=lambda what: bars.bar(what, "rows"),
+                )
+                for name in names
+            ]
