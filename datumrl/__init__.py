@@ -16,6 +16,7 @@ _HOMES = {
     "qlearning_dataset": "datumrl.datasets.loading",
     "stats": "datumrl.datasets.dataset_statistics",
     "train": "datumrl.algorithms.training",
+    "compare": "datumrl.evaluation.report",
     "evaluate": "datumrl.evaluation.recorder",
     "Recorder": "datumrl.evaluation.recorder",
     "DatumrlError": "datumrl.datasets.errors",
@@ -24,6 +25,7 @@ __all__ = [
     "DatumrlError",
     "Recorder",
     "__version__",
+    "compare",
     "evaluate",
     "load",
     "qlearning_dataset",
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
     from datumrl.datasets.errors import DatumrlError
     from datumrl.datasets.loading import load, qlearning_dataset
     from datumrl.evaluation.recorder import Recorder, evaluate
+    from datumrl.evaluation.report import compare
 
 
 def __getattr__(name: str) -> Any:

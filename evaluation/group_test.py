@@ -19,7 +19,7 @@ from datumrl.evaluation.score_table import ScoreTable
 
 _CLOSED_AT_MOST = 12  # algorithms; the number of sets doubles with each
 _METHODS = {
-    "closed": "closed step-down permutation test (AdaStop's, studentised differences of means)",
+    "closed": "closed step-down permutation test on studentised differences of means",
     "independent": "step-down permutation test with independent permutations",
     "shared": "step-down permutation test with shared permutations",
     "joint": "step-down permutation test with joint permutations",

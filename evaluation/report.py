@@ -114,7 +114,7 @@ def of_table(
     step()
     return Report(
         table, options, tuple(summaries), pairs, ranks, thresholds, profiles, curves, test,
-        (*notes, *_notes(table, options)),
+        (*notes, *_notes(table, options), *_of_stopping(test)),
     )  # fmt: skip
 
 
@@ -252,6 +252,15 @@ def _curve(table: ScoreTable, name: str, options: Options) -> Curve | None:
     runs = tuple(len(table.cells[name, dataset]) for dataset in table.common)
     plan = options.plan(_HEAVY_RESAMPLES)
     return Curve(steps, ragged_comparisons.curve(values, runs, influence.IQM, plan))
+
+
+def _of_stopping(test: GroupTest) -> list[str]:
+    if test.sequential is None:
+        return []
+    return [
+        "the numbers of runs were chosen by the scores, which intervals and P(X > Y) do not know; "
+        "the decisions do"
+    ]
 
 
 def _notes(table: ScoreTable, options: Options) -> list[str]:

@@ -188,7 +188,7 @@ def _improvement(figure: Any, report: Report) -> None:
             text = f"{ends[0]:.2f}"
             if ends[1] is not None:
                 text += f"\n{ends[1]:.2f}–{ends[2]:.2f}"
-            dark = _luminance(matplotlib.colormaps[_DIVERGING](ends[0])) < 0.35
+            dark = _luminance(matplotlib.colormaps[_DIVERGING](ends[0])) < 0.45
             colour = "white" if dark else "black"
             axes.text(column, row, text, ha="center", va="center", fontsize=5.5, color=colour)
     image = axes.imshow(values, cmap=_DIVERGING, vmin=0.0, vmax=1.0)
@@ -275,6 +275,8 @@ def _decisions(figure: Any, report: Report) -> None:
 
 
 def _curves(figure: Any, report: Report) -> None:
+    from matplotlib.ticker import EngFormatter
+
     looks = _looks(report.defined)
     axes = figure.subplots()
     for name, curve in report.curves.items():
@@ -283,6 +285,7 @@ def _curves(figure: Any, report: Report) -> None:
         axes.fill_between(
             curve.steps, found.low, found.high, alpha=0.15, linewidth=0, color=looks[name]["color"]
         )
+    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     axes.set_xlabel("gradient steps")
     axes.set_ylabel(f"IQM, {report_tables.unit(report)}")
     axes.grid(color="#DDDDDD", linewidth=0.5)

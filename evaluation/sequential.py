@@ -175,8 +175,16 @@ class Training:
 
     def decide(self) -> State:
         """Train until everything is decided, going on where an earlier call was cut off."""
-        check_suite(self.question)
         return play(self.question, self._block, self._resumed(), self._keep)
+
+    def records(self, state: State) -> list[RunRecord]:
+        """Return the record of every run that a state rests on; none is trained for it."""
+        return [
+            record
+            for entry, count in state.runs_used.items()
+            for algorithm, dataset in self.question.cells[entry]
+            for record in self.run(algorithm, dataset, range(count))
+        ]
 
     def _resumed(self) -> State | None:
         if not self.file.exists():

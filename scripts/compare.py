@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
@@ -82,8 +82,10 @@ class Command:
     """episodes per evaluation point of --sequential"""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """where --sequential trains"""
+    workers: int | None = None
+    """processes that --sequential trains with (default: chosen for this machine)"""
     out: Path | None = None
-    """folder for report.md, .tex, .csv, .json and figures; with --sequential also for its runs"""
+    """folder for report.md, .tex, .csv, .json, figures; with --sequential also for state and runs"""
     json: bool = False
     """print JSON"""
 
@@ -178,30 +180,38 @@ class Command:
         return sequential.on_records(table, ordered, self._question(names, table.common))
 
     def _train(self) -> Report:
-        from datumrl.algorithms import registry
-        from datumrl.evaluation import records, scored_runs, sequential
-        from datumrl.scripts import sequential_comparison as folders
+        from datumrl.algorithms import executor, registry
+        from datumrl.evaluation import scored_runs, sequential
+        from datumrl.scripts import sequential_comparison
 
         question = self._question(self.sequential, self.on)
         question.design()  # refuses what can never decide, before anything is trained
-        trainer = folders.Trainer(
-            Path(), self.steps, registry.parse_settings(self.set), self.evaluate_every,
-            self.episodes, self.device,
-        )  # fmt: skip
-        settings = trainer.check(question)
-        folder = self.out or folders.default_folder(question, settings)
-        training = sequential.Training(
-            question,
-            folders.Trainer(folder / "runs", *_rest(trainer)),
-            folder / "state.json",
-            settings,
-            self.checkpoint,
-            self.failed_as,
-            folders.tell,
-        )
-        state = training.decide()
-        console.notes.print(f"runs and state: {folder}", soft_wrap=True, markup=False)
-        runs = scored_runs.from_records(records.find_records([folder / "runs"]))
+        sequential.check_suite(question)
+        options = {
+            "steps": self.steps,
+            "settings": registry.parse_settings(self.set),
+            "evaluate_every": self.evaluate_every,
+            "episodes": self.episodes,
+            "device": self.device,
+        }
+        settings = sequential_comparison.checked_settings(question, options)
+        folder = self.out or sequential_comparison.default_folder(question, settings)
+        # Without --out, runs lie where `datumrl train` keeps its own, and those at hand are used.
+        root = self.out / "runs" if self.out else None
+        with console.Bars() as bars:
+            show = sequential_comparison.shown_in(bars)
+            training = sequential.Training(
+                question,
+                executor.trainer(root, self.workers, show, **options),
+                folder / "state.json",
+                settings,
+                self.checkpoint,
+                self.failed_as,
+                sequential_comparison.tell,
+            )
+            state = training.decide()
+            runs = scored_runs.from_records(training.records(state))
+        console.notes.print(f"state: {training.file}", soft_wrap=True, markup=False)
         return self._report(
             runs,
             question.algorithms,
@@ -218,12 +228,6 @@ class Command:
         else:
             told = report_text.plain(report, self.only_pairs)
             console.output.print(told, soft_wrap=True, markup=False)
-
-
-def _rest(trainer: Any) -> tuple[Any, ...]:
-    return (
-        trainer.steps, trainer.settings, trainer.evaluate_every, trainer.episodes, trainer.device,
-    )  # fmt: skip
 
 
 def gather(

@@ -1,11 +1,11 @@
-"""What `datumrl compare --sequential` trains with: a folder of stacks of seeds, resumable."""
+"""What `datumrl compare --sequential` trains with, and where it keeps its state."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,65 +13,29 @@ from datumrl.datasets import files
 from datumrl.scripts import console
 
 if TYPE_CHECKING:
+    from datumrl.algorithms.executor import Placed
+    from datumrl.algorithms.training import Progress
     from datumrl.evaluation.adastop import State
-    from datumrl.evaluation.records import RunRecord
     from datumrl.evaluation.sequential import Question
 
+_WORDS = {"larger": "larger than", "smaller": "smaller than", "equal": "not separated from"}
 
-@dataclass(frozen=True)
-class Trainer:
-    """Trains blocks of seeds below ``folder``; a block that is there is read, not trained."""
 
-    folder: Path
-    steps: int | None
-    settings: Mapping[str, str]
-    evaluate_every: int
-    episodes: int
-    device: str
+def checked_settings(question: Question, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Check every job before any is trained; return what fixes the results, as JSON values."""
+    from datumrl.algorithms import registry, training
 
-    def __call__(self, algorithm: str, dataset: str, seeds: Sequence[int]) -> list[RunRecord]:
-        """Return the records of all seeds."""
-        from datumrl.algorithms import training
-        from datumrl.datasets.loading import load
-
-        job = self._plan(algorithm, dataset, seeds)
-        where = self.folder / algorithm / dataset / f"seeds-{seeds[0]}-{seeds[-1]}"
-        title = f"{algorithm} on {dataset}, seeds {seeds[0]} to {seeds[-1]}"
-        with console.Bars() as bars:
-            load(job.dataset, progress=bars.bar(f"reading {dataset}", "bytes"))
-            show = bars.bar(title, "steps")
-            return training.train_job(job, where, lambda done: show(done.step, done.steps))
-
-    def check(self, question: Question) -> dict[str, Any]:
-        """Check every job before any is trained; return the settings that fix what they train."""
-        from datumrl.algorithms import registry
-
-        seeds = range(question.runs)
-        jobs = [
-            self._plan(algorithm, dataset, seeds)
-            for algorithm in question.algorithms
-            for dataset in question.datasets
-        ]
-        return {
-            "configurations": {job.algorithm: registry.configuration(job.config) for job in jobs},
-            "evaluate_every": self.evaluate_every,
-            "episodes": self.episodes,
-            "device": jobs[0].device,
-        }
-
-    def _plan(self, algorithm: str, dataset: str, seeds: Sequence[int]) -> Any:
-        from datumrl.algorithms import training
-
-        return training.plan(
-            algorithm,
-            dataset,
-            seeds,
-            self.steps,
-            self.settings,
-            self.evaluate_every,
-            self.episodes,
-            self.device,
-        )
+    jobs = [
+        training.plan(algorithm, dataset, range(question.runs), **options)
+        for algorithm in question.algorithms
+        for dataset in question.datasets
+    ]
+    return {
+        "configurations": {job.algorithm: registry.configuration(job.config) for job in jobs},
+        "evaluate_every": jobs[0].evaluate_every,
+        "episodes": jobs[0].episodes,
+        "device": jobs[0].device,
+    }
 
 
 def default_folder(question: Question, settings: Mapping[str, Any]) -> Path:
@@ -81,17 +45,31 @@ def default_folder(question: Question, settings: Mapping[str, Any]) -> Path:
     return files.home() / "comparisons" / f"{'-'.join(question.algorithms)[:80]}-{digest}"
 
 
+def shown_in(bars: console.Bars) -> Callable[[Placed, Progress], None]:
+    """Return a progress callback that gives each job a bar from its first report on."""
+    shows: dict[Path, Callable[[int, int], None]] = {}
+
+    def show(placed: Placed, progress: Progress) -> None:
+        if placed.folder not in shows:
+            seeds = ", ".join(str(seed) for seed in placed.job.seeds)
+            title = f"{placed.job.algorithm} on {placed.job.dataset}, seeds {seeds}"
+            shows[placed.folder] = bars.bar(title, "steps")
+            console.notes.print(title, soft_wrap=True, markup=False)
+        shows[placed.folder](progress.step, progress.steps)
+
+    return show
+
+
 def tell(state: State) -> None:
-    """Say after an interim what is decided and what is still wanted."""
+    """Say after an interim what is decided and what is still in question."""
     interim = len(state.blocks)
-    console.notes.print(f"interim {interim} of {state.design.interims}", soft_wrap=True)
-    for each in state.comparisons:
-        if each.interim == interim:
-            line = f"  {each.first} is {_WORDS[each.decision]} {each.second}"
-            console.notes.print(line, soft_wrap=True, markup=False)
+    console.notes.print(f"interim {interim} of {state.design.interims}:", soft_wrap=True)
+    lines = [
+        f"{each.first} is {_WORDS[each.decision]} {each.second}"
+        for each in state.comparisons
+        if each.interim == interim
+    ]
     if state.wanted:
-        line = f"  still in question: {', '.join(state.wanted)}"
-        console.notes.print(line, soft_wrap=True, markup=False)
-
-
-_WORDS = {"larger": "larger than", "smaller": "smaller than", "equal": "not separated from"}
+        lines.append(f"still in question: {', '.join(state.wanted)}")
+    for line in lines:
+        console.notes.print(f"  {line}", soft_wrap=True, markup=False)
