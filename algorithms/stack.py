@@ -83,10 +83,11 @@ class Stack:
         *inputs: Any,
         rate: float | None = None,
         clip: float | None = None,
-    ) -> None:
+    ) -> torch.Tensor | None:
         """Take one step of network ``name`` down ``loss(config, task, networks, *inputs)``.
 
         ``loss`` is written for one seed and returns a scalar; ``inputs`` have the axis of seeds.
+        It may return a second tensor too, which is then returned for all seeds, detached.
         ``rate`` is this step's learning rate, where that changes from step to step; each seed's
         gradient is shortened to the norm ``clip`` where it is longer.
         """
@@ -94,7 +95,8 @@ class Stack:
             for group in self.optimisers[name].param_groups:
                 group["lr"] = rate
         one_seed = functools.partial(loss, self.config, self.task)
-        values = torch.vmap(one_seed)(self.networks, *inputs)
+        result = torch.vmap(one_seed)(self.networks, *inputs)
+        values, more = result if isinstance(result, tuple) else (result, None)
         self.optimisers[name].zero_grad()
         # Other networks in the loss are constants: no gradients are computed for their weights.
         torch.autograd.backward(values.sum(), inputs=self.networks[name])
@@ -102,9 +104,10 @@ class Stack:
             _clip_each([tensor.grad for tensor in self.networks[name]], clip)
         self.optimisers[name].step()
         self.losses[name] = values.detach()
+        return None if more is None else more.detach()
 
     @torch.no_grad()
-    def compute(self, function: Callable[..., torch.Tensor], *inputs: Any) -> torch.Tensor:
+    def compute(self, function: Callable[..., Any], *inputs: Any) -> Any:
         """Return ``function(config, task, networks, *inputs)``, written for one seed, of all."""
         one_seed = functools.partial(function, self.config, self.task)
         return torch.vmap(one_seed)(self.networks, *inputs)
