@@ -29,11 +29,111 @@ ERRATA = {
     "unfinished-tail": "the last episode may have no end flag",
     "resimulated-x": "infos/qpos[:, 0] was re-simulated from a random start; it is not the true x",
     "ant-contact": "111 observation values need Ant-v4 with use_contact_forces=True",
+    "maze2d-goals": "one continuous trajectory: timeouts mark a goal reached and a new one drawn, "
+    "not the time limit, and the following row is the true successor; infos/goal is the "
+    "controller's changing goal, not the one that rewards are for",
+    "maze2d-reward": "the reward of a row is that of its own observation, one step earlier than "
+    "the environment gives it (Farama-Foundation/D4RL#194)",
+    "maze2d-v0": "superseded by v1, whose time limits are longer and reference scores others",
+    "eval-layout": "made in the evaluation layout of the maze, which is another maze",
+    "antmaze-clusters": "terminals is the success flag while the trajectory goes on, so runs of "
+    "terminal rows are normal; episodes end at timeouts and where x or y leaps",
+    "antmaze-goal": "the goal of the data is not that of evaluation, and observations have none; "
+    "agents are commonly trained on rewards less 1, which the trainers' presets state",
+    "antmaze-v0": "timeouts are out of step with the resets, which show as leaps of x and y; v2 "
+    "mends them (Farama-Foundation/D4RL#77, #146)",
+    "antmaze-v1": "a separate collection, registered by D4RL but absent from its list of datasets",
+    "antmaze-umaze-diverse": "one reward for each goal reached where the other sets have runs of "
+    "them (Farama-Foundation/D4RL#199)",
+    "adroit-human": "demonstrations, longer than the time limit of evaluation; none is terminal",
+    "adroit-longhorizon": "the same file as without longhorizon; only the time limit is longer",
+    "adroit-cloned": "half rollouts of a cloned policy, half the demonstrations repeated to the "
+    "same length: duplicates by construction, and the seam is at no end of an episode",
+    "adroit-pen": "the pen may drop, which is terminal; other adroit tasks end by timeout only",
+    "adroit-v0": "deprecated by its authors; no state of the task in infos",
+    "adroit-logstd": "infos/action_logstd in v0 is infos/action_log_std in v1",
+    "kitchen-terminals": "the last row of each demonstration is terminal although nothing ended; "
+    "by convention nothing is bootstrapped past it",
+    "kitchen-rewards": "rewards count the finished elements at every step, where the environment "
+    "rewards each of them once",
+    "kitchen-goal": "observation columns 30 to 59 hold the goal of the task",
+    "minigrid-actions": "actions are stored as floats; they are read as whole numbers 0 to 6",
+    "minigrid-rewards": "rewards are 0 unless relabelled",
+    "carla-images": "48 x 48 x 3 images, one flat row each; users differ on whether they scale "
+    "them by 255",
+    "carla-render": "the layout of this file is not known; the reader says what it finds",
+    "no-timeouts": "the file may have no timeouts; episodes then end at the time limit",
+    "bullet-layout": "only the four basic columns are sure to be there",
 }
+
+_RETURNS = {
+    "maze2d": "a row of the data is no episode of evaluation: timeouts mark goals reached",
+    "maze2d-bullet": "a row of the data is no episode of evaluation: timeouts mark goals reached",
+    "antmaze": "rewards are repeated while the ant stays at the goal, where evaluation ends at it",
+    "kitchen": "rewards of the data count finished elements at every step; the environment's once",
+}
+_DICT = "its observations are a dict with the goal"
+_NEAREST = {
+    "maze2d": f"{_DICT}, other maze coordinates and a time limit of its own",
+    "antmaze": f"{_DICT} and 27 values of the ant, where D4RL's 29 are qpos and qvel",
+    "adroit": "gymnasium-robotics rebuilt it, changed rewards of some tasks since, and ends "
+    "episodes by another rule",
+    "kitchen": "its observations are a dict without D4RL's layout of 60 values, and finished "
+    "elements are taken out of the task",
+    "minigrid": "D4RL fixes the goal at (12, 12)",
+}
+
+
+BIBTEX = """@article{fu2020d4rl,
+  title = {{D4RL}: Datasets for Deep Data-Driven Reinforcement Learning},
+  author = {Fu, Justin and Kumar, Aviral and Nachum, Ofir and Tucker, George and Levine, Sergey},
+  journal = {arXiv preprint arXiv:2004.07219},
+  year = {2020}
+}"""
 
 
 def records() -> Iterator[DatasetRecord]:
     """Yield every record of the collection."""
+    yield from _gym_mujoco()
+    yield from _other_families()
+
+
+def _other_families() -> Iterator[DatasetRecord]:
+    for row in fact_tables.rows("d4rl_other.csv"):
+        family, limit = row["family"], int(row["time_limit"])
+        environment = reference = None
+        if row["environment"]:
+            environment = Environment(
+                row["environment"], limit, equivalent=False, note=_NEAREST[family]
+            )
+        if row["reference_origin"]:
+            reference = Reference(
+                float(row["reference_minimum"]),
+                float(row["reference_maximum"]),
+                row["reference_origin"],
+            )
+        yield DatasetRecord(
+            id=row["id"],
+            reader="d4rl",
+            environment=environment,
+            reference=reference,
+            time_limit=limit,
+            observation_dim=int(row["observation_dim"]),
+            action_dim=int(row["action_dim"]),
+            urls=(row["url"],),
+            citation=CITATION,
+            bibtex=BIBTEX,
+            source="Farama-Foundation/D4RL: d4rl/infos.py and the family's registration",
+            errata=tuple(ERRATA[key] for key in row["errata"].split()),
+            returns_note=_RETURNS.get(family, ""),
+            observation_layout=row["observation_layout"],
+            discrete_actions=family == "minigrid",
+            layout="by its publisher's code" if row["layout"] == "code" else "unverified",
+            options=(("family", family),),
+        )
+
+
+def _gym_mujoco() -> Iterator[DatasetRecord]:
     for row in fact_tables.rows("d4rl_gym_mujoco.csv"):
         ant = row["environment"] == "Ant-v4"
         yield DatasetRecord(
@@ -54,6 +154,7 @@ def records() -> Iterator[DatasetRecord]:
             action_dim=int(row["action_dim"]),
             urls=(row["url"],),
             citation=CITATION,
+            bibtex=BIBTEX,
             source="Farama-Foundation/D4RL: d4rl/infos.py",
             errata=tuple(ERRATA[key] for key in row["errata"].split()),
         )

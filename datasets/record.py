@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Verified = Literal["in use", "by its publisher's code", "unverified"]
+Layout = Literal["by its publisher's code", "unverified"]
 
 
 @dataclass(frozen=True)
@@ -48,12 +48,13 @@ class DatasetRecord:
     bibtex: str = ""
     source: str = ""
     errata: tuple[str, ...] = ()
+    returns_note: str = ""  # why returns of its own episodes are no scores; empty: they are
     observation_layout: str = "flat"
     discrete_actions: bool = False
     rows: int | None = None  # nominal number of transitions, as published
     validation: str | None = None  # id of the split to validate on
     access: str = ""  # how to get it where nothing can be downloaded directly
-    layout: Verified = "by its publisher's code"  # how sure the file's layout is
+    layout: Layout = "by its publisher's code"  # how sure the file's layout is
     folder: bool = False  # what is published is a folder of files, not one file
     file_name: str = ""  # where the url's last part is no name of its own
     options: tuple[tuple[str, bool | int | float | str], ...] = ()  # what its reader needs to know

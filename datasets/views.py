@@ -143,7 +143,7 @@ def _correct(episodes: Episodes) -> Index:
     timed_out = int(episodes.timeouts[lost].sum())
     dropped = {
         "timeout row without a known successor": timed_out,
-        "end of the unfinished tail, without a known successor": len(lost) - timed_out,
+        "end without a flag or a known successor": len(lost) - timed_out,
     }
     return Index(episodes, "correct", lost, _counts(dropped))
 

@@ -182,7 +182,7 @@ def test_each_view_says_what_it_drops_and_why(make_episodes):
     assert correct.rows.tolist() == [0, 1, 2, 3, 5, 6, 7, 8, 10, 11]
     assert correct.dropped == {
         "timeout row without a known successor": 2,
-        "end of the unfinished tail, without a known successor": 1,
+        "end without a flag or a known successor": 1,
     }
     legacy = episodes.transitions("d4rl-legacy")
     assert legacy.dropped == {
