@@ -60,6 +60,11 @@ def load(path: Path, device: torch.device) -> dict[str, Any]:
     return content
 
 
+def seeds_of(folder: Path) -> tuple[int, ...]:
+    """Return the seeds, in their order, of the run in a folder."""
+    return tuple(load(folder / FILE, torch.device("cpu"))["identity"]["seeds"])
+
+
 def require_same(path: Path, saved: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
     """Raise DatumrlError naming every field in which a checkpoint is of another run."""
     there, here = dict(_flat(saved)), dict(_flat(wanted))

@@ -8,16 +8,14 @@ import operator
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
-from datumrl.algorithms import registry
+from datumrl.algorithms import presets, registry
 from datumrl.datasets import catalogue, files
 from datumrl.datasets.errors import DatumrlError
 from datumrl.datasets.views import View
 from datumrl.evaluation.records import RunRecord
 
-EVALUATE_EVERY = 5_000
-EPISODES = 10
 CHECKPOINT_SECONDS = 30.0
 
 
@@ -33,19 +31,39 @@ class Job:
     episodes: int  # per evaluation point and seed
     view: View
     device: str  # "cpu" or "cuda"
+    preset: str = presets.NONE  # of which published values, as recorded
 
-    def folder(self) -> Path:
-        """Return where the run is kept unless told otherwise; differs wherever the jobs do."""
+    def as_json(self) -> dict[str, Any]:
+        """Return the job as JSON values, for another process or machine."""
+        fields = {**vars(self), "config": registry.configuration(self.config)}
+        return {**fields, "seeds": list(self.seeds)}
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Job:
+        """Return the job that `as_json` described."""
+        config = registry.resolve(content["algorithm"], content["config"])
+        return cls(**{**content, "config": config, "seeds": tuple(content["seeds"])})
+
+    def folder(self, root: Path | None = None) -> Path:
+        """Return where the run is kept unless told otherwise; differs wherever the jobs do.
+
+        ``root`` is by default the ``runs`` under ``DATUMRL_HOME``.
+        """
         settings = {
             "configuration": registry.configuration(self.config),
             "evaluate_every": self.evaluate_every,
             "episodes": self.episodes,
             "view": self.view,
             "device": self.device,
+            **self.recorded_preset(),
         }
         digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]
-        folder = files.home() / "runs" / self.algorithm / self.dataset
-        return folder / f"{digest}-seeds-{_seed_range(self.seeds)}"
+        folder = (root or files.home() / "runs") / self.algorithm / self.dataset
+        return folder / f"{digest}-{seeds_name(self.seeds)}"
+
+    def recorded_preset(self) -> dict[str, str]:
+        """Return what the preset adds to the run's identity: nothing without one."""
+        return {} if self.preset == presets.NONE else {"preset": self.preset}
 
 
 @dataclass(frozen=True)
@@ -66,28 +84,42 @@ def train(
     seeds: Iterable[int] = range(5),
     steps: int | None = None,
     settings: Mapping[str, object] | None = None,
-    evaluate_every: int = EVALUATE_EVERY,
-    episodes: int = EPISODES,
+    evaluate_every: int | None = None,
+    episodes: int | None = None,
     folder: Path | str | None = None,
     device: str = "auto",
-    view: View = "correct",
+    view: View | None = None,
     progress: Callable[[Progress], None] | None = None,
     restart: bool = False,
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
+    preset: str | None = None,
+    **fields: object,
 ) -> list[RunRecord]:
     """Train all seeds as one stack; return the record of each, failed ones included.
 
-    ``settings`` replace fields of the method's configuration, ``steps`` its number of gradient
-    steps.  Every ``evaluate_every`` steps and at the end each policy is rolled out for ``episodes``
-    episodes; records (``seed-000.json``...) and a checkpoint are then written to ``folder``, which
-    defaults to a place under ``DATUMRL_HOME`` that depends on all of this.  A run that is there
-    goes on where it stopped, to the very same result, or with ``restart`` is done anew.
+    ``preset``, "official" or "corl", takes the values published for the dataset; ``settings`` and
+    ``fields`` replace fields of the method's configuration, ``steps`` its number of gradient steps.
+    Every ``evaluate_every`` steps (5,000 unless the preset says otherwise) and at the end each
+    policy is rolled out for ``episodes`` (10) episodes; records (``seed-000.json``...) and a
+    checkpoint are then written to ``folder``, which defaults to a place under ``DATUMRL_HOME`` that
+    depends on all of this.  A run that is there goes on where it stopped, to the very same result,
+    or with ``restart`` is done anew.
 
     ``view`` says how episodes become transitions, see `datumrl.datasets.views`.  ``progress`` is
     called about twice a second.  Raises DatumrlError for input that cannot be used.
     """
+    settings = _joined(settings, fields)
     job = plan(
-        algorithm, dataset_id, seeds, steps, settings, evaluate_every, episodes, device, view
+        algorithm,
+        dataset_id,
+        seeds,
+        steps,
+        settings,
+        evaluate_every,
+        episodes,
+        device,
+        view,
+        preset,
     )
     where = Path(folder) if folder is not None else job.folder()
     return train_job(job, where, progress, restart, checkpoint_seconds)
@@ -144,33 +176,37 @@ def plan(
     seeds: Iterable[int] = range(5),
     steps: int | None = None,
     settings: Mapping[str, object] | None = None,
-    evaluate_every: int = EVALUATE_EVERY,
-    episodes: int = EPISODES,
+    evaluate_every: int | None = None,
+    episodes: int | None = None,
     device: str = "auto",
-    view: View = "correct",
+    view: View | None = None,
+    preset: str | None = None,
 ) -> Job:
     """Check all that `train` is given, without touching data, and return the job."""
-    settings = dict(settings or {})
-    if steps is not None:
-        if "steps" in settings:
-            raise DatumrlError(f"steps={settings['steps']}: steps are given twice; give them once")
-        settings["steps"] = steps
-    config = registry.resolve(algorithm, settings)
-    if view not in get_args(View):
-        raise DatumrlError(f"{view!r} is no view of transitions; use {' or '.join(get_args(View))}")
-    for name, value in (("evaluate_every", evaluate_every), ("episodes", episodes)):
-        if value < 1:
-            raise DatumrlError(f"{name}={value}: must be at least 1")
+    settings = _joined(settings, {} if steps is None else {"steps": steps})
+    dataset = catalogue.find(dataset_id).id
+    run = {"evaluate_every": evaluate_every, "episodes": episodes, "view": view}
+    given = {field: value for field, value in run.items() if value is not None}
+    chosen = presets.choose(algorithm, dataset, preset, settings, given)
     return Job(
         algorithm,
-        config,
-        catalogue.find(dataset_id).id,
+        chosen.config,
+        dataset,
         _checked_seeds(seeds),
-        evaluate_every,
-        episodes,
-        view,
+        chosen.evaluate_every,
+        chosen.episodes,
+        chosen.view,
         _device(device),
+        chosen.preset,
     )
+
+
+def _joined(settings: Mapping[str, object] | None, more: Mapping[str, object]) -> dict[str, object]:
+    """Return settings given in two ways as one; DatumrlError for a field given in both."""
+    settings = dict(settings or {})
+    for field in settings.keys() & more.keys():
+        raise DatumrlError(f"{field}={settings[field]}: {field} is given twice; give it once")
+    return {**settings, **more}
 
 
 def _checked_seeds(seeds: Iterable[int]) -> tuple[int, ...]:
@@ -201,9 +237,10 @@ def _device(name: str) -> str:
     return name
 
 
-def _seed_range(seeds: tuple[int, ...]) -> str:
+def seeds_name(seeds: tuple[int, ...]) -> str:
+    """Return the part of a folder's name that tells the seeds, such as ``seeds-0-4``."""
     if len(seeds) > 1 and seeds == tuple(range(seeds[0], seeds[-1] + 1)):
-        return f"{seeds[0]}-{seeds[-1]}"
+        return f"seeds-{seeds[0]}-{seeds[-1]}"
     if len(seeds) <= 8:
-        return "+".join(str(seed) for seed in seeds)
-    return hashlib.sha256(repr(seeds).encode()).hexdigest()[:8]
+        return "seeds-" + "+".join(str(seed) for seed in seeds)
+    return "seeds-" + hashlib.sha256(repr(seeds).encode()).hexdigest()[:8]

@@ -3,31 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
-import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
-import rich.console
-import rich.progress
 import rich.table
-import rich.text
 import tyro
 
-from datumrl.algorithms import registry, training
+from datumrl.algorithms import executor, registry, training
+from datumrl.algorithms.executor import Outcome
 from datumrl.datasets.errors import DatumrlError
 from datumrl.datasets.loading import load
 from datumrl.scripts import console
 from datumrl.scripts.evaluate import print_scores, scores_of
-
-if TYPE_CHECKING:
-    from datumrl.evaluation.records import RunRecord
+from datumrl.scripts.training_display import Display
 
 
 @dataclass(frozen=True)
 class Command:
-    """Train every named algorithm on every named dataset, all seeds of each as one stack."""
+    """Train every named algorithm on every named dataset, the seeds of each in stacks."""
 
     algorithms: Annotated[tuple[str, ...], tyro.conf.Positional]
     """algorithms, e.g. td3_bc"""
@@ -39,16 +34,20 @@ class Command:
     """gradient steps (default: the algorithm's own)"""
     set: tuple[str, ...] = ()
     """fields of the algorithm's configuration, e.g. --set alpha=1.0 batch_size=128"""
-    evaluate_every: int = training.EVALUATE_EVERY
-    """gradient steps between evaluation points; the last step is one in any case"""
-    episodes: int = training.EPISODES
-    """episodes per evaluation point and seed"""
-    view: Literal["correct", "d4rl-legacy"] = "correct"
-    """rule by which episodes become transitions"""
+    preset: Literal["official", "corl"] | None = None
+    """values published for the dataset: official code or paper, or CORL; --set goes before them"""
+    evaluate_every: int | None = None
+    """gradient steps between evaluation points (default: the preset's, or 5,000); and the last"""
+    episodes: int | None = None
+    """episodes per evaluation point and seed (default: the preset's, or 10)"""
+    view: Literal["correct", "d4rl-legacy"] | None = None
+    """rule by which episodes become transitions (default: the preset's, or correct)"""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """where to train; auto takes a GPU if there is one"""
     threads: int | None = None
     """threads of torch on the CPU (default: its own choice); 1 if other work shares the cores"""
+    workers: int | None = None
+    """processes of one thread each; 1 trains in this one (default: as suits machine and work)"""
     out: Path | None = None
     """folder of the run (default: a folder under DATUMRL_HOME/runs named after all settings)"""
     restart: bool = False
@@ -70,17 +69,24 @@ class Command:
             return 0
         if self.threads is not None:
             training.use_threads(self.threads)
-        runs = [(folder, _train(job, folder, self)) for job, folder in jobs]
-        records = [record for _, run in runs for record in run]
+        outcomes = _train(jobs, self)
+        asked = set(parse_seeds(self.seeds))
+        records = [
+            record for outcome in outcomes for record in outcome.records if record.seed in asked
+        ]
         if self.json:
             console.print_json([record.model_dump(mode="json") for record in records])
-        else:
+        elif records:
             print_scores(scores_of(records))
-            for folder, _ in runs:
+            for outcome in outcomes:
+                folder = outcome.placed.folder
                 console.output.print(f"records and checkpoint: {folder}", soft_wrap=True)
+        unfinished = [outcome.error for outcome in outcomes if outcome.error]
+        if unfinished:
+            raise DatumrlError("\n".join(unfinished))
         return 1 if all(record.status == "failed" for record in records) else 0
 
-    def _jobs(self) -> Iterator[tuple[training.Job, Path]]:
+    def _jobs(self) -> Iterator[tuple[training.Job, Path | None]]:
         several = len(self.algorithms) * len(self.on) > 1
         for algorithm in self.algorithms:
             for dataset in self.on:
@@ -94,9 +100,9 @@ class Command:
                     self.episodes,
                     self.device,
                     self.view,
+                    self.preset,
                 )
-                folder = self.out or job.folder()
-                yield job, folder / algorithm / dataset if several and self.out else folder
+                yield job, self.out / algorithm / dataset if several and self.out else self.out
 
 
 def parse_seeds(text: str) -> list[int]:
@@ -115,76 +121,24 @@ def parse_seeds(text: str) -> list[int]:
         ) from None
 
 
-def _train(job: training.Job, folder: Path, command: Command) -> list[RunRecord]:
+def _train(jobs: list[tuple[training.Job, Path | None]], command: Command) -> list[Outcome]:
+    """Train what is wanted, in the way that suits this machine, and say which."""
     with console.Bars() as bars:  # a first load takes seconds; training then opens what it made
-        load(job.dataset, progress=bars.bar(f"reading {job.dataset}", "bytes"))
-    with _Display(job) as display:
-        return training.train_job(
-            job, folder, display.update, command.restart, command.checkpoint_seconds
+        for dataset in dict.fromkeys(job.dataset for job, _ in jobs):
+            load(dataset, progress=bars.bar(f"reading {dataset}", "bytes"))
+    layout = executor.choose([job for job, _ in jobs], command.workers)
+    # A grid of many jobs keeps all workers busy with whole stacks; fewer jobs are split.
+    parts = max(1, layout.workers) if len(jobs) < 2 * layout.workers else 1
+    placed = [each for job, out in jobs for each in executor.place(job, parts, out)]
+    left = sum(not each.finished for each in placed)
+    workers = layout.workers if left > 1 else 0
+    if left or command.restart:
+        reason = layout.reason if workers or not layout.workers else "one process: one job"
+        console.notes.print(f"{len(placed)} jobs in {reason}" if workers else reason)
+    with Display(placed) as display:
+        return executor.run(
+            placed, workers, display.update, command.restart, command.checkpoint_seconds
         )
-
-
-class _Bar(rich.progress.Progress):
-    """A bar with a line of notes below."""
-
-    notes = ""
-
-    def get_renderables(self) -> Iterable[rich.console.RenderableType]:
-        yield from super().get_renderables()
-        yield rich.text.Text(f"  {self.notes}", overflow="ellipsis", no_wrap=True)
-
-
-class _Display:
-    """Steps, time left, seed-updates/s, last return and losses; plain lines without a terminal."""
-
-    def __init__(self, job: training.Job) -> None:
-        self._title = f"{job.algorithm} on {job.dataset}, {len(job.seeds)} seeds"
-        self._job = job
-        self._bar = _Bar(
-            rich.progress.TextColumn("{task.description}"),
-            rich.progress.BarColumn(),
-            rich.progress.MofNCompleteColumn(),
-            rich.progress.TimeRemainingColumn(),
-            console=console.notes,
-            disable=not console.notes.is_terminal,
-        )
-        self._task = self._bar.add_task("training", total=job.config.steps)
-        self._began: tuple[float, int] | None = None
-
-    def __enter__(self) -> _Display:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        self._bar.stop()
-        if self._began is None and kind is None:
-            console.notes.print(f"{self._title}: already done", soft_wrap=True)
-
-    def update(self, progress: training.Progress) -> None:
-        """Show how far training is."""
-        if self._began is None:  # what was done before does not count towards the rate
-            self._began = (time.monotonic(), progress.step)
-            console.notes.print(self._title, soft_wrap=True)
-            self._bar.start()
-            self._bar.reset(self._task, completed=progress.step)
-        self._bar.notes = self._notes(progress)
-        doing = "training"
-        if progress.episodes is not None:
-            doing = f"evaluating {progress.episodes}/{self._job.episodes * len(self._job.seeds)}"
-        self._bar.update(self._task, completed=progress.step, description=doing)
-        if progress.evaluated and not console.notes.is_terminal:
-            line = f"  step {progress.step:,}/{progress.steps:,}: {self._bar.notes}"
-            console.notes.print(line, soft_wrap=True)
-
-    def _notes(self, progress: training.Progress) -> str:
-        began, first = self._began or (time.monotonic(), progress.step)
-        seconds, steps = time.monotonic() - began, progress.step - first
-        notes = []
-        if steps:
-            notes.append(f"{steps * len(self._job.seeds) / seconds:,.0f} seed-updates/s")
-        if progress.mean_return is not None:
-            notes.append(f"return {progress.mean_return:,.1f}")
-        notes += [f"{name} loss {value:.3g}" for name, value in progress.losses.items()]
-        return ", ".join(notes)
 
 
 def _show(jobs: list[training.Job], given: dict[str, str], as_json: bool) -> None:

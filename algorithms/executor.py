@@ -1,0 +1,211 @@
+"""A grid of training as an explicit list of independent, resumable jobs, and how it is done here.
+
+`place` turns what is wanted (methods x datasets, each with its seeds) into jobs with folders: what
+an earlier call trained or began is taken as it is, whatever stacks it came in, and only the other
+seeds become new jobs.  `choose` says how the jobs share this machine, and `run` does them.  A job
+is JSON (`training.Job.as_json`) and its folder holds all that it needs to go on, so the same list
+can be given to a cluster's queue: a task there is `python -m datumrl.algorithms.worker`.
+
+The rule of `choose`: on a GPU, one stack after the other.  On a CPU, one single-threaded process
+per core, for products of this size gain little from a second thread; `benchmarks/train_speed.py`
+times both.  Work of less than `SMALL` seed-updates is not worth the seconds that starting a
+process takes.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from datumrl.algorithms import training, worker
+from datumrl.algorithms.training import Job, Progress
+from datumrl.datasets.errors import DatumrlError
+from datumrl.datasets.loading import load
+from datumrl.evaluation.records import RunRecord, read_record
+
+SMALL = 20_000  # seed-updates, a minute or two of TD3+BC
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A job, where it is kept, and which of its seeds were asked for."""
+
+    job: Job
+    folder: Path
+    finished: bool = False  # is there nothing left to train?
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How jobs share this machine."""
+
+    workers: int  # processes at a time; 0: in this one, one job after the other
+    reason: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a job: its records, or why it is unfinished."""
+
+    placed: Placed
+    records: list[RunRecord]
+    error: str | None = None
+
+
+def choose(jobs: Sequence[Job], workers: int | None = None) -> Layout:
+    """Return how to do jobs, before they are split; see the rule above.  ``workers`` overrules."""
+    if workers is not None and workers < 1:
+        raise DatumrlError(f"workers={workers}: must be at least 1")
+    seeds = sum(len(job.seeds) for job in jobs)
+    if workers is not None:
+        if min(workers, seeds) < 2:
+            return Layout(0, "one process, as asked")
+        return Layout(min(workers, seeds), f"{min(workers, seeds)} single-threaded processes")
+    if any(job.device != "cpu" for job in jobs):
+        return Layout(0, "one stack at a time on the GPU")
+    cores = usable_cores()
+    if min(cores, seeds) < 2:
+        return Layout(0, "one process: one core or one seed")
+    if sum(len(job.seeds) * job.config.steps for job in jobs) < SMALL:
+        return Layout(0, f"one process: under {SMALL:,} seed-updates in all")
+    count = min(cores, seeds)
+    return Layout(count, f"{count} single-threaded processes, faster than one with {cores} threads")
+
+
+def usable_cores() -> int:
+    """Return how many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def place(
+    job: Job, parts: int = 1, out: Path | None = None, root: Path | None = None
+) -> list[Placed]:
+    """Return the jobs, with folders, that together train a job's seeds, in at most ``parts`` new.
+
+    Runs that are there are taken as they are, if they are finished or of no other seeds.  They are
+    looked for beside `Job.folder`, or with ``out`` in it and in its folders ``seeds-...``.
+    """
+    split = out is not None and any(out.glob("seeds-*"))
+    if out is not None and not split and (parts == 1 or any(out.glob("seed-*.json"))):
+        return [Placed(job, out, _finished(out, job.seeds))]  # one stack, in the folder itself
+    prefix = out or job.folder(root).parent
+    digest = "" if out else job.folder(root).name.partition("seeds-")[0]
+    left, placed = set(job.seeds), []
+    for folder, seeds, finished in _found(prefix, digest, job):
+        if left & set(seeds) and (finished or left >= set(seeds)):
+            placed.append(Placed(replace(job, seeds=seeds), folder, finished))
+            left -= set(seeds)
+    missing = [seed for seed in job.seeds if seed in left]
+    count = min(parts, len(missing))
+    for part in range(count):
+        piece = replace(job, seeds=_share(missing, part, count))
+        name = f"{digest}{training.seeds_name(piece.seeds)}"
+        placed.append(Placed(piece, prefix / name))
+    return placed
+
+
+def _share(seeds: Sequence[int], part: int, parts: int) -> tuple[int, ...]:
+    first, last = (len(seeds) * place // parts for place in (part, part + 1))
+    return tuple(seeds[first:last])
+
+
+def _found(prefix: Path, digest: str, job: Job) -> list[tuple[Path, tuple[int, ...], bool]]:
+    """Return folders of runs like ``job`` with their seeds, in the order in which to take them."""
+    from datumrl.algorithms import checkpoints
+
+    found = []
+    for folder in sorted(prefix.glob(f"{digest}seeds-*")):
+        if (folder / checkpoints.FILE).exists():
+            seeds = checkpoints.seeds_of(folder)
+            found.append((folder, seeds, _finished(folder, seeds)))
+    return sorted(found, key=lambda each: (each[1] != job.seeds, not each[2], -len(each[1])))
+
+
+def _finished(folder: Path, seeds: Iterable[int]) -> bool:
+    paths = [folder / f"seed-{seed:03d}.json" for seed in seeds]
+    return all(path.exists() and read_record(path).status != "running" for path in paths)
+
+
+def run(
+    placed: Sequence[Placed],
+    workers: int = 0,
+    progress: Callable[[Placed, Progress], None] | None = None,
+    restart: bool = False,
+    checkpoint_seconds: float = training.CHECKPOINT_SECONDS,
+) -> list[Outcome]:
+    """Do jobs, ``workers`` of them at a time in processes of their own, or 0: here, in turn.
+
+    A job that fails is reported with its error and the others go on.  Ctrl-C lets every job save
+    and raises KeyboardInterrupt; the next call goes on.  Results do not depend on ``workers``, up
+    to floating-point order between numbers of threads.
+    """
+    for dataset in {each.job.dataset for each in placed}:
+        load(dataset)  # so that what it prepares is prepared once
+    if workers:
+        unique = list({each.folder: each for each in placed}.values())
+        tasks = [(each.job, each.folder) for each in unique]
+        settings = worker.Settings(restart, checkpoint_seconds)
+        report = None if progress is None else lambda at, now: progress(unique[at], now)
+        found = worker.run_all(tasks, workers, settings, report)
+        errors = dict(zip((each.folder for each in unique), found, strict=True))
+        return [_outcome(each, errors[each.folder]) for each in placed]
+    return [_here(each, progress, restart, checkpoint_seconds) for each in placed]
+
+
+def _outcome(placed: Placed, error: str | None) -> Outcome:
+    paths = [placed.folder / f"seed-{seed:03d}.json" for seed in placed.job.seeds]
+    return Outcome(placed, [] if error else [read_record(path) for path in paths], error)
+
+
+def _here(
+    placed: Placed,
+    progress: Callable[[Placed, Progress], None] | None,
+    restart: bool,
+    checkpoint_seconds: float,
+) -> Outcome:
+    report = None if progress is None else lambda now: progress(placed, now)
+    try:
+        records = training.train_job(placed.job, placed.folder, report, restart, checkpoint_seconds)
+    except DatumrlError as problem:
+        return Outcome(placed, [], str(problem))
+    return Outcome(placed, records)
+
+
+def records_of(outcomes: Iterable[Outcome], seeds: Iterable[int]) -> list[RunRecord]:
+    """Return the records of the named seeds, in their order, of the outcomes of one `place`.
+
+    Raises DatumrlError with the errors of jobs that are unfinished.
+    """
+    outcomes = list(outcomes)
+    errors = [outcome.error for outcome in outcomes if outcome.error]
+    if errors:
+        raise DatumrlError("; ".join(errors))
+    known = {record.seed: record for outcome in outcomes for record in outcome.records}
+    return [known[seed] for seed in seeds]
+
+
+def trainer(
+    root: Path | None = None,
+    workers: int | None = None,
+    progress: Callable[[Placed, Progress], None] | None = None,
+    **settings: Any,
+) -> Callable[[str, str, Iterable[int]], list[RunRecord]]:
+    """Return ``run(algorithm, dataset, seeds) -> records``, which trains only what is missing.
+
+    Runs are kept under ``root``, by default ``runs`` under ``DATUMRL_HOME``, where those of
+    `datumrl.train` are found too.  ``settings`` are those of `training.plan`.
+    """
+
+    def run_seeds(algorithm: str, dataset: str, seeds: Iterable[int]) -> list[RunRecord]:
+        job = training.plan(algorithm, dataset, seeds, **settings)
+        count = choose([job], workers).workers
+        placed = place(job, max(1, count), root=root)
+        open_jobs = sum(not each.finished for each in placed)
+        return records_of(run(placed, count if open_jobs > 1 else 0, progress), job.seeds)
+
+    return run_seeds
