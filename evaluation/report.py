@@ -15,6 +15,7 @@ import numpy as np
 
 from datumrl.datasets.errors import DatumrlError
 from datumrl.evaluation import (
+    checkpoint_rules,
     compatibility,
     group_test,
     influence,
@@ -114,7 +115,7 @@ def of_table(
     step()
     return Report(
         table, options, tuple(summaries), pairs, ranks, thresholds, profiles, curves, test,
-        (*notes, *_notes(table, options), *_of_stopping(test)),
+        (*notes, *_notes(table, options)),
     )  # fmt: skip
 
 
@@ -169,7 +170,7 @@ def _checkpoints(table: ScoreTable, name: str) -> dict[str, float]:
     if not lengths or min(lengths) < 2:
         return found
     for rule in score_table.CHECKPOINTS:
-        if rule != "last-10-mean" or min(lengths) >= score_table.WINDOW:
+        if rule != "last-10-mean" or min(lengths) >= checkpoint_rules.WINDOW:
             found[rule] = float(influence.IQM.value(table.scores(name, rule)))
     best = table.best(name)
     if best is not None:
@@ -252,15 +253,6 @@ def _curve(table: ScoreTable, name: str, options: Options) -> Curve | None:
     runs = tuple(len(table.cells[name, dataset]) for dataset in table.common)
     plan = options.plan(_HEAVY_RESAMPLES)
     return Curve(steps, ragged_comparisons.curve(values, runs, influence.IQM, plan))
-
-
-def _of_stopping(test: GroupTest) -> list[str]:
-    if test.sequential is None:
-        return []
-    return [
-        "the numbers of runs were chosen by the scores, which intervals and P(X > Y) do not know; "
-        "the decisions do"
-    ]
 
 
 def _notes(table: ScoreTable, options: Options) -> list[str]:

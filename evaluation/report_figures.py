@@ -181,14 +181,13 @@ def _improvement(figure: Any, report: Report) -> None:
         i, j = place[pair.first], place[pair.second]
         found = pair.improvement
         for row, column, flip in ((i, j, False), (j, i, True)):
-            ends = [found.value, found.low, found.high]
-            if flip:
-                ends = [None if end is None else 1.0 - end for end in (ends[0], ends[2], ends[1])]
-            values[row, column] = ends[0]
-            text = f"{ends[0]:.2f}"
-            if ends[1] is not None:
-                text += f"\n{ends[1]:.2f}–{ends[2]:.2f}"
-            dark = _luminance(matplotlib.colormaps[_DIVERGING](ends[0])) < 0.45
+            value = 1.0 - found.value if flip else found.value
+            values[row, column] = value
+            text = f"{value:.2f}"
+            if found.low is not None and found.high is not None:
+                low, high = found.low, found.high
+                text += f"\n{1 - high:.2f}–{1 - low:.2f}" if flip else f"\n{low:.2f}–{high:.2f}"
+            dark = _luminance(matplotlib.colormaps[_DIVERGING](value)) < 0.45
             colour = "white" if dark else "black"
             axes.text(column, row, text, ha="center", va="center", fontsize=5.5, color=colour)
     image = axes.imshow(values, cmap=_DIVERGING, vmin=0.0, vmax=1.0)

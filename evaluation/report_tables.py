@@ -163,13 +163,14 @@ def _aggregate_row(
 
 
 def _pairs(report: Report) -> Sheet:
+    untested = "by dataset" if report.test.sequential else "not tested"
     rows = [
         (
             name(pair.first),
             name(pair.second),
             measure(pair.improvement, 2),
             measure(pair.difference),
-            _DECISIONS.get(pair.decision or "", "not tested"),
+            _DECISIONS.get(pair.decision or "", untested),
         )
         for pair in report.pairs
     ]
@@ -226,7 +227,8 @@ def _cell(report: Report, algorithm: str, dataset: str) -> str:
     bad = [run.status for run in report.table.cells[algorithm, dataset] if run.status != "complete"]
     if bad and (report.options.failed_as is None or "unfinished" in bad):
         return f"undefined: {len(bad)} of {plural(len(values), 'run')} {bad[0]}"
-    values = np.where(np.isnan(values), report.options.failed_as, values).astype(float)
+    if report.options.failed_as is not None:
+        values = np.nan_to_num(values, nan=report.options.failed_as)
     spread = f" ± {number(float(values.std(ddof=1)))}" if len(values) > 1 else ""
     return f"{number(float(values.mean()))}{spread}" + (f" ({len(bad)} failed)" if bad else "")
 

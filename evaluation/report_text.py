@@ -30,7 +30,11 @@ _TEXT_COLUMNS = (
 
 def plain(report: Report, only_pairs: bool = False) -> str:
     """Return the compact report for a terminal: aggregates, checkpoints, pairs, notes."""
-    keys = ("pairs",) if only_pairs else ("aggregates", "decisions", "checkpoints", "pairs")
+    keys = (
+        ("decisions", "pairs")
+        if only_pairs
+        else ("aggregates", "decisions", "checkpoints", "pairs")
+    )
     parts = []
     by_key = {sheet.key: sheet for sheet in report_tables.sheets(report)}
     for key in keys:
@@ -105,9 +109,9 @@ def _pair_rows(report: Report) -> Iterator[tuple[Any, ...]]:
         yield ("probability of improvement", *names, *_ends(pair.improvement), pair.decision or "")
         yield ("iqm difference", *names, *_ends(pair.difference), pair.decision or "")
     for each in report.test.decisions:
-        place = "" if each.interim is None else each.interim
-        names = (_guarded(each.first), _guarded(each.second), "")
-        yield ("decision", *names, place, "", "", "", each.decision)
+        interim = "" if each.interim is None else str(each.interim)
+        both = (_guarded(each.first), _guarded(each.second), "")
+        yield ("decision", *both, interim, "", "", "", each.decision)
 
 
 def _cell_rows(report: Report) -> Iterator[tuple[Any, ...]]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+from datumrl.datasets.errors import DatumrlError
+from datumrl.evaluation import compatibility
 from datumrl.evaluation.scored_runs import ScoredRun
 from datumrl.leaderboard import published_tables
 
@@ -20,6 +22,8 @@ def scored(
     table = published_tables.find(table_id)
     references = published_tables.read_references(table)
     raw = published_tables.read_raw(table)
+    if algorithms:
+        compatibility.pick(algorithms, sorted({name for name, _ in raw}), "algorithm")
     notes = [f"raw scores published by {table.source} ({table.licence})"]
     chosen = set(raw)
     if not datasets:
@@ -28,6 +32,13 @@ def scored(
         version = max(counts, key=lambda each: (counts[each], each))
         chosen = {key for key in raw if key[1].endswith(f"-{version}")}
         absent = sorted({key[0] for key in raw} - {key[0] for key in chosen})
+        if set(absent) & set(algorithms):
+            name = sorted(set(absent) & set(algorithms))[0]
+            own = sorted({dataset for algorithm, dataset in raw if algorithm == name})
+            raise DatumrlError(
+                f"{name} has no {version} scores in {table_id}, only of {own[0]} and its like; "
+                "name datasets that all have with --datasets, or leave it out"
+            )
         without = f"; no {version} scores of {', '.join(absent)}" if absent else ""
         if len(counts) > 1 or absent:
             notes.append(f"datasets of version {version} only{without}; choose with --datasets")

@@ -85,7 +85,7 @@ class Command:
     workers: int | None = None
     """processes that --sequential trains with (default: chosen for this machine)"""
     out: Path | None = None
-    """folder for report.md, .tex, .csv, .json, figures; with --sequential also for state and runs"""
+    """folder for report.md, .tex, .csv, .json, figures; also for state and runs of --sequential"""
     json: bool = False
     """print JSON"""
 
@@ -120,6 +120,8 @@ class Command:
     def _compare(self) -> Report:
         runs, notes = gather(self.records, self.algorithms, self.datasets)
         tester = self._replay if self.adastop else None
+        if self.adastop:
+            notes.append("--adastop: decisions use as many runs as told, intervals use all runs")
         return self._report(runs, self.algorithms, self.datasets, tester, notes)
 
     def _report(
@@ -217,7 +219,10 @@ class Command:
             question.algorithms,
             (),
             lambda table, ordered: sequential.group_test_of(question, state, ordered),
-            (),
+            [
+                "the numbers of runs were chosen by the scores: the decisions allow for it, "
+                "intervals and P(X > Y) do not"
+            ],
         )
 
     def _print(self, report: Report) -> None:
