@@ -1,0 +1,86 @@
+"""Is a dataset sound?  Every check on its columns, with known errata recognised.
+
+Columns are read in pieces, so memory-mapped datasets of any size need little memory (row hashes
+hold 8 bytes a row).  Replays in the environment are `datumrl.evaluation.replay`'s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import numpy as np
+
+from datumrl.datasets import audit_duplicates as duplicates
+from datumrl.datasets import audit_episodes as boundaries
+from datumrl.datasets import audit_rewards as rewards
+from datumrl.datasets import audit_values as values
+from datumrl.datasets.audit_continuity import check_continuity
+from datumrl.datasets.audit_errata import recognised
+from datumrl.datasets.episodes import Episodes
+from datumrl.datasets.findings import Finding, Report
+from datumrl.datasets.record import DatasetRecord
+
+Progress = Callable[[int, int], None]  # checks done, checks in all
+
+
+def audit(
+    episodes: Episodes,
+    record: DatasetRecord | None = None,
+    *,
+    action_bounds: tuple[np.ndarray, np.ndarray] | None = None,
+    against: Iterable[Episodes] = (),
+    progress: Progress | None = None,
+) -> Report:
+    """Return the findings of every check that needs no environment.
+
+    ``record`` gives reference scores and errata, ``action_bounds`` the low and high of the action
+    space, (action_dim,) each; what they are needed for is not applicable without them.  ``against``
+    are datasets that must share no row with this one, such as its validation split.
+    """
+    hashes: list[np.ndarray] = []
+
+    def hashed() -> np.ndarray:
+        if not hashes:
+            hashes.append(duplicates.row_hashes(episodes))
+        return hashes[0]
+
+    def leakage(other: Episodes) -> Callable[[], Finding]:
+        return lambda: duplicates.check_leakage(episodes, hashed(), other)
+
+    # Where boundaries are broken, episodes have no meaning that other checks could judge.
+    checks: list[Callable[[], Finding]] = [
+        lambda: boundaries.check_tail(episodes),
+        lambda: boundaries.check_timeouts_recorded(episodes),
+        lambda: boundaries.check_short_timeouts(episodes),
+        lambda: boundaries.check_overlong(episodes),
+        lambda: boundaries.check_terminals_at_limit(episodes),
+        lambda: boundaries.check_successors(episodes),
+        lambda: check_continuity(episodes),
+        lambda: values.check_finite(episodes),
+        lambda: values.check_constant(episodes),
+        lambda: values.check_actions(episodes, action_bounds),
+        lambda: values.check_precision(episodes),
+        lambda: rewards.check_reward_values(episodes),
+        lambda: rewards.check_episode_rewards(episodes),
+        lambda: rewards.check_final_rewards(episodes),
+        lambda: rewards.check_returns(episodes, record),
+        lambda: rewards.check_level(episodes, record),
+        lambda: duplicates.check_duplicate_rows(episodes, hashed()),
+        lambda: duplicates.check_duplicate_episodes(episodes, hashed()),
+        *[leakage(other) for other in against],
+    ]
+    findings = [boundaries.check_boundaries(episodes)]
+    if findings[0].verdict == "fail":
+        checks = []
+    for done, check in enumerate(checks):
+        findings.append(check())
+        if progress is not None:
+            progress(done + 1, len(checks))
+    return Report(
+        dataset=episodes.id,
+        rows=len(episodes),
+        episodes=len(episodes.starts) - 1,
+        findings=tuple(recognised(finding, record) for finding in findings),
+        errata=record.errata if record is not None else (),
+        notes=episodes.notes,
+    )

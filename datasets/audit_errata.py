@@ -1,0 +1,82 @@
+"""Which errata of the collections explain what an audit finds."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+from dataclasses import replace
+
+from datumrl.datasets import catalogue
+from datumrl.datasets.findings import Finding
+from datumrl.datasets.record import DatasetRecord
+
+# Check -> keys of the collections' ERRATA that explain it when it does not pass.
+FORETOLD = {
+    "boundaries": ("antmaze-clusters",),
+    "recorded timeouts": ("v0", "no-timeouts", "bullet-layout"),
+    "timeouts off the horizon": (
+        "replay-fragments",
+        "v0",
+        "maze2d-goals",
+        "antmaze-v0",
+        "adroit-human",
+        "adroit-cloned",
+        "adroit-pen",
+    ),
+    "episodes beyond the horizon": (
+        "v0",
+        "maze2d-goals",
+        "maze2d-v0",
+        "antmaze-v0",
+        "antmaze-v1",
+        "adroit-human",
+        "adroit-cloned",
+        "adroit-longhorizon",
+        "no-timeouts",
+        "bullet-layout",
+    ),
+    "terminals at the horizon": ("never-terminates", "maze2d-goals", "kitchen-terminals"),
+    "unfinished tail": (
+        "unfinished-tail",
+        "stitched",
+        "replay-fragments",
+        "v0",
+        "maze2d-goals",
+        "adroit-cloned",
+        "no-timeouts",
+        "bullet-layout",
+    ),
+    "continuity": ("v0", "maze2d-goals", "antmaze-v0", "adroit-cloned", "no-timeouts"),
+    "constant columns": ("kitchen-goal", "antmaze-goal"),
+    "precision": ("replay-float64", "adroit-v0"),
+    "reward values": ("minigrid-rewards",),
+    "final rewards": ("maze2d-reward", "antmaze-clusters"),
+    "returns": ("kitchen-rewards", "maze2d-goals"),
+    "level": ("hopper-v1-swap",),
+    "duplicated rows": ("adroit-cloned",),
+    "duplicated episodes": ("adroit-cloned",),
+    "replay": ("v1-infos", "maze2d-reward"),
+}
+
+
+def recognised(finding: Finding, record: DatasetRecord | None) -> Finding:
+    """Return a finding with the erratum of the record, if any, that explains it."""
+    if record is None or finding.verdict == "pass":
+        return finding
+    for key in FORETOLD.get(finding.check, ()):
+        text = _texts(record.collection).get(key)
+        if text is not None and text in record.errata:
+            return replace(finding, known_erratum=text)
+    return finding
+
+
+@functools.cache
+def _texts(collection: str) -> dict[str, str]:
+    """Return the errata of a collection by key; none for one that states none."""
+    name = f"{collection}_catalogue"
+    if name not in catalogue.COLLECTIONS:
+        return {}
+    texts: dict[str, str] = getattr(
+        importlib.import_module(f"datumrl.datasets.{name}"), "ERRATA", {}
+    )
+    return texts
