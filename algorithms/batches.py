@@ -75,7 +75,7 @@ class Transitions:
             raise DatumrlError(
                 f"{episodes.id} has no transitions in its {view!r} view; collect more"
             )
-        mean, scale = _moments(steps.observations, normalize_epsilon)
+        mean, scale = moments(steps.observations, normalize_epsilon)
         columns = [
             (steps.observations - mean) / scale,
             steps.actions,
@@ -142,7 +142,7 @@ def _kept(steps: views.Transitions, mask: np.ndarray) -> views.Transitions:
     return dataclasses.replace(steps, **{name: getattr(steps, name)[mask] for name in columns})
 
 
-def _moments(
+def moments(
     observations: np.ndarray, normalize_epsilon: float | None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return mean and scale, (observation_dim,) float32 each; 0 and 1 without normalisation."""
