@@ -217,6 +217,7 @@ class _Training:
             "evaluate_every": self._job.evaluate_every,
             "protocol": self._protocol.model_dump(mode="json"),
             "device": self._job.device,
+            **self._job.recorded_preset(),
         }
 
     def _save(self) -> None:
@@ -251,7 +252,9 @@ class _Training:
             dataset_sha256=self._sha256,
             protocol=self._protocol,
             budget=Budget(
-                steps=steps, reward_transform=configuration.get("reward_transform", "none")
+                steps=steps,
+                preset=self._job.preset,
+                reward_transform=configuration.get("reward_transform", "none"),
             ),
             seed=seed,
             status="failed" if failure else complete,  # type: ignore[arg-type]

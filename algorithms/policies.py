@@ -142,6 +142,7 @@ def _record(
         protocol=protocol,
         budget=Budget(
             steps=saved["step"],
+            preset=identity.get("preset", "none"),
             reward_transform=identity["configuration"].get("reward_transform", "none"),
         ),
         seed=seed,

@@ -87,7 +87,7 @@ def resolve(name: str, settings: Mapping[str, object]) -> Any:
     for field, value in settings.items():
         if field not in hints:
             raise DatumrlError(f"{name} has no setting {field!r}; {_nearest(field, hints)}")
-        changes[field] = _checked(f"{field}={value}", field, value, hints[field])
+        changes[field] = checked(field, value, hints[field])
     return config_class(**changes)
 
 
@@ -118,8 +118,9 @@ def _nearest(name: str, known: Iterable[str]) -> str:
     return f"did you mean {close[0]!r}?" if close else f"known are {', '.join(known)}"
 
 
-def _checked(shown: str, field: str, value: object, kind: Any) -> Any:
-    """Return a value as its field's type; numbers must be finite and in their field's range."""
+def checked(field: str, value: object, kind: Any) -> Any:
+    """Return a value as its field's type; DatumrlError for one that is none, or out of range."""
+    shown = f"{field}={value}"
     kinds = [each for each in get_args(kind) if each is not type(None)]
     if type(None) in get_args(kind):  # a field of type T | None
         if value is None or str(value).lower() == "none":

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 
 import torch
 
-from datumrl.algorithms.batches import Batch, Transitions
+from datumrl.algorithms.batches import Batch, RewardTransform, Transitions
 from datumrl.algorithms.stack import Networks, Stack, Task, init_mlp, mlp
 from datumrl.algorithms.streams import Draw
 from datumrl.datasets.episodes import Episodes
@@ -42,6 +42,7 @@ class Config:
     noise_clip: float = 0.5  # c, in units of max_action
     policy_freq: int = 2  # critic updates per update of the actor and of all targets
     alpha: float = 2.5  # weight of the critic against behaviour cloning
+    reward_transform: RewardTransform = "none"  # CORL: minus-one on AntMaze
     normalize_states: bool = True  # off for AntMaze (sfujim/TD3_BC#2)
     normalize_eps: float = 1e-3  # added to the standard deviation of each state dimension
     actor_lr: float = 3e-4
@@ -52,7 +53,11 @@ class Config:
 def data(config: Config, episodes: Episodes, view: View, device: torch.device) -> Transitions:
     """Return the transitions to draw batches from."""
     return Transitions(
-        episodes, view, device, config.normalize_eps if config.normalize_states else None
+        episodes,
+        view,
+        device,
+        config.normalize_eps if config.normalize_states else None,
+        reward_transform=config.reward_transform,
     )
 
 
