@@ -76,10 +76,12 @@ class Command:
     """gradient steps of --sequential (default: the algorithm's own)"""
     set: tuple[str, ...] = ()
     """configuration fields of --sequential, e.g. --set batch_size=128"""
-    evaluate_every: int = 5_000
-    """gradient steps between evaluation points of --sequential"""
-    episodes: int = 10
-    """episodes per evaluation point of --sequential"""
+    preset: Literal["official", "corl"] | None = None
+    """published values for --sequential, as in `datumrl train`"""
+    evaluate_every: int | None = None
+    """gradient steps between evaluation points of --sequential (default: the preset's, or 5,000)"""
+    episodes: int | None = None
+    """episodes per evaluation point of --sequential (default: the preset's, or 10)"""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """where --sequential trains"""
     workers: int | None = None
@@ -195,6 +197,7 @@ class Command:
             "evaluate_every": self.evaluate_every,
             "episodes": self.episodes,
             "device": self.device,
+            "preset": self.preset,
         }
         settings = sequential_comparison.checked_settings(question, options)
         folder = self.out or sequential_comparison.default_folder(question, settings)

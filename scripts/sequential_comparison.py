@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from datumrl.datasets import files
+from datumrl.datasets.errors import DatumrlError
 from datumrl.scripts import console
 
 if TYPE_CHECKING:
@@ -23,18 +24,25 @@ _WORDS = {"larger": "larger than", "smaller": "smaller than", "equal": "not sepa
 
 def checked_settings(question: Question, options: Mapping[str, Any]) -> dict[str, Any]:
     """Check every job before any is trained; return what fixes the results, as JSON values."""
-    from datumrl.algorithms import registry, training
+    from datumrl.algorithms import training
 
     jobs = [
         training.plan(algorithm, dataset, range(question.runs), **options)
         for algorithm in question.algorithms
         for dataset in question.datasets
     ]
+    differing = next((job for job in jobs if job.episodes != jobs[0].episodes), None)
+    if differing is not None:
+        raise DatumrlError(
+            f"{jobs[0].algorithm} would be evaluated over {jobs[0].episodes} episodes, "
+            f"{differing.algorithm} over {differing.episodes}; what is measured differently is not "
+            "compared: set --episodes"
+        )
     return {
-        "configurations": {job.algorithm: registry.configuration(job.config) for job in jobs},
-        "evaluate_every": jobs[0].evaluate_every,
-        "episodes": jobs[0].episodes,
-        "device": jobs[0].device,
+        f"{job.algorithm} on {job.dataset}": {
+            key: value for key, value in job.as_json().items() if key != "seeds"
+        }
+        for job in jobs
     }
 
 
