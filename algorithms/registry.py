@@ -18,6 +18,7 @@ ALGORITHMS = {
     "bc": "BC",
     "percent_bc": "10% BC",
     "iql": "IQL",
+    "cql": "CQL",
 }
 # configuration fields that are no use above 1
 _AT_MOST_ONE = ("discount", "tau", "expectile", "fraction")
