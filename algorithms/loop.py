@@ -8,6 +8,8 @@ it bit for bit, since random numbers are functions of the step (see `streams`).
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import itertools
 import signal
 import threading
 import time
@@ -49,6 +51,8 @@ def run(
     """Do a job in a folder, from its checkpoint if there is one; see `training.train`."""
     dataset = catalogue.find(job.dataset)
     episodes = load(job.dataset)
+    config = registry.completed(job.algorithm, job.config, dataset, episodes)
+    job = dataclasses.replace(job, config=config)
     task = _task(dataset, episodes, torch.device(job.device))
     training = _Training(job, folder, dataset, episodes, task, checkpoint_seconds, progress)
     with _only_process(folder):  # all that input can spoil has been tried before the folder exists
@@ -88,7 +92,10 @@ class _Training:
         rows, batch_size = len(self._source), job.config.batch_size
         self._streams = Streams(job.seeds, rows, batch_size, noise, device)
         self._step = 0
-        self._evaluations: dict[int, list[Evaluation]] = {seed: [] for seed in job.seeds}
+        self._entries = registry.entries(job.algorithm, registry.configuration(job.config))
+        self._evaluations: dict[int | str, list[Evaluation]] = {
+            _key(seed, entry): [] for seed in job.seeds for entry in self._entries
+        }
         self._failures: dict[int, str] = {}
         self._checkpoint_seconds = checkpoint_seconds
         self._saved = self._reported = time.monotonic()
@@ -103,8 +110,8 @@ class _Training:
             self._step = saved["step"]
             self._failures = saved["failures"]
             self._evaluations = {
-                seed: [Evaluation.model_validate(point, strict=False) for point in points]
-                for seed, points in saved["evaluations"].items()
+                key: [Evaluation.model_validate(point, strict=False) for point in points]
+                for key, points in saved["evaluations"].items()
             }
         else:
             for record in self._folder.glob("seed-*.json"):
@@ -123,8 +130,8 @@ class _Training:
             self._evaluate()
 
     def records(self) -> list[RunRecord]:
-        """Return every seed's record as of now."""
-        return [self._record(seed) for seed in self._job.seeds]
+        """Return every seed's record as of now, or its record of every entry."""
+        return [self._record(seed, entry) for entry in self._entries for seed in self._job.seeds]
 
     def _advance(self, until: int, interrupted: Callable[[], bool]) -> None:
         for step in range(self._step + 1, until + 1):
@@ -148,7 +155,7 @@ class _Training:
                 self._fail(seed, "parameters or losses that are not finite")
         living = self._living()
         if living:
-            acting = policies.Policies(
+            acting = policies.acting(
                 self._method,
                 self._job.config,
                 self._stack.task,
@@ -164,11 +171,12 @@ class _Training:
                 living,
                 self._episode_counter(),
             )
-            for seed, point in zip(living, points, strict=True):
+            pairs = itertools.product(living, self._entries)
+            for (seed, entry), point in zip(pairs, points, strict=True):
                 if point is None:
                     self._fail(seed, "actions that are not finite")
                 else:
-                    self._evaluations[seed].append(point)
+                    self._evaluations[_key(seed, entry)].append(point)
         self._save()
         self._write_records()
         self._report(evaluated=True)
@@ -195,15 +203,14 @@ class _Training:
             return
         living = self._living()
         places = [self._job.seeds.index(seed) for seed in living]
-        losses = {name: float(values[places].mean()) for name, values in self._stack.losses.items()}
-        returns = [
-            np.mean(self._evaluations[seed][-1].returns)
-            for seed in living
-            if self._evaluations[seed]
-        ]
+        each = {name: values.tolist() for name, values in self._stack.losses.items()}
+        shares = {name: [each[name][at] for at in places] for name in each}
+        losses = {name: sum(values) / len(values) for name, values in shares.items() if values}
+        first = [self._evaluations[_key(seed, self._entries[0])] for seed in living]
+        returns = [np.mean(points[-1].returns) for points in first if points]
         mean_return = float(np.mean(returns)) if returns else None
         steps = self._job.config.steps
-        self._progress(Progress(self._step, steps, losses, mean_return, evaluated, episodes))
+        self._progress(Progress(self._step, steps, losses, mean_return, evaluated, episodes, each))
 
     def _identity(self) -> dict[str, Any]:
         """Return what makes this run the one it is, as JSON."""
@@ -229,8 +236,8 @@ class _Training:
             "task": vars(task),
             "statistics": self._source.statistics._asdict(),
             "evaluations": {
-                seed: [point.model_dump(mode="json") for point in points]
-                for seed, points in self._evaluations.items()
+                key: [point.model_dump(mode="json") for point in points]
+                for key, points in self._evaluations.items()
             },
             "failures": self._failures,
         }
@@ -238,16 +245,18 @@ class _Training:
         self._saved = time.monotonic()
 
     def _write_records(self) -> None:
-        for record in self.records():
-            record.write(self._folder / f"seed-{record.seed:03d}.json")
+        for entry in self._entries:
+            for seed in self._job.seeds:
+                path = self._folder / f"seed-{seed:03d}{entry.suffix}.json"
+                self._record(seed, entry).write(path)
 
-    def _record(self, seed: int) -> RunRecord:
+    def _record(self, seed: int, entry: registry.Entry) -> RunRecord:
         failure, steps = self._failures.get(seed), self._job.config.steps
         configuration = registry.configuration(self._job.config)
         complete = "complete" if self._step == steps else "running"
         return RunRecord(
-            algorithm=self._job.algorithm,
-            configuration={**configuration, "view": self._job.view},
+            algorithm=entry.algorithm,
+            configuration={**configuration, **entry.settings, "view": self._job.view},
             dataset=self._job.dataset,
             dataset_sha256=self._sha256,
             protocol=self._protocol,
@@ -259,10 +268,15 @@ class _Training:
             seed=seed,
             status="failed" if failure else complete,  # type: ignore[arg-type]
             failure=failure,
-            evaluations=tuple(self._evaluations[seed]),
+            evaluations=tuple(self._evaluations[_key(seed, entry)]),
             software=provenance.software_versions("torch"),
             hardware=provenance.hardware(),
         )
+
+
+def _key(seed: int, entry: registry.Entry) -> int | str:
+    """Return what a checkpoint keeps a seed's evaluations of an entry under."""
+    return f"{seed}{entry.suffix}" if entry.suffix else seed
 
 
 def _task(dataset: DatasetRecord, episodes: Episodes, device: torch.device) -> Task:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import itertools
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ import torch
 
 from datumrl.algorithms import checkpoints, registry
 from datumrl.algorithms.batches import Statistics
+from datumrl.algorithms.sequence_batches import Windows
 from datumrl.algorithms.stack import Networks, Task
 from datumrl.datasets import catalogue
 from datumrl.datasets.catalogue import Environment
@@ -24,6 +27,8 @@ from datumrl.evaluation.rollout import rollout
 
 class Policies:
     """The policies of some seeds of a stack: observations of all, seed by seed, to actions."""
+
+    entries = 1  # ways in which each policy is evaluated, see `registry.entries`
 
     def __init__(
         self,
@@ -53,13 +58,81 @@ class Policies:
         """
         raw = torch.from_numpy(observations).to(self._statistics.mean)
         stacked = self._statistics.normalized(raw).view(len(self._fine), -1, raw.shape[-1])
-        actions = self._act(self._networks, stacked)
+        actions = self._decide(stacked)
         self._fine &= actions.isfinite().flatten(1).all(dim=1)
         return actions.nan_to_num(0.0, 0.0, 0.0).flatten(0, 1)
+
+    def _decide(self, observations: torch.Tensor) -> torch.Tensor:
+        """Return actions (seeds, rows, action_dim) for observations (seeds, rows, ...)."""
+        return self._act(self._networks, observations)
 
     def broken(self) -> list[bool]:
         """Return which policies gave an action that was not finite."""
         return [not fine for fine in self._fine.tolist()]
+
+
+class RememberingPolicies(Policies):
+    """Policies that act on their last steps and on the return they are still to earn.
+
+    A seed's rows are those of its first return target, then those of its second...
+    """
+
+    def __init__(
+        self,
+        method: registry.Method,
+        config: Any,
+        task: Task,
+        networks: Networks,
+        statistics: Statistics,
+        places: Sequence[int],
+    ) -> None:
+        super().__init__(method, config, task, networks, statistics, places)
+        self._scale = config.return_scale
+        self._targets = statistics.mean.new_tensor(config.return_targets) / self._scale
+        self._unknown = torch.zeros_like(task.max_action)
+        self._length = config.context_length
+        self.entries = len(config.return_targets)
+        self.reset(0)
+
+    def reset(self, rows: int) -> None:
+        """Forget everything: new episodes begin."""
+        self._step = 0
+        self._memory: deque[list[torch.Tensor]] = deque(maxlen=self._length)
+        self._wanted: torch.Tensor | None = None  # (seeds, rows), scaled, once there are rows
+
+    def rewarded(self, rewards: np.ndarray) -> None:
+        """Take note of what the last step brought, (rows,)."""
+        assert self._wanted is not None
+        earned = torch.from_numpy(rewards).to(self._wanted) / self._scale
+        self._wanted = self._wanted - earned.view_as(self._wanted)
+
+    def _decide(self, observations: torch.Tensor) -> torch.Tensor:
+        shape = observations.shape[:2]
+        if self._wanted is None:
+            targets = self._targets.repeat_interleave(shape[1] // self.entries)
+            self._wanted = targets.expand(shape)
+        self._memory.append([observations, self._unknown.expand(*shape, -1), self._wanted])
+        seen, done, wanted = (torch.stack(each, dim=2) for each in zip(*self._memory, strict=True))
+        steps = torch.arange(self._step + 1 - wanted.shape[2], self._step + 1)
+        timesteps = steps.to(wanted.device).expand_as(wanted)
+        windows = Windows(seen, done, wanted, timesteps, torch.ones_like(wanted))
+        actions = self._act(self._networks, windows)
+        self._memory[-1][1] = actions
+        self._step += 1
+        return actions
+
+
+def acting(
+    method: registry.Method,
+    config: Any,
+    task: Task,
+    networks: Networks,
+    statistics: Statistics,
+    places: Sequence[int],
+) -> Policies:
+    """Return the policies of the seeds at some places of a stack, with memory if they need one."""
+    kind = RememberingPolicies if hasattr(config, "return_targets") else Policies
+    return kind(method, config, task, networks, statistics, places)
 
 
 def evaluate(
@@ -70,9 +143,14 @@ def evaluate(
     seeds: Sequence[int],
     progress: Callable[[int], None] | None = None,
 ) -> list[Evaluation | None]:
-    """Return each policy's evaluation point; None for one whose actions were not finite."""
-    result = rollout(policies, environment, episodes, seeds, progress)
-    rows = zip(result.returns.tolist(), result.lengths.tolist(), policies.broken(), strict=True)
+    """Return each policy's evaluation points, one for each of its entries, policy by policy.
+
+    A policy whose actions were not finite has None.
+    """
+    each = [seed for seed in seeds for _ in range(policies.entries)]
+    result = rollout(policies, environment, episodes, each, progress)
+    broken = [broken for broken in policies.broken() for _ in range(policies.entries)]
+    rows = zip(result.returns.tolist(), result.lengths.tolist(), broken, strict=True)
     return [
         None if broken else Evaluation(step=step, returns=tuple(returns), lengths=tuple(lengths))
         for returns, lengths, broken in rows
@@ -92,7 +170,8 @@ def reroll(
     dataset = catalogue.find(identity["dataset"])
     protocol = protocol_for(dataset, episodes or identity["protocol"]["episodes"])
     living = [seed for seed in identity["seeds"] if seed not in saved["failures"]]
-    done, total = 0, len(living) * protocol.episodes
+    entries = registry.entries(identity["algorithm"], identity["configuration"])
+    done, total = 0, len(living) * len(entries) * protocol.episodes
 
     def count(ended: int) -> None:
         nonlocal done
@@ -100,21 +179,30 @@ def reroll(
         if progress is not None:
             progress(done, total)
 
-    found: dict[int, Evaluation | None] = {}
+    found: dict[tuple[int, str], Evaluation | None] = {}
     if living:
         environment, seeds = environment_of(dataset), [seed + offset for seed in living]
-        acting = _restored(saved, living)
-        points = evaluate(acting, saved["step"], environment, protocol.episodes, seeds, count)
-        found = dict(zip(living, points, strict=True))
+        trained = _restored(saved, living)
+        points = evaluate(trained, saved["step"], environment, protocol.episodes, seeds, count)
+        names = itertools.product(living, [entry.suffix for entry in entries])
+        found = dict(zip(names, points, strict=True))
     return [
-        _record(saved, protocol, seed, found.get(seed), saved["failures"].get(seed))
+        _record(
+            saved,
+            protocol,
+            seed,
+            entry,
+            found.get((seed, entry.suffix)),
+            saved["failures"].get(seed),
+        )
+        for entry in entries
         for seed in identity["seeds"]
     ]
 
 
 def _restored(saved: Mapping[str, Any], living: Sequence[int]) -> Policies:
     identity = saved["identity"]
-    return Policies(
+    return acting(
         registry.find(identity["algorithm"]),
         registry.resolve(identity["algorithm"], identity["configuration"]),
         Task(**saved["task"]),
@@ -128,6 +216,7 @@ def _record(
     saved: Mapping[str, Any],
     protocol: Protocol,
     seed: int,
+    entry: registry.Entry,
     point: Evaluation | None,
     failure: str | None,
 ) -> RunRecord:
@@ -135,8 +224,8 @@ def _record(
     if point is None and failure is None:
         failure = "actions that are not finite"
     return RunRecord(
-        algorithm=identity["algorithm"],
-        configuration={**identity["configuration"], "view": identity["view"]},
+        algorithm=entry.algorithm,
+        configuration={**identity["configuration"], **entry.settings, "view": identity["view"]},
         dataset=identity["dataset"],
         dataset_sha256=identity["dataset_sha256"],
         protocol=protocol,

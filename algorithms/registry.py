@@ -8,9 +8,21 @@ import importlib
 import math
 import os
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Literal, Protocol, get_args, get_origin, get_type_hints
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Literal,
+    NamedTuple,
+    Protocol,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 from datumrl.datasets.errors import DatumrlError
+
+if TYPE_CHECKING:
+    from datumrl.datasets.catalogue import DatasetRecord
 
 # name, which is also the module under datumrl.algorithms -> the paper's name for the method
 ALGORITHMS = {
@@ -18,8 +30,10 @@ ALGORITHMS = {
     "bc": "BC",
     "percent_bc": "10% BC",
     "iql": "IQL",
+    "dt": "Decision Transformer",
     "cql": "CQL",
 }
+_MODULES = {"dt": "decision_transformer"}  # where that has a longer name
 # configuration fields that are no use above 1
 _AT_MOST_ONE = ("discount", "tau", "expectile", "fraction")
 _BELOW_ONE = "dropout"  # part of the names of shares that must leave something over
@@ -42,6 +56,12 @@ class Method(Protocol):
                                       one gradient step of every network; steps count from 1
     ``act(config, task, networks, observations)``
                                       actions (rows, action_dim) of the evaluated policy
+
+    A method whose Config has ``return_targets`` and ``return_scale`` acts on its last
+    ``context_length`` steps and on the return it is to earn: `act` is given
+    `sequence_batches.Windows`, and every target is evaluated and is an entry of its own.  Where a
+    value depends on the dataset, ``completed(config, dataset, episodes=None)`` returns the Config
+    with it.
     """
 
     Config: Callable[..., Any]
@@ -53,12 +73,36 @@ class Method(Protocol):
     act: Callable[..., Any]
 
 
+class Entry(NamedTuple):
+    """What a table knows a run as, one for every way in which its policy is evaluated."""
+
+    algorithm: str
+    suffix: str  # of the names of its records
+    settings: dict[str, Any]  # beside the configuration's
+
+
+def entries(name: str, configuration: Mapping[str, Any]) -> list[Entry]:
+    """Return a run's entries: one, or one for each of its return targets, in their order."""
+    if "return_targets" not in configuration:
+        return [Entry(name, "", {})]
+    return [
+        Entry(f"{name}-target-{place}", f"-target-{place}", {"return_target": target})
+        for place, target in enumerate(configuration["return_targets"], start=1)
+    ]
+
+
+def completed(name: str, config: Any, dataset: DatasetRecord, episodes: Any = None) -> Any:
+    """Return a configuration with the values that depend on the dataset, as far as it is given."""
+    method = find(name)
+    return method.completed(config, dataset, episodes) if hasattr(method, "completed") else config
+
+
 def find(name: str) -> Method:
     """Return a method's module.  DatumrlError names the nearest one, or what to install."""
     if name not in ALGORITHMS:
         raise DatumrlError(f"unknown algorithm {name!r}; {_nearest(name, ALGORITHMS)}")
     require_torch(name)
-    module: Any = importlib.import_module(f"datumrl.algorithms.{name}")
+    module: Any = importlib.import_module(f"datumrl.algorithms.{_MODULES.get(name, name)}")
     return module
 
 

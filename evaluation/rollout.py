@@ -47,7 +47,9 @@ def rollout(
     every call; row ``p * episodes + e`` is episode e of policy p, and a finished row keeps its last
     observation while its action is ignored.  Episode e of seed s starts from a state that depends
     on (s, e) only, so a policy meets the same episodes alone, in a stack, or among more episodes.
-    A policy with memory may have a method ``reset(rows)``, called once at the start.
+    A policy with memory may have a method ``reset(rows)``, called once at the start, and a method
+    ``rewarded(rewards)``, called after every step with what it brought each row, (rows,) float64,
+    0 for finished ones.
 
     ``progress`` is called with the number of episodes that have just ended.  Raises DatumrlError,
     naming policy and episode, for actions of a wrong shape or that are not finite.
@@ -86,17 +88,21 @@ def _run(
     returns, lengths = [0.0] * len(made), [0] * len(made)
     steps = [env.step for env in made]
     live = list(range(len(made)))
+    rewarded = getattr(act, "rewarded", None)
     while live:
         # A copy: the policy may keep or change what it is given.
         actions = _checked(act(observations.copy()), space, live, names)
-        still = []
+        still, rewards = [], [0.0] * len(made)
         for row in live:
             observation, reward, terminated, truncated, _ = steps[row](actions[row])
             observations[row] = observation
-            returns[row] += float(reward)
+            rewards[row] = float(reward)
+            returns[row] += rewards[row]
             lengths[row] += 1
             if not (terminated or truncated):
                 still.append(row)
+        if rewarded is not None:
+            rewarded(np.asarray(rewards, np.float64))
         if progress is not None and len(still) < len(live):
             progress(len(live) - len(still))
         live = still
