@@ -185,7 +185,7 @@ def read_cells(table: PublishedTable, folder: Path = FOLDER) -> list[PrintedCell
             row[f"{quantity}_mean"],
             row[f"{quantity}_std"],
         )
-        for row in _csv(table.cells, folder)
+        for row in read_csv(table.cells, folder)
         for quantity in QUANTITIES
     ]
 
@@ -194,7 +194,7 @@ def read_references(table: PublishedTable, folder: Path = FOLDER) -> References:
     """Return the returns that the source maps to scores 0 and 100, by environment."""
     return {
         row["environment"]: (float(row["minimum"]), float(row["maximum"]))
-        for row in _csv(table.references, folder)
+        for row in read_csv(table.references, folder)
     }
 
 
@@ -236,7 +236,8 @@ def _codes(column: pyarrow.ChunkedArray) -> tuple[np.ndarray, list[str]]:
     return encoded.indices.to_numpy(), encoded.dictionary.to_pylist()
 
 
-def _csv(file: DataFile, folder: Path) -> Iterator[dict[str, str]]:
+def read_csv(file: DataFile, folder: Path = FOLDER) -> Iterator[dict[str, str]]:
+    """Yield the rows of a CSV file of ``published/``, once its sha256 is the registered one."""
     yield from csv.DictReader(io.StringIO(_verified(file, folder).decode("utf-8")))
 
 

@@ -9,9 +9,9 @@ from typing import Annotated, Any
 
 import tyro
 
-from datumrl.leaderboard import published_tables
+from datumrl.leaderboard import published_tables, quality_tables
 from datumrl.leaderboard.reproduce import Pool, Reproduction, Verdict, reproduce
-from datumrl.scripts import console
+from datumrl.scripts import console, reproduce_quality
 
 DIFFERS = 1
 
@@ -38,6 +38,8 @@ class Command:
         if self.table is None:
             _list(self.json)
             return 0
+        if quality_tables.is_registered(self.table):
+            return reproduce_quality.show(self.table, self.json)
         found = reproduce(self.table, self.seed, self.resamples)
         if self.json:
             console.print_json(_as_json(found, self.seed, self.resamples))
@@ -51,7 +53,7 @@ class Command:
 
 
 def _list(as_json: bool) -> None:
-    tables = published_tables.all_tables()
+    tables = [*published_tables.all_tables(), *quality_tables.all_tables()]
     if as_json:
         console.print_json([dataclasses.asdict(table) for table in tables])
         return

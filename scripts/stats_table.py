@@ -44,8 +44,8 @@ _SECTIONS: tuple[tuple[str, tuple[tuple[str, Callable[[DatasetStatistics], str]]
         "steps per completed episode",
         (
             ("mean (horizon)", lambda s: number(s.lengths.horizon)),
-            ("shortest", lambda s: number(s.lengths.distribution.minimum)),
-            ("longest", lambda s: number(s.lengths.distribution.maximum)),
+            ("shortest", lambda s: _steps(s.lengths.distribution.minimum)),
+            ("longest", lambda s: _steps(s.lengths.distribution.maximum)),
             ("end in a terminal", lambda s: f"{s.lengths.terminated:,}"),
             ("end in a timeout", lambda s: f"{s.lengths.timed_out:,}"),
         ),
@@ -111,7 +111,9 @@ def lines(found: Sequence[DatasetStatistics]) -> list[str]:
     for each in found:
         shown += ["", each.id]
         for note in _notes(each):
-            shown += textwrap.wrap(note, 96, initial_indent="  ", subsequent_indent="    ")
+            shown += textwrap.wrap(
+                note, 96, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False
+            )
     return shown
 
 
@@ -120,7 +122,7 @@ def number(value: float | None) -> str:
     if value is None:
         return NOTHING
     if value == 0 or 1e-3 <= abs(value) < 1e7:
-        digits = max(0, 4 - len(str(int(abs(value)))))
+        digits = max(0, 4 - len(str(int(abs(value))))) if abs(value) >= 1 else 4
         return f"{value:,.{digits}f}"
     return f"{value:.3g}"
 
@@ -128,6 +130,10 @@ def number(value: float | None) -> str:
 def _row(label: str, values: Sequence[str], widths: Sequence[int]) -> str:
     cells = "".join(f"{value:>{width}}" for value, width in zip(values, widths, strict=True))
     return f"{label:<{_LABEL}}{cells}".rstrip()
+
+
+def _steps(value: float | None) -> str:
+    return NOTHING if value is None else f"{value:,.0f}"
 
 
 def _quantile(found: DatasetStatistics, level: float) -> str:
@@ -146,9 +152,9 @@ def _estimate(found: DatasetStatistics, pick: Callable[[ImitationQuality], Estim
 def _notes(found: DatasetStatistics) -> Iterable[str]:
     covered = found.coverage
     yield (
-        f"coverage: preset {covered.preset}, {covered.edges} edges a dimension between the extremes "
-        f"of {covered.reference}; exact count over the first {covered.rows:,} rows, reference "
-        f"{covered.reference_unique_state_actions:,} distinct state-actions in "
+        f"coverage: preset {covered.preset}, {covered.edges} edges a dimension between the "
+        f"extremes of {covered.reference}; exact count over the first {covered.rows:,} rows, "
+        f"reference {covered.reference_unique_state_actions:,} distinct state-actions in "
         f"{covered.reference_rows:,} rows"
     )
     yield from covered.notes
