@@ -1,133 +1,46 @@
 """Does AdaStop hold its level, what does it find, and how many runs does it save?
 
-    python benchmarks/adastop_calibration.py [--replications 400] [--only TEXT] [--seconds S]
+    python benchmarks/adastop_calibration.py [--only TEXT] [--seconds S] [--summary]
 
-Simulates comparisons in which it is known which algorithms are alike.  ``rejected`` counts the
-simulations with any false rejection (truths "complete", "partial", "spread") or those that find
-every true difference ("shift": the last algorithm's mean lies above the others').  Every line of
-the table is seeded by its own name; those already in ``results/adastop_calibration.csv`` with as
-many replications are kept, so that an interrupted study goes on where it stopped.  A fixed design
-is one of a single interim with as many runs as the sequential one uses at most.
+Simulates comparisons in which it is known which algorithms are alike (``adastop_cells``): 5,000
+replications a cell, 2,000 where it is about power.  Every estimate of the level above alpha is run
+again with 50,000 fresh replications, except where no level is promised and the first run leaves no
+doubt (one-sided p below 1e-6).  ``results/adastop_calibration.csv`` is written after every cell;
+what is in it is not run again, so that an interrupted study goes on where it stopped.
+
+A design is accepted unless a one-sided binomial test rejects its level at 0.01 / the number of
+designs whose level is promised; of two runs of a design the larger counts.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
-import itertools
 import math
 import time
-import zlib
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+from adastop_cells import FIXED, Cell, cells, decisions, fixed_decisions, nulls, score_batches
+from scipy import stats
 
 from datumrl.datasets import files
-from datumrl.evaluation import adastop
-from datumrl.evaluation.adastop_design import Design
 
 RESULTS = Path(__file__).parent / "results" / "adastop_calibration.csv"
-COUNTED = ("replications", "rejected", "rate", "low", "high", "alpha", "mean_runs", "seconds")
-SHIFT = 1.0  # standard deviations
+KEY = (
+    *("truth", "procedure", "statistic", "distribution", "algorithms", "runs", "interims"),
+    *("alpha", "permutations"),
+)
+COLUMNS = (
+    *KEY,
+    *("promised", "replications", "false_rejections", "rate", "low", "high", "p_above_alpha"),
+    *("pairs_found", "all_found", "mean_runs", "seconds", "refused"),
+)
+REPLICATIONS, POWER_REPLICATIONS, RERUN_REPLICATIONS = 5_000, 2_000, 50_000
+RERUN_BATCH = 1_000  # the rerun's first batch of scores, so that it shares none with the first run
+BEYOND_DOUBT = 1e-6
 
-
-@dataclass(frozen=True)
-class Cell:
-    """One design under one truth."""
-
-    truth: str
-    procedure: str
-    statistic: str
-    distribution: str
-    algorithms: int
-    runs: int
-    interims: int
-    permutations: int = 1_000
-
-    @property
-    def name(self) -> str:
-        """Return what tells this cell from all others."""
-        return " ".join(str(value) for value in asdict(self).values())
-
-
-def cells() -> Iterator[Cell]:
-    """Yield the study: the level of the default first, then power, then the other procedures."""
-    designs = ((5, 1), (3, 3), (5, 5), (10, 3))
-    for (runs, interims), count, distribution in itertools.product(
-        designs, (2, 3, 5), ("normal", "skewed", "bimodal")
-    ):
-        yield Cell("complete", "closed", "studentized", distribution, count, runs, interims)
-    for truth, statistic in itertools.product(("partial", "spread"), ("studentized", "difference")):
-        yield Cell(truth, "closed", statistic, "normal", 5, 5, 5)
-    for procedure, count in itertools.product(
-        ("independent", "shared", "joint", "released"), (2, 3, 5)
-    ):
-        yield Cell("complete", procedure, "difference", "normal", count, 5, 5)
-    for truth, procedure in itertools.product(
-        ("partial", "spread"), ("independent", "shared", "joint")
-    ):
-        yield Cell(truth, procedure, "difference", "normal", 5, 5, 5)
-    for count, (runs, interims) in itertools.product((2, 3, 5), ((5, 5), (25, 1))):
-        for statistic in ("studentized", "difference"):
-            yield Cell("shift", "closed", statistic, "normal", count, runs, interims)
-        yield Cell("shift", "independent", "difference", "normal", count, runs, interims)
-    for distribution in ("skewed", "bimodal"):
-        yield Cell("shift", "closed", "studentized", distribution, 3, 5, 5)
-
-
-def draw(distribution: str, generator: np.random.Generator, size: int) -> np.ndarray:
-    """Return scores of mean 0 and standard deviation 1."""
-    if distribution == "normal":
-        return generator.normal(size=size)
-    if distribution == "skewed":
-        spread = math.sqrt((math.e - 1.0) * math.e)
-        return (generator.lognormal(size=size) - math.sqrt(math.e)) / spread
-    # Runs that fail and runs that do not, four standard deviations apart.
-    side = generator.integers(0, 2, size=size) * 2.0 - 1.0
-    return (2.0 * side + generator.normal(size=size)) / math.sqrt(5.0)
-
-
-def moments(cell: Cell) -> list[tuple[float, float]]:
-    """Return each algorithm's mean and standard deviation; equal pairs of them are true nulls."""
-    count = cell.algorithms
-    if cell.truth == "partial":  # the first three alike, the others far away and wider
-        return [(0.0, 1.0)] * 3 + [(6.0 * place, 3.0) for place in range(1, count - 2)]
-    if cell.truth == "spread":  # equal means, so that only equal spreads are true nulls
-        return [(0.0, 1.0)] * 3 + [(0.0, 5.0)] * (count - 3)
-    if cell.truth == "shift":
-        return [(0.0, 1.0)] * (count - 1) + [(SHIFT, 1.0)]
-    return [(0.0, 1.0)] * count
-
-
-def simulate(cell: Cell, seed: int) -> tuple[bool, int]:
-    """Return whether one comparison ends as ``rejected`` counts, and its number of runs."""
-    generator = np.random.default_rng([zlib.crc32(cell.name.encode()), seed])
-    truth = {f"a{place}": pair for place, pair in enumerate(moments(cell))}
-    design = Design(
-        tuple(truth),
-        cell.runs,
-        cell.interims,
-        permutations=cell.permutations,
-        procedure=cell.procedure,
-        statistic=cell.statistic,
-        seed=seed,
-    )
-    state = adastop.start(design)
-    while not state.finished:
-        block = {
-            name: truth[name][0] + truth[name][1] * draw(cell.distribution, generator, cell.runs)
-            for name in state.wanted
-        }
-        state = adastop.update(state, {name: scores.tolist() for name, scores in block.items()})
-    false = any(
-        c.decision != "equal" and truth[c.first] == truth[c.second] for c in state.comparisons
-    )
-    found = all(
-        c.decision == "smaller" for c in state.comparisons if truth[c.first] != truth[c.second]
-    )
-    return (found if cell.truth == "shift" else false), sum(state.runs_used.values())
+Row = dict[str, str]
 
 
 def wilson(count: int, total: int, z: float = 1.96) -> tuple[float, float]:
@@ -138,66 +51,129 @@ def wilson(count: int, total: int, z: float = 1.96) -> tuple[float, float]:
     return max(0.0, middle - half), min(1.0, middle + half)
 
 
-def row_of(cell: Cell, replications: int) -> dict[str, str]:
+def simulate(cell: Cell, replications: int, first_batch: int) -> tuple[int, float, float, float]:
+    """Return false rejections, shares of true differences found and of all found, mean runs."""
+    null = nulls(cell)
+    false = all_found = used = seed = 0
+    found = 0.0
+    for batch in score_batches(cell, first_batch, replications):
+        for scores in batch:
+            decide = fixed_decisions if cell.procedure in FIXED else decisions
+            signs, runs = decide(cell, scores, first_batch * RERUN_BATCH + seed)
+            seed += 1
+            used += runs
+            false += bool(signs[null].any())
+            if not null.all():
+                # Where means differ the later algorithm's is larger: right is "smaller".
+                right = signs[~null] < 0
+                found += float(right.mean())
+                all_found += bool(right.all())
+    return false, found / replications, all_found / replications, used / replications
+
+
+def row_of(cell: Cell, rerun: bool) -> Row:
     """Return a finished line of the table."""
     began = time.perf_counter()
-    outcomes = [simulate(cell, seed) for seed in range(replications)]
-    count = sum(hit for hit, _ in outcomes)
-    low, high = wilson(count, replications)
-    values = (
-        str(replications),
-        str(count),
-        f"{count / replications:.4f}",
-        f"{low:.4f}",
-        f"{high:.4f}",
-        "0.05",
-        f"{sum(runs for _, runs in outcomes) / replications:.1f}",
-        f"{time.perf_counter() - began:.1f}",
+    row = dict.fromkeys(COLUMNS, "")
+    row |= {key: str(getattr(cell, key)) for key in KEY}
+    row["promised"] = "yes" if cell.promised else "no"
+    if cell.refusal:
+        return row | {"refused": cell.refusal}
+    total = POWER_REPLICATIONS if cell.about_power else REPLICATIONS
+    total = RERUN_REPLICATIONS if rerun else total
+    false, pairs_found, all_found, runs = simulate(cell, total, RERUN_BATCH if rerun else 0)
+    null = nulls(cell)
+    row |= {"replications": str(total), "mean_runs": f"{runs:.2f}"}
+    if null.any():
+        low, high = wilson(false, total)
+        p = stats.binomtest(false, total, cell.alpha, alternative="greater").pvalue
+        row |= {"false_rejections": str(false), "rate": f"{false / total:.5f}"}
+        row |= {"low": f"{low:.5f}", "high": f"{high:.5f}", "p_above_alpha": f"{p:.3g}"}
+    if not null.all() and "spread" not in cell.truth:
+        row |= {"pairs_found": f"{pairs_found:.4f}", "all_found": f"{all_found:.4f}"}
+    return row | {"seconds": f"{time.perf_counter() - began:.1f}"}
+
+
+def wants_rerun(cell: Cell, row: Row) -> bool:
+    """Return whether the first run's estimate lies above alpha and is to be settled."""
+    if cell.about_power or not row["rate"] or float(row["rate"]) <= cell.alpha:
+        return False
+    return cell.promised or float(row["p_above_alpha"]) >= BEYOND_DOUBT
+
+
+class Table:
+    """The results on disk, a line per cell and number of replications."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.rows: dict[tuple[str, bool], Row] = {}
+        if path.exists():
+            with path.open(encoding="utf-8", newline="") as handle:
+                for row in csv.DictReader(handle):
+                    rerun = row["replications"] == str(RERUN_REPLICATIONS)
+                    self.rows[" ".join(row[key] for key in KEY), rerun] = row
+
+    def get(self, cell: Cell, rerun: bool) -> Row:
+        """Return a line, computed and written first if need be."""
+        key = (cell.name, rerun)
+        if key not in self.rows:
+            self.rows[key] = row_of(cell, rerun)
+            with files.replacing(self.path, "w") as handle:
+                table = csv.DictWriter(handle, COLUMNS, lineterminator="\n")
+                table.writeheader()
+                table.writerows(self.rows.values())
+            print(f"{cell.name:<64} {line(self.rows[key])}", flush=True)
+        return self.rows[key]
+
+
+def line(row: Row) -> str:
+    """Return the figures of a line of the table."""
+    if row["refused"]:
+        return "refused"
+    level = f"{row['rate']} [{row['low']}, {row['high']}]" if row["rate"] else "no null"
+    found = f"  found {row['pairs_found']} all {row['all_found']}" if row["all_found"] else ""
+    return f"{level} of {row['replications']}{found}  runs {row['mean_runs']}  {row['seconds']} s"
+
+
+def summary(table: Table, chosen: list[Cell]) -> str:
+    """Return whether every promised level is accepted."""
+    promised = [cell for cell in chosen if cell.promised and not cell.refusal]
+    last = [table.rows.get((c.name, True)) or table.rows.get((c.name, False)) for c in promised]
+    done = [row for row in last if row]
+    level = 0.01 / len(promised) if promised else math.nan
+    rejected = [row for row in done if float(row["p_above_alpha"]) < level]
+    reruns = sum(row["replications"] == str(RERUN_REPLICATIONS) for row in done)
+    worst = min((float(row["p_above_alpha"]) for row in done), default=math.nan)
+    refused = sum(bool(cell.refusal) for cell in chosen)
+    highest = max((float(row["rate"]) / float(row["alpha"]) for row in done), default=math.nan)
+    return (
+        f"{len(done)} of {len(promised)} designs of promised level, {refused} refused, "
+        f"{reruns} run again; {len(rejected)} rejected at {level:.2g} (smallest p {worst:.2g}); "
+        f"highest rate {highest:.3f} alpha"
     )
-    return {
-        **{key: str(value) for key, value in asdict(cell).items()},
-        **dict(zip(COUNTED, values, strict=True)),
-    }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--replications", type=int, default=400)
-    parser.add_argument("--only", default="", help="lines whose name holds this text")
+    parser.add_argument("--only", default="", help="cells whose name holds this text")
     parser.add_argument("--seconds", type=float, default=math.inf, help="start none after so long")
+    parser.add_argument("--summary", action="store_true", help="print what is there; run nothing")
     options = parser.parse_args()
     began = time.perf_counter()
-    rows: dict[str, dict[str, str]] = {}
-    if RESULTS.exists():
-        with RESULTS.open(encoding="utf-8", newline="") as handle:
-            for row in csv.DictReader(handle):
-                key = " ".join(value for name, value in row.items() if name not in COUNTED)
-                rows[key] = row
-    for cell in cells():
-        if options.only not in cell.name:
-            continue
-        known = rows.get(cell.name)
-        if known is None or int(known["replications"]) < options.replications:
+    table = Table(RESULTS)
+    chosen = [cell for cell in cells() if options.only in cell.name]
+    # First every cell once, then the larger runs.
+    for rerun in () if options.summary else (False, True):
+        for cell in chosen:
             if time.perf_counter() - began > options.seconds:
                 print(f"stopped after {options.seconds:.0f} s; start again to go on")
-                break
-            rows[cell.name] = row_of(cell, options.replications)
-            write(list(rows.values()))
-        row = rows[cell.name]
-        print(
-            f"{cell.name:<62} {row['rate']} [{row['low']}, {row['high']}] of {row['replications']}"
-            f"  runs {row['mean_runs']}",
-            flush=True,
-        )
-
-
-def write(rows: list[dict[str, str]]) -> None:
-    """Write the whole table at once."""
-    with files.replacing(RESULTS, "w") as handle:
-        table = csv.DictWriter(handle, list(rows[0]), lineterminator="\n")
-        table.writeheader()
-        table.writerows(rows)
+                print(summary(table, chosen))
+                return
+            if not rerun or wants_rerun(cell, table.get(cell, False)):
+                table.get(cell, rerun)
+    print(summary(table, chosen))
 
 
 if __name__ == "__main__":
+    np.seterr(all="raise", under="ignore")
     main()

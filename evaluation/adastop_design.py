@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from datumrl.datasets.errors import DatumrlError
@@ -12,7 +13,7 @@ from datumrl.evaluation import permutation_paths, stepdown
 
 PROCEDURES = ("closed", *stepdown.PROCEDURES)
 STATISTICS = ("studentized", "difference")
-_LARGEST_SET = 12  # 4,083 sets to test
+_LARGEST_SET = 12  # algorithms: 4,083 sets to test; ten make 1,013
 
 
 @dataclass(frozen=True)
@@ -61,12 +62,14 @@ def set_level(design: Design, members: frozenset[int]) -> float:
     return design.alpha * len(members) / len(design.algorithms)
 
 
-def connected_sets(edges: Sequence[tuple[int, int]]) -> list[frozenset[int]]:
+@functools.lru_cache(maxsize=8)
+def connected_sets(edges: tuple[tuple[int, int], ...]) -> tuple[frozenset[int], ...]:
     """Return every set of two or more algorithms that the comparisons connect."""
     neighbours: dict[int, set[int]] = {}
     for a, b in edges:
         neighbours.setdefault(a, set()).add(b)
         neighbours.setdefault(b, set()).add(a)
+    _refuse_large_sets(neighbours)
     found = {frozenset(edge) for edge in edges}
     border = set(found)
     while border:
@@ -77,12 +80,24 @@ def connected_sets(edges: Sequence[tuple[int, int]]) -> list[frozenset[int]]:
             for other in neighbours[name]
         } - found
         found |= border
-        if any(len(members) > _LARGEST_SET for members in border):
+    return tuple(sorted(found, key=lambda members: (len(members), sorted(members))))
+
+
+def _refuse_large_sets(neighbours: Mapping[int, set[int]]) -> None:
+    """Refuse what would take too many sets, before listing them: their number doubles each time."""
+    left = set(neighbours)
+    while left:
+        border = {left.pop()}
+        reached = set(border)
+        while border:
+            border = set().union(*(neighbours[name] for name in border)) - reached
+            reached |= border
+        left -= reached
+        if len(reached) > _LARGEST_SET:
             raise DatumrlError(
-                f"the comparisons connect more than {_LARGEST_SET} algorithms; compare fewer, or "
-                'use procedure="independent"'
+                f"the comparisons connect {len(reached)} algorithms, more than {_LARGEST_SET}; "
+                'compare fewer at a time, or use procedure="independent"'
             )
-    return sorted(found, key=lambda members: (len(members), sorted(members)))
 
 
 def _check(design: Design) -> None:

@@ -12,7 +12,7 @@ what that package would have decided.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -31,11 +31,16 @@ def rejections(design: Design, scores: np.ndarray, decided: Sequence[int]) -> np
     ``scores (interims so far, algorithms, runs)``; ``decided`` is the interim, from 1, at which a
     comparison was rejected before, or 0.  Paths that an earlier interim marked stay marked.
     """
+    *_, found = interims(design, scores, decided)
+    return found
+
+
+def interims(design: Design, scores: np.ndarray, decided: Sequence[int]) -> Iterator[np.ndarray]:
+    """Yield what each interim rejects, as ``rejections`` returns it for the last."""
     edges = design.edges
     permuted = np.zeros((_path_count(design), len(edges)))
     alive = np.ones(len(permuted), dtype=bool)
     observed = np.zeros(len(edges))
-    found = np.zeros(len(edges), dtype=bool)
     spent = 0
     for block, values in enumerate(scores):
         open_ = np.array([when == 0 or when > block for when in decided])
@@ -50,7 +55,7 @@ def rejections(design: Design, scores: np.ndarray, decided: Sequence[int]) -> np
             alive &= ~permutation_paths.beyond(size, bound)
         # The released package books the signed share only, and marks twice as many.
         spent = allowed if design.procedure == "released" else int((~alive).sum())
-    return found
+        yield found
 
 
 def _step_down(
@@ -108,11 +113,11 @@ def _differences(design: Design, values: np.ndarray, block: int, open_: np.ndarr
         sums = _joint_sums(design, values, block)
         out[:, open_] = sums[:, edges[open_, 0]] - sums[:, edges[open_, 1]]
         return out
+    shared = _two_groups(design, block, 0) if design.procedure == "shared" else None
     for index in np.flatnonzero(open_):
         both = values[edges[index]]
         both = (both - both.mean()).ravel()
-        own = 0 if design.procedure == "shared" else 1 + int(index)
-        relabelled = _two_groups(design, block, own)
+        relabelled = _two_groups(design, block, 1 + int(index)) if shared is None else shared
         out[:, index] = (1.0 - 2.0 * relabelled) @ both
     return out
 
