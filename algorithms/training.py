@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import operator
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +76,7 @@ class Progress:
     mean_return: float | None  # at the last evaluation point, mean over the seeds that are well
     evaluated: bool = False  # has this very step just been evaluated?
     episodes: int | None = None  # of the evaluation going on, episodes done; None while training
+    seed_losses: Mapping[str, Sequence[float]] = field(default_factory=dict)  # of each seed
 
 
 def train(
@@ -93,6 +94,8 @@ def train(
     restart: bool = False,
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
     preset: str | None = None,
+    tensorboard: Path | str | bool = False,
+    wandb: str | None = None,
     **fields: object,
 ) -> list[RunRecord]:
     """Train all seeds as one stack; return the record of each, failed ones included.
@@ -106,7 +109,9 @@ def train(
     or with ``restart`` is done anew.
 
     ``view`` says how episodes become transitions, see `datumrl.datasets.views`.  ``progress`` is
-    called about twice a second.  Raises DatumrlError for input that cannot be used.
+    called about twice a second.  ``tensorboard`` is a folder of TensorBoard's, or True for one in
+    the run's folder, ``wandb`` a project of Weights & Biases; see `trackers`.  Raises DatumrlError
+    for input that cannot be used.
     """
     settings = _joined(settings, fields)
     job = plan(
@@ -122,7 +127,18 @@ def train(
         preset,
     )
     where = Path(folder) if folder is not None else job.folder()
-    return train_job(job, where, progress, restart, checkpoint_seconds)
+    if not (tensorboard or wandb):
+        return train_job(job, where, progress, restart, checkpoint_seconds)
+    from datumrl.algorithms.trackers import Trackers
+
+    with Trackers(tensorboard, wandb, restart) as tracked:
+
+        def tell(now: Progress) -> None:
+            tracked.update(job, where, now)
+            if progress is not None:
+                progress(now)
+
+        return train_job(job, where, tell, restart, checkpoint_seconds)
 
 
 def train_job(
@@ -204,8 +220,8 @@ def plan(
 def _joined(settings: Mapping[str, object] | None, more: Mapping[str, object]) -> dict[str, object]:
     """Return settings given in two ways as one; DatumrlError for a field given in both."""
     settings = dict(settings or {})
-    for field in settings.keys() & more.keys():
-        raise DatumrlError(f"{field}={settings[field]}: {field} is given twice; give it once")
+    for name in settings.keys() & more.keys():
+        raise DatumrlError(f"{name}={settings[name]}: {name} is given twice; give it once")
     return {**settings, **more}
 
 

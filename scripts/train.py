@@ -13,6 +13,7 @@ import tyro
 
 from datumrl.algorithms import executor, registry, training
 from datumrl.algorithms.executor import Outcome
+from datumrl.algorithms.trackers import Trackers
 from datumrl.datasets.errors import DatumrlError
 from datumrl.datasets.loading import load
 from datumrl.scripts import console
@@ -54,6 +55,10 @@ class Command:
     """start anew, replacing the run in the folder; without this, it goes on where it stopped"""
     checkpoint_seconds: float = training.CHECKPOINT_SECONDS
     """longest time between checkpoints"""
+    tensorboard: tuple[Path, ...] | None = None
+    """log for TensorBoard, in this folder or, if none is named, in each run's own"""
+    wandb: str | None = None
+    """log to this project of Weights & Biases; WANDB_MODE=offline keeps it on this machine"""
     show: bool = False
     """print the resolved configuration and stop"""
     json: bool = False
@@ -135,10 +140,21 @@ def _train(jobs: list[tuple[training.Job, Path | None]], command: Command) -> li
     if left or command.restart:
         reason = layout.reason if workers or not layout.workers else "one process: one job"
         console.notes.print(f"{len(placed)} jobs in {reason}" if workers else reason)
-    with Display(placed) as display:
-        return executor.run(
-            placed, workers, display.update, command.restart, command.checkpoint_seconds
-        )
+    with Display(placed) as display, _trackers(command) as trackers:
+
+        def report(one: executor.Placed, now: training.Progress) -> None:
+            trackers.update(one.job, one.folder, now)
+            display.update(one, now)
+
+        return executor.run(placed, workers, report, command.restart, command.checkpoint_seconds)
+
+
+def _trackers(command: Command) -> Trackers:
+    if command.tensorboard is not None and len(command.tensorboard) > 1:
+        shown = " ".join(map(str, command.tensorboard))
+        raise DatumrlError(f"--tensorboard {shown}: name one folder, or none")
+    folder = command.tensorboard[0] if command.tensorboard else command.tensorboard is not None
+    return Trackers(folder, command.wandb, command.restart)
 
 
 def _show(jobs: list[training.Job], given: dict[str, str], as_json: bool) -> None:
