@@ -138,7 +138,7 @@ def check_leakage(training: Episodes, hashes: np.ndarray, validation: Episodes) 
 
     Raises nothing for datasets of different widths: these share no row.
     """
-    name = f"leakage into {validation.id}"
+    name = "leakage"
     if not len(validation) or not len(training):
         return Finding(name, "not applicable", "one of the two datasets holds no rows")
     others = row_hashes(validation)
@@ -152,14 +152,15 @@ def check_leakage(training: Episodes, hashes: np.ndarray, validation: Episodes) 
         "shared episodes": int(shared.sum()),
     }
     if not len(rows):
-        text = f"none of its {len(validation):,} rows is in {training.id}"
+        text = f"none of the {len(validation):,} rows of {validation.id} is in {training.id}"
         return Finding(name, "pass", text, counts)
     return Finding(
         name,
         "fail",
         f"{share(len(rows), len(validation))} rows and {counts['shared episodes']:,} whole "
-        f"episodes of it are in {training.id}",
+        f"episodes of {validation.id} are in {training.id}",
         counts,
         first(rows),
-        f"drop them from one of the two; the rows shown are those of {validation.id}",
+        f"drop them from one of the two (the first rows are those of {validation.id}): scores on "
+        "them say nothing of what was learned",
     )

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from datumrl.datasets import loading, places, prepared
+from datumrl.datasets import loading, prepared
 from datumrl.datasets.audit import audit
 from datumrl.datasets.audit_errata import recognised
 from datumrl.datasets.catalogue import DatasetRecord, find
@@ -26,6 +27,7 @@ REPLAY_ROWS = 1000
 def audit_dataset(
     dataset_id: str,
     *,
+    path: Path | None = None,
     against: Sequence[str] = (),
     replay_rows: int | None = REPLAY_ROWS,
     seed: int = 0,
@@ -35,12 +37,13 @@ def audit_dataset(
 ) -> Report:
     """Load a dataset and return the findings of every check.
 
-    ``against`` are ids of datasets that must share no row with it; the validation split that its
-    record names joins them if it is here.  ``replay_rows`` rows are replayed (all: None; no
-    replay: 0).  Raises DatumrlError for an unknown id or a dataset that is not here.
+    ``path`` names a file to use for it, as in `datumrl.load`.  ``against`` are ids of datasets that
+    must share no row with it; the validation split that its record names joins them if it is here.
+    ``replay_rows`` rows are replayed (all: None; no replay: 0).  Raises DatumrlError for an unknown
+    id or a dataset that is not here.
     """
     record = find(dataset_id)
-    episodes = loading.load(dataset_id, progress=loading_progress)
+    episodes = loading.load(dataset_id, path=path, progress=loading_progress)
     others = [loading.load(other, progress=loading_progress) for other in against]
     if record.validation is not None and record.validation not in against:
         try:
@@ -74,18 +77,18 @@ def action_bounds(record: DatasetRecord) -> tuple[np.ndarray, np.ndarray] | None
     return facts.action_low, facts.action_high
 
 
-def extras_of(record: DatasetRecord, rows: int) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Return a loaded dataset's per-row extras, cut to ``rows``, and its provenance.
+def extras_of(episodes: Episodes) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Return a loaded dataset's per-row extras and its provenance; nothing for one made in memory.
 
-    A prefix that was not collected by itself has those of the whole dataset.
+    They lie beside its memory-mapped columns, those of the whole dataset for a prefix.
     """
-    folder = places.prepared_folder(record)
-    if not folder.exists():
-        folder = places.prepared_folder(replace(record, id=record.full_id, prefix=None))
+    if not isinstance(episodes.rewards, np.memmap) or episodes.rewards.filename is None:
+        return {}, {}
+    folder = Path(str(episodes.rewards.filename)).parent
     extras = {
-        name: values[:rows]
+        name: values[: len(episodes)]
         for name, values in prepared.read_extras(folder).items()
-        if name.startswith("infos/") and len(values) >= rows
+        if name.startswith("infos/") and len(values) >= len(episodes)
     }
     return extras, prepared.provenance(folder)
 
@@ -97,7 +100,7 @@ def _replayed(
     seed: int,
     progress: Progress | None,
 ) -> Finding:
-    extras, origin = extras_of(record, len(episodes))
+    extras, origin = extras_of(episodes)
     environment = record.environment
     reason = can_replay(episodes, extras)
     if reason is None and (environment is None or not environment.equivalent):

@@ -37,12 +37,22 @@ class Command:
     """seed of the sampled measures"""
     path: Path | None = None
     """a file to use for the one id, instead of the downloaded one"""
+    audit: bool = False
+    """check that the data is sound instead; exit code 1 if a check fails"""
+    against: tuple[str, ...] = ()
+    """with --audit: ids of datasets that must share no row with these"""
+    replay_rows: int = 1000
+    """with --audit: rows to replay in MuJoCo, where states are recorded; -1: all, 0: none"""
+    strict: bool = False
+    """with --audit: failures that are known errata count too"""
     json: bool = False
     """print JSON (a list if several ids are given)"""
 
     def run(self) -> int:
         names = list(dict.fromkeys(self.datasets))
         self._check(names)
+        if self.audit:
+            return self._audit(names)
         found = self._measure(names)
         if self.json:
             content = [each.to_json() for each in found]
@@ -61,6 +71,19 @@ class Command:
             raise DatumrlError(f"--path {self.path}: is one file for {len(names)} datasets")
         if self.seed < 0:
             raise DatumrlError(f"--seed {self.seed} is negative; use 0 or more")
+
+    def _audit(self, names: Sequence[str]) -> int:
+        from datumrl.scripts.audit import run_audit
+
+        return run_audit(
+            names,
+            against=self.against,
+            path=self.path,
+            replay_rows=self.replay_rows,
+            seed=self.seed,
+            strict=self.strict,
+            as_json=self.json,
+        )
 
     def _measure(self, names: Sequence[str]) -> list[DatasetStatistics]:
         from datumrl.datasets.dataset_statistics import stats
