@@ -17,7 +17,7 @@ from datumrl.datasets.record import DatasetRecord, Environment, Reference
 
 __all__ = ["DatasetRecord", "Environment", "Reference", "all_records", "find"]
 
-COLLECTIONS = ("d4rl_catalogue", "local_catalogue")  # modules of datumrl.datasets, in this order
+COLLECTIONS = ("d4rl_catalogue", "neorl_catalogue", "local_catalogue")  # in this order
 
 
 def find(dataset_id: str) -> DatasetRecord:

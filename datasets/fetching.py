@@ -156,7 +156,7 @@ def _at_hand(record: DatasetRecord, path: Path, source: Path | None, report: Rep
             f"{path}: expected sha256 {sidecar.sha256}, file has {sha256}; it was changed or "
             f"damaged since it was fetched: {again}"
         )
-    fault = _contradiction(record, sha256) or (
+    fault = _contradiction(record, sha256, path) or (
         None if sidecar else formats.fault(path, path.suffix)
     )
     if fault:
@@ -210,7 +210,7 @@ def _import(record: DatasetRecord, path: Path, source: Path, how: How, report: R
                 os.link(source, temporary)
         copy = None if temporary.exists() else temporary
         sha256 = _sha256(source, f"importing {source.name}", report, copy)
-        if fault := _contradiction(record, sha256):
+        if fault := _contradiction(record, sha256, source):
             raise _UnusableError(f"{source}: {fault}; get the file anew")
         origin = Origin(str(source.resolve()), None, None, None)
         return _install(record, temporary, path, sha256, origin, how)
@@ -226,7 +226,7 @@ def _download(
     def what_is_wrong(part: Path) -> str | None:
         nonlocal sha256
         sha256 = _sha256(part, f"verifying {path.name}", report)
-        return formats.fault(part, path.suffix) or _contradiction(record, sha256)
+        return formats.fault(part, path.suffix) or _contradiction(record, sha256, part)
 
     part = path.with_name(path.name + ".part")
     wanted = downloading.Download(
@@ -284,11 +284,13 @@ def _found(source: Path, name: str) -> Path:
     return file
 
 
-def _contradiction(record: DatasetRecord, sha256: str) -> str | None:
-    """Return what is wrong with a hash, given the catalogue's; None if nothing is known of it."""
-    if record.sha256 in (None, sha256):
-        return None
-    return f"has sha256 {sha256}, but the catalogue says {record.sha256}"
+def _contradiction(record: DatasetRecord, sha256: str, file: Path) -> str | None:
+    """Return what is wrong with a file, given the catalogue's hashes; None if nothing shows."""
+    if record.sha256 not in (None, sha256):
+        return f"has sha256 {sha256}, but the catalogue says {record.sha256}"
+    if record.md5 is not None and (found := files.md5(file)) != record.md5:
+        return f"has md5 {found}, but its publisher says {record.md5}"
+    return None
 
 
 def _sha256(path: Path, activity: str, report: Report, copy: Path | None = None) -> str:

@@ -9,7 +9,9 @@ from pathlib import Path
 from datumrl.datasets.errors import DatumrlError
 
 _HDF5 = b"\x89HDF\r\n\x1a\n"
-_SIGNATURES = {".hdf5": _HDF5, ".h5": _HDF5}
+_ZIP = b"PK\x03\x04"
+_SIGNATURES = {".hdf5": _HDF5, ".h5": _HDF5, ".npz": _ZIP, ".zip": _ZIP}
+_NAMES = {_HDF5: "HDF5", _ZIP: "zip"}
 _HEAD = 64  # no HDF5 file is shorter
 
 
@@ -31,9 +33,11 @@ def fault(path: Path, suffix: str) -> str | None:
         raise DatumrlError(f"{path}: cannot be read ({problem.strerror}); check it") from None
     if not head:
         return "is empty"
-    if not head.startswith(signature(suffix)):
-        return f"is no HDF5 file: it begins {head!r}"
-    end = _end_of_hdf5(head) if signature(suffix) else 0
+    expected = signature(suffix)
+    if not head.startswith(expected):
+        return f"is no {_NAMES[expected]} file: it begins {head!r}"
+    # A zip ends with its directory, which its reader looks for.
+    end = _end_of_hdf5(head) if expected == _HDF5 else 0
     return f"is cut off: {size:,} of {end:,} bytes" if size < end else None
 
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import util
@@ -53,18 +54,19 @@ def minari_id(record: DatasetRecord) -> str:
 
     ``local/hopper-medium-v1@100k`` is ``datumrl/hopper/medium-100k-v1``, and
     ``d4rl/hopper-medium-v2`` is ``datumrl/d4rl/hopper/medium-v2``: Minari's own ``D4RL`` datasets
-    are others.
+    are others.  A name without a version, such as ``neorl2/Pipeline``, gets 0.
     """
     collection, _, name = record.full_id.partition("/")
     _, at, prefix = record.id.partition("@")
-    stem, _, version = name.rpartition("-v")
+    match = re.fullmatch(r"(.*)-v([0-9]+)", name)
+    stem, version = match.groups() if match else (name, "0")
     words = stem.split("-")
     environment = record.environment.id.partition("-v")[0].lower() if record.environment else ""
     joined = ["".join(words[:count]) for count in range(1, len(words))]
     split = joined.index(environment) + 1 if environment in joined else 1
     namespace = "datumrl" if collection == "local" else f"datumrl/{collection}"
     kind = "-".join([*words[split:], *([prefix] if at else [])])
-    return f"{namespace}/{'-'.join(words[:split])}/{kind}-v{version}"
+    return f"{namespace}/{'-'.join(words[:split])}/{kind or 'all'}-v{version}"
 
 
 def write(

@@ -46,7 +46,7 @@ class ColumnFile:
 
     def __init__(self, path: Path, shape: tuple[int, ...], dtype: Any) -> None:
         self._path = path
-        self._shape = shape
+        self.shape = shape
         self._dtype = np.dtype(dtype)
         self._handle = path.open("wb")
         header = {
@@ -66,17 +66,17 @@ class ColumnFile:
 
     def close(self) -> None:
         """Check that all rows came, and close the file."""
-        missing = self._offset + math.prod(self._shape) * self._dtype.itemsize - self._handle.tell()
+        missing = self._offset + math.prod(self.shape) * self._dtype.itemsize - self._handle.tell()
         self._handle.close()
-        assert missing == 0, f"{self._path.name}: {missing} bytes short of {self._shape}"
+        assert missing == 0, f"{self._path.name}: {missing} bytes short of {self.shape}"
 
     def rows(self, begin: int, end: int) -> np.ndarray:
         """Return rows ``begin`` to ``end`` (or the last) of the closed file, read anew."""
-        width = math.prod(self._shape[1:])
-        end = min(end, self._shape[0])
+        width = math.prod(self.shape[1:])
+        end = min(end, self.shape[0])
         offset = self._offset + begin * width * self._dtype.itemsize
         values = np.fromfile(self._path, self._dtype, max(0, end - begin) * width, offset=offset)
-        return values.reshape(-1, *self._shape[1:])
+        return values.reshape(-1, *self.shape[1:])
 
 
 class Writer:
