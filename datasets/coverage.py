@@ -65,7 +65,9 @@ def coverage(
     if isinstance(reference, ReferenceCoverage):
         known = reference
     else:
-        known = reference_coverage(reference or episodes, rule, rows, progress)
+        known = reference_coverage(
+            episodes if reference is None else reference, rule, rows, progress
+        )
     both = discretization.packing(episodes, known.limits, rule)
     if itself:
         unique, nans = known.unique_state_actions, 0

@@ -91,7 +91,7 @@ def stats(
         coverage=coverages.coverage(
             episodes, other, preset, rows, tell(f"{episodes.id}: coverage")
         ),
-        imitation=_imitation(episodes, other or episodes, seed),
+        imitation=_imitation(episodes, episodes if other is None else other, seed),
         duplicates=duplicates(episodes, tell(f"{episodes.id}: duplicates")),
         dropped=dropped_rows(episodes),
         entropy=None if policy is None else behaviour_entropy(episodes, policy, seed=seed),

@@ -123,12 +123,16 @@ def _extremes(column: np.ndarray, rows: int, name: str) -> tuple[np.ndarray, np.
 def edges(low: np.ndarray, high: np.ndarray, count: int, dtype: str = "float64") -> np.ndarray:
     """Return the edges of each dimension, (dim, count) float64.
 
-    They are ``numpy.linspace(low, high, count, dtype=dtype)`` in the given type, then widened.
+    They are ``numpy.linspace(low, high, count, dtype=dtype)`` of each dimension, then widened.
     """
     if count < 2:
         raise DatumrlError(f"{count} edges: at least 2 are needed to tell values apart")
-    made = np.linspace(low, high, count, dtype=dtype, axis=-1)
-    return np.atleast_2d(made.astype(np.float64))
+    # One by one: for arrays with a constant dimension, linspace rounds in another way.
+    made = [
+        np.linspace(float(bottom), float(top), count, dtype=dtype)
+        for bottom, top in zip(low, high, strict=True)
+    ]
+    return np.array(made, np.float64).reshape(-1, count)
 
 
 def packing(episodes: Episodes, found: Limits, preset: Preset, *, actions: bool = True) -> Packing:
