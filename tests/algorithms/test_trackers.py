@@ -6,6 +6,7 @@ import json
 import struct
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -70,9 +71,9 @@ def wandb_records(path):
 def wandb_scalars(folder):
     """Return run id -> tag -> [(step, value)] of all offline runs under a folder."""
     found: dict[str, dict[str, list]] = {}
-    for path in sorted(folder.glob("wandb/offline-run-*/run-*.wandb")):
+    for path in folder.glob("wandb/offline-run-*/run-*.wandb"):
         tags = found.setdefault(path.stem.removeprefix("run-"), {})
-        for record in wandb_records(path):
+        for record in finished_wandb_records(path):
             if record.WhichOneof("record_type") != "history":
                 continue
             items = {
@@ -83,7 +84,17 @@ def wandb_scalars(folder):
             for name, value in items.items():
                 if not name.startswith("_"):
                     tags.setdefault(name, []).append((step, value))
-    return found
+    return {run: {tag: sorted(tags[tag]) for tag in tags} for run, tags in found.items()}
+
+
+def finished_wandb_records(path):
+    """Return the records of a file once its writer, a process of its own, is done with it."""
+    for _ in range(100):
+        records = wandb_records(path)
+        if records and records[-1].WhichOneof("record_type") == "exit":
+            break
+        time.sleep(0.1)
+    return records
 
 
 def expected(folder, seed):
@@ -130,7 +141,7 @@ def test_seeds_have_losses_of_their_own(home, tmp_path):
     train(tmp_path / "run", tensorboard=tmp_path / "board")
     folders = sorted((tmp_path / "board").rglob("seed-*"))
     assert [folder.name for folder in folders] == ["seed-001", "seed-004"]
-    assert folders[0].parts[-4] == "td3_bc" or "td3_bc" in folders[0].parts
+    assert "td3_bc" in folders[0].parts
     one, four = (tensorboard_scalars(folder)["loss/critic"] for folder in folders)
     assert one[-1][0] == four[-1][0] == 60
     assert one[-1][1] != four[-1][1]
