@@ -7,6 +7,7 @@ round of them.  matplotlib is imported when a figure is drawn, and never its int
 from __future__ import annotations
 
 import itertools
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ _STYLE = {
 }
 _DIVERGING = "PuOr"
 _NAME_LENGTH = 28
+_LEGEND_COLUMNS = 4
 _MARKS = {"larger": ">", "smaller": "<", "equal": "=", "continue": "?"}
 _FILLS = {"larger": "#0072B2", "smaller": "#D55E00", "equal": "#DDDDDD", "continue": "#FFFFFF"}
 
@@ -48,9 +50,13 @@ def write(report: Report, folder: Path) -> dict[str, str]:
 
     captions = {}
     for name, draw, size, caption in _wanted(report):
-        with matplotlib.rc_context(_STYLE):
+        with matplotlib.rc_context(_STYLE), warnings.catch_warnings():
+            # A name in a script that the font lacks is drawn as boxes; captions spell it out.
+            warnings.filterwarnings("ignore", message="Glyph .* missing")
             figure = Figure(figsize=size, layout="constrained")
             draw(figure, report)
+            figure.draw_without_rendering()
+            figure.set_layout_engine("none")  # laid out once, not for every ending
             for ending in ENDINGS:
                 # Without a date, equal numbers give equal files.
                 dates = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}.get(ending)
@@ -63,6 +69,8 @@ def write(report: Report, folder: Path) -> dict[str, str]:
 def _wanted(report: Report) -> list[tuple[str, Draw, tuple[float, float], str]]:
     names = report.defined
     basis, height = report_tables.basis(report), 0.8 + 0.22 * len(names)
+    room = _room(names)
+    legend = 0.17 * -(-len(names) // _LEGEND_COLUMNS)
     percentile = report_tables.interval_words(report, "percentile")
     few = "Fewer than 3 runs: intervals are not to be trusted. "
     flag = few if any(each.few_runs for each in report.summaries) else ""
@@ -70,32 +78,37 @@ def _wanted(report: Report) -> list[tuple[str, Draw, tuple[float, float], str]]:
     if names:
         panels = len(report_tables.metric_names(report))
         words = f"Aggregates: {basis}; {report_tables.interval_words(report)}. {flag}"
-        found.append(("intervals", _intervals, (1.75 * panels + 0.6, height), words.strip()))
+        found.append(("intervals", _intervals, (1.6 * panels + room, height), words.strip()))
         words = (
             f"Performance profiles over runs (left) and over tasks' means (right): {basis}; "
             f"pointwise {percentile}. {flag}"
         )
-        found.append(("profiles", _profiles, (7.0, 2.9), words.strip()))
+        found.append(("profiles", _profiles, (7.0, 2.6 + legend), words.strip()))
     if len(names) > 1:
-        side = 1.6 + 0.42 * len(names)
+        side = 0.6 + room + 0.42 * len(names)
         words = (
             "Probability of improvement: chance that a run of the row's algorithm scores above one "
             f"of the column's on the same task, with {percentile} below it: {basis}."
         )
         found.append(("improvement", _improvement, (side + 1.2, side), words))
         words = f"Rank distributions, rank 1 is best: {basis}."
-        found.append(("ranks", _ranks, (6.0, height + 0.3), words))
+        found.append(("ranks", _ranks, (5.0 + room, height + 0.3), words))
     if report.test.decisions:
         groups = _decision_groups(report)
-        side = 1.2 + 0.36 * max(len(members) for members in groups.values())
+        side = 0.5 + room + 0.36 * max(len(members) for members in groups.values())
         columns = min(3, len(groups))
         lines = -(-len(groups) // columns)
         words = f"Decisions, row against column: {report_tables.test_words(report)}; {basis}."
         found.append(("decisions", _decisions, (side * columns + 0.9, side * lines), words))
     if report.curves:
         words = f"IQM at each evaluation: {basis}; pointwise {percentile}. {flag}"
-        found.append(("sample_efficiency", _curves, (5.2, 3.0), words.strip()))
+        found.append(("sample_efficiency", _curves, (5.2, 2.7 + legend), words.strip()))
     return found
+
+
+def _room(names: Sequence[str]) -> float:
+    """Return the inches that the longest name takes beside an axis."""
+    return 0.3 + 0.065 * max((len(_short(name)) for name in names), default=0)
 
 
 def _short(text: str) -> str:
@@ -161,7 +174,11 @@ def _profiles(figure: Any, report: Report) -> None:
 def _legend(figure: Any, axes: Any) -> None:
     handles, labels = axes.get_legend_handles_labels()
     figure.legend(
-        handles, labels, loc="outside upper center", ncols=min(4, len(labels)), frameon=False
+        handles,
+        labels,
+        loc="outside upper center",
+        ncols=min(_LEGEND_COLUMNS, len(labels)),
+        frameon=False,
     )
 
 

@@ -1,0 +1,175 @@
+"""What may share a table, what is missing or failed, and which evaluation counts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from datumrl.datasets.errors import DatumrlError
+from datumrl.evaluation import report, score_table, scored_runs
+from datumrl.evaluation.records import ScoreRow
+
+WALKER = "d4rl/walker2d-medium-v2"
+
+
+def table(records, **options):
+    return score_table.build(report.gathered(records), **options)
+
+
+def row(algorithm="a", dataset="d4rl/hopper-medium-v2", seed=0, score=1.0, **more) -> ScoreRow:
+    return ScoreRow(
+        tier="local", algorithm=algorithm, dataset=dataset, seed=seed, score=score, **more
+    )
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"engine": {"mujoco": "3.2.0"}}, "mixed mujoco version: 3.3.7 .* and 3.2.0"),
+        ({"episodes": 5}, "mixed episodes per evaluation: 2 .* and 5"),
+        ({"environment": "Hopper-v5"}, "mixed environment: Hopper-v4"),
+        ({"sha256": "b" * 64}, "mixed dataset hash"),
+        ({"checkpoint": "best"}, "mixed checkpoint rule: last"),
+        ({"dataset": "d4rl/hopper-medium-v0"}, "v0 .*v2 hold different data"),
+    ],
+)
+def test_what_was_measured_differently_is_refused(make_record, changed, said) -> None:
+    first = make_record(sha256="a" * 64)
+    second = make_record("td3_bc", **{"sha256": "a" * 64, **changed})
+    with pytest.raises(DatumrlError, match=said):
+        table([first, second])
+
+
+def test_a_seed_that_is_there_twice_is_refused(make_record) -> None:
+    with pytest.raises(DatumrlError, match=r"iql on .*, seed 3 is there twice"):
+        table([make_record(seed=3), make_record(seed=3, points=(900.0,))])
+
+
+def test_scores_with_and_without_a_protocol_do_not_mix(make_record) -> None:
+    with pytest.raises(DatumrlError, match="mixed evaluation protocols"):
+        table([make_record(), row("b")])
+
+
+def test_scores_and_returns_do_not_mix_and_returns_not_over_datasets() -> None:
+    returns = row("b", score=None, mean_return=5.0)
+    with pytest.raises(DatumrlError, match="no common scale"):
+        table([row(), returns])
+    with pytest.raises(DatumrlError, match="one dataset at a time"):
+        table([returns, row("b", WALKER, score=None, mean_return=5.0)])
+    assert table([returns]).unit == "return"
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"algorithms": ["iqll"]}, "algorithm 'iqll'; did you mean 'iql'"),
+        ({"algorithms": ["IQL"]}, "did you mean 'iql'"),
+        ({"datasets": ["d4rl/hoper-medium-v2"]}, "did you mean 'd4rl/hopper-medium-v2'"),
+        ({"rule": "first"}, "unknown checkpoint rule 'first'"),
+        ({"failed_as": float("nan")}, "finite score"),
+        ({"rule": "last-10-mean"}, "1 evaluations are too few"),
+    ],
+)
+def test_choices_that_are_not_there_are_refused(make_record, options, said) -> None:
+    with pytest.raises(DatumrlError, match=said):
+        table([make_record()], **options).scores("iql")
+
+
+def test_a_missing_cell_is_missing_and_left_out_of_every_aggregate() -> None:
+    found = table([row("a"), row("b"), row("a", WALKER, score=80.0)])
+    assert found.missing == [("b", WALKER)]
+    assert found.common == ("d4rl/hopper-medium-v2",)
+    assert found.scores("a").flat.tolist() == [1.0]
+    with pytest.raises(DatumrlError, match="no dataset was run by every algorithm"):
+        table([row("a"), row("b", WALKER)])
+
+
+def test_failed_runs_are_undefined_until_they_have_a_score(make_record) -> None:
+    runs = [make_record(seed=0), make_record(seed=1, status="failed", points=())]
+    assert "1 of 2 runs failed (seed 1" in table(runs).undefined("iql")
+    assert "critic diverged" in table(runs).undefined("iql")
+    scored = table(runs, failed_as=0.0)
+    assert scored.undefined("iql") == ""
+    assert scored.scores("iql").flat[1] == 0.0
+    assert scored.scores("iql").failed == 1
+    running = [make_record(seed=0), make_record(seed=1, status="running", points=())]
+    assert "unfinished" in table(running, failed_as=0.0).undefined("iql")
+
+
+def test_a_nan_in_a_csv_file_is_a_failed_run(tmp_path: Path) -> None:
+    path = tmp_path / "scores.csv"
+    path.write_text("algorithm,dataset,seed,score\na,d,0,12.5\na,d,1,nan\nb,d,0,\n")
+    runs = scored_runs.read([path])
+    assert [run.status for run in runs] == ["complete", "failed", "failed"]
+    assert runs[0].values("score").tolist() == [12.5]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("algorithm,dataset,reward\n", "'reward' are unknown"),
+        ("algorithm,score\n", "'dataset' are missing"),
+        ("algorithm,dataset\n", "holds no scores"),
+        ("algorithm,dataset,score\na,d,much\n", "line 2: score"),
+        ("algorithm,dataset,seed,step,score\na,d,0,5,1\na,d,0,5,2\n", "several scores of the same"),
+    ],
+)
+def test_csv_files_that_are_no_scores_are_refused(tmp_path: Path, text, said) -> None:
+    path = tmp_path / "scores.csv"
+    path.write_text(text)
+    with pytest.raises(DatumrlError, match=said):
+        scored_runs.read([path])
+
+
+def test_a_file_given_in_two_ways_counts_once(tmp_path: Path, make_record) -> None:
+    path = tmp_path / "run" / "seed-000.json"
+    make_record().write(path)
+    assert len(scored_runs.read([path, tmp_path, path.parent])) == 1
+
+
+def test_checkpoint_rules_on_curves() -> None:
+    scores = [5.0, 40.0, *np.linspace(10, 20, 10)]
+    rows = [row(step=step, score=value) for step, value in enumerate(scores)]
+    of = {
+        rule: float(table(rows, rule=rule).scores("a").flat[0]) for rule in score_table.CHECKPOINTS
+    }
+    assert of == {"last": 20.0, "last-10-mean": pytest.approx(15.0), "best": 40.0}
+    best, how = table(rows).best("a")
+    assert how == "neighbouring evaluations"
+    assert best.optimism[0] > 20.0
+
+
+def test_the_protocols_own_rule_counts_unless_another_is_asked_for(make_record) -> None:
+    runs = [make_record(points=(2000.0, 1000.0), checkpoint="best")]
+    assert table(runs).rule == "best"
+    assert table(runs).scores("iql").flat > table(runs, rule="last").scores("iql").flat
+
+
+def test_optimism_of_best_uses_episodes_where_they_are_known(make_record) -> None:
+    best, how = table([make_record(points=(1000.0, 3000.0))]).best("iql")
+    assert how == "split episodes"
+    assert best.optimism[0] == pytest.approx(0.0)  # both episodes of a point have the same return
+
+
+def test_one_algorithm_in_two_settings_is_two_entries(make_record) -> None:
+    runs = [
+        make_record(configuration={"tau": tau, "seed": seed}, seed=seed)
+        for tau in (0.7, 0.9)
+        for seed in range(2)
+    ]
+    assert table(runs).algorithms == ("iql (tau=0.7)", "iql (tau=0.9)")
+    assert table(runs, algorithms=["iql"]).algorithms == ("iql (tau=0.7)", "iql (tau=0.9)")
+    assert table(runs, algorithms=["iql (tau=0.9)"]).algorithms == ("iql (tau=0.9)",)
+    tuned = [
+        make_record(configuration={"tau": 0.7}),
+        make_record(configuration={"tau": 0.9}, dataset=WALKER),
+    ]
+    assert table(tuned).algorithms == ("iql",)
+
+
+def test_suite_scores_are_means_over_datasets_of_the_seeds_that_all_have() -> None:
+    rows = [row(seed=s, score=s) for s in range(4)]
+    rows += [row(dataset=WALKER, seed=s, score=10.0 * s) for s in range(3)]
+    np.testing.assert_allclose(table(rows).suite_scores("a"), [0.0, 5.5, 11.0])
