@@ -77,8 +77,9 @@ class _Model:
     def scores(self, rows: np.ndarray) -> np.ndarray:
         """Return the score of the step after each of the rows, (len(rows),) float64."""
         inputs, steps = self._inputs(rows)
-        residuals = np.abs(steps - self._design(inputs) @ self._weights)
-        scores = (residuals / self._unit).max(axis=1)
+        with np.errstate(invalid="ignore", over="ignore"):
+            residuals = np.abs(steps - self._design(inputs) @ self._weights)
+            scores = (residuals / self._unit).max(axis=1)
         return np.where(np.isfinite(scores), scores, 0.0)  # NaNs are another check's
 
 

@@ -15,7 +15,7 @@ _PRECISION_ROWS = 100_000  # rows looked at for lost precision
 _PRECISION_NUMBERS = 1 << 26  # or fewer, where rows are wide
 _DISTINCT = 100  # fewer distinct values than these are discrete, not imprecise
 # Zero bits at the end of every float32 tell the type that a number once had.
-_NARROW = {"float16": (13, np.float16), "bfloat16": (16, None)}
+_NARROW = {"bfloat16": (16, None), "float16": (13, np.float16)}
 
 
 def check_finite(episodes: Episodes) -> Finding:
