@@ -234,18 +234,18 @@ def _direction(comparison: Comparison, blocks: Sequence[Scores]) -> str:
 def _closed(design: Design, blocks: Sequence[Scores], pending: Sequence[bool]) -> np.ndarray:
     """Return which pending comparisons are decided: those outside every set that stays."""
     scores = _array(design, blocks)
-    decided = {edge for edge, open_ in zip(design.edges, pending, strict=True) if not open_}
+    edges = list(zip(design.edges, pending, strict=True))
+    open_edges = [edge for edge, open_ in edges if open_]
+    decided = [edge for edge, open_ in edges if not open_]
     kept: list[frozenset[int]] = []
     by_size: dict[int, list[frozenset[int]]] = {}
     for members in connected_sets(design.edges):
         by_size.setdefault(len(members), []).append(members)
-    for size in sorted(by_size, reverse=True):
-        # A set with a decided comparison was rejected; one within a set that stays decides nothing.
+    # From the largest down: sets within one that stays decide nothing.  Before those between, the
+    # pairs: they cost least, and early on none of them can be rejected.
+    for size in dict.fromkeys((max(by_size), 2, *sorted(by_size, reverse=True))):
         sets = [
-            members
-            for members in by_size[size]
-            if not any(a in members and b in members for a, b in decided)
-            and not any(members <= other for other in kept)
+            members for members in by_size[size] if _matters(members, open_edges, decided, kept)
         ]
         if sets:
             kept += _not_rejected(design, scores, sets)
@@ -255,6 +255,22 @@ def _closed(design: Design, blocks: Sequence[Scores], pending: Sequence[bool]) -
             for (a, b), open_ in zip(design.edges, pending, strict=True)
         ]
     )
+
+
+def _matters(
+    members: frozenset[int],
+    open_edges: Sequence[tuple[int, int]],
+    decided: Sequence[tuple[int, int]],
+    kept: Sequence[frozenset[int]],
+) -> bool:
+    """Return whether keeping a set would keep a comparison open that no kept set keeps open yet.
+
+    A set with a decided comparison was rejected at an earlier interim.
+    """
+    if any(a in members and b in members for a, b in decided):
+        return False
+    inside = [(a, b) for a, b in open_edges if a in members and b in members]
+    return any(not any(a in each and b in each for each in kept) for a, b in inside)
 
 
 def _not_rejected(
@@ -272,9 +288,12 @@ def _not_rejected(
     paths = permutation_paths.labels(
         size, design.runs, len(scores), design.permutations, design.interims, design.seed
     )
-    values = permutation_paths.largest_statistics(
-        scores[:, members].swapaxes(0, 1), edges, paths, design.statistic == "studentized"
+    found = permutation_paths.rejections(
+        scores[:, members].swapaxes(0, 1),
+        edges,
+        paths,
+        design.statistic == "studentized",
+        [set_level(design, each) for each in sets],
+        design.interims,
     )
-    levels = [set_level(design, each) for each in sets]
-    found = permutation_paths.first_rejections(values, levels, design.interims)
     return [each for each, interim in zip(sets, found, strict=True) if not interim]

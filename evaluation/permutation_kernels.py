@@ -17,6 +17,7 @@ import numpy as np
 from datumrl.evaluation.permutation_paths import FLOOR, TIE
 
 _CHUNK = 32  # sets worked on side by side: their sums stay in the nearest cache
+_PATHS = 500  # paths between two looks at whether more can change anything
 
 
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -25,6 +26,53 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
         return numba.njit(cache=True, error_model="numpy")(function)
     except RuntimeError:  # neither the package's folder nor the user's cache can be written
         return numba.njit(error_model="numpy")(function)
+
+
+def largest_statistics(
+    columns: np.ndarray, compared: np.ndarray, labels: np.ndarray, groups: int, studentized: bool
+) -> np.ndarray:
+    """Return the largest statistic over a set's comparisons, ``(sets, blocks, paths)``.
+
+    ``columns (blocks, groups * runs, sets)``: scores, centred and scaled; ``compared (pairs,
+    sets)`` is 1.0 where a pair of groups is compared; ``labels (blocks, paths, groups * runs)``.
+    """
+    blocks, paths, _ = labels.shape
+    out = np.empty((columns.shape[2], blocks, paths))
+    _fill(columns, compared, labels, groups, studentized, 0, paths, out)
+    return out
+
+
+def rejections(
+    columns: np.ndarray,
+    compared: np.ndarray,
+    labels: np.ndarray,
+    groups: int,
+    studentized: bool,
+    allowances: np.ndarray,
+) -> np.ndarray:
+    """Return ``first_rejections`` of ``largest_statistics``, computing no more paths than needed.
+
+    Path 0 is surely not marked by an interim once more paths than may be marked *by* then are at
+    or above it: as many of them as were marked before are also gone from what may be marked now.
+    """
+    blocks, paths, _ = labels.shape
+    sets = columns.shape[2]
+    out = np.zeros(sets, dtype=np.int64)
+    for start in range(0, sets, _CHUNK):
+        stop = min(start + _CHUNK, sets)
+        part = np.ascontiguousarray(columns[:, :, start:stop])
+        mask = np.ascontiguousarray(compared[:, start:stop])
+        values = np.empty((stop - start, blocks, paths))
+        left = allowances[start:stop].copy()
+        for begin in range(0, paths, _PATHS):
+            end = min(begin + _PATHS, paths)
+            _fill(part, mask, labels, groups, studentized, begin, end, values)
+            _count_down(values, begin, end, left)
+            if (left < 0).all():
+                break
+        else:
+            out[start:stop] = first_rejections(values, allowances[start:stop])
+    return out
 
 
 @compiled
@@ -58,43 +106,50 @@ def draw_labels(state: int, groups: int, runs: int, paths: int) -> np.ndarray:
 
 
 @compiled
-def largest_statistics(
-    columns: np.ndarray, compared: np.ndarray, labels: np.ndarray, groups: int, studentized: bool
-) -> np.ndarray:
-    """Return the largest statistic over a set's comparisons, ``(sets, blocks, paths)``.
+def _count_down(values: np.ndarray, begin: int, end: int, left: np.ndarray) -> None:
+    """Take from ``left (sets, blocks)`` the number of paths that path 0 is not clearly above."""
+    for each in range(values.shape[0]):
+        for block in range(values.shape[1]):
+            row = values[each, block]
+            for path in range(begin, end):
+                if not row[0] > row[path] + TIE * row[path]:
+                    left[each, block] -= 1
 
-    ``columns (blocks, groups * runs, sets)``: scores, centred and scaled; ``compared (pairs,
-    sets)`` is 1.0 where a pair of groups is compared; ``labels (blocks, paths, groups * runs)``.
-    """
+
+@compiled
+def _fill(
+    columns: np.ndarray,
+    compared: np.ndarray,
+    labels: np.ndarray,
+    groups: int,
+    studentized: bool,
+    begin: int,
+    end: int,
+    out: np.ndarray,
+) -> None:
+    """Set the statistics of the paths from ``begin`` to before ``end``."""
     blocks, cells, sets = columns.shape
     if sets == 1:
-        return _statistics_of_one_set(columns, compared, labels, groups, studentized)
+        _fill_one_set(columns, compared, labels, groups, studentized, begin, end, out)
+        return
     runs = cells // groups
-    paths = labels.shape[1]
-    out = np.empty((sets, blocks, paths))
     order = np.empty(cells, dtype=np.int64)
     filled = np.empty(groups, dtype=np.int64)
-    for start in range(0, sets, _CHUNK):
-        width = min(_CHUNK, sets - start)
-        part = np.ascontiguousarray(columns[:, :, start : start + width])
-        mask = np.ascontiguousarray(compared[:, start : start + width])
-        sums = np.empty((2, groups, width))
-        moments = np.empty((2, groups, width))
-        best = np.empty((2, width))
-        for path in range(paths):
-            sums[:] = 0.0
-            for block in range(blocks):
-                for group in range(groups):
-                    filled[group] = group * runs
-                for place in range(cells):
-                    group = labels[block, path, place]
-                    order[filled[group]] = place
-                    filled[group] += 1
-                _add(part, block, order, runs, sums, moments)
-                _largest_of_pairs(moments, mask, studentized, best)
-                for each in range(width):
-                    out[start + each, block, path] = best[0, each] / best[1, each]
-    return out
+    sums, moments = np.empty((2, groups, sets)), np.empty((2, groups, sets))
+    best = np.empty((2, sets))
+    for path in range(begin, end):
+        sums[:] = 0.0
+        for block in range(blocks):
+            for group in range(groups):
+                filled[group] = group * runs
+            for place in range(cells):
+                group = labels[block, path, place]
+                order[filled[group]] = place
+                filled[group] += 1
+            _add(columns, block, order, runs, sums, moments)
+            _largest_of_pairs(moments, compared, studentized, best)
+            for each in range(sets):
+                out[each, block, path] = best[0, each] / best[1, each]
 
 
 @compiled
@@ -147,16 +202,21 @@ def _largest_of_pairs(
 
 
 @compiled
-def _statistics_of_one_set(
-    columns: np.ndarray, compared: np.ndarray, labels: np.ndarray, groups: int, studentized: bool
-) -> np.ndarray:
-    """Return what ``largest_statistics`` does; one set alone is faster without inner loops."""
+def _fill_one_set(
+    columns: np.ndarray,
+    compared: np.ndarray,
+    labels: np.ndarray,
+    groups: int,
+    studentized: bool,
+    begin: int,
+    end: int,
+    out: np.ndarray,
+) -> None:
+    """Do what ``_fill`` does; one set alone is faster without inner loops over sets."""
     blocks, cells, _ = columns.shape
-    paths = labels.shape[1]
-    out = np.empty((1, blocks, paths))
     first, second = np.empty(groups), np.empty(groups)
     means, variances = np.empty(groups), np.empty(groups)
-    for path in range(paths):
+    for path in range(begin, end):
         first[:] = 0.0
         second[:] = 0.0
         for block in range(blocks):
@@ -180,7 +240,6 @@ def _statistics_of_one_set(
                         over, under = above, below
                     pair += 1
             out[0, block, path] = over / under
-    return out
 
 
 @compiled

@@ -78,6 +78,37 @@ def largest_statistics(
     """
     from datumrl.evaluation import permutation_kernels
 
+    columns, compared = _prepared(scores, edges)
+    return permutation_kernels.largest_statistics(
+        columns, compared, relabelled, scores.shape[2], studentized
+    )
+
+
+def rejections(
+    scores: np.ndarray,
+    edges: np.ndarray,
+    relabelled: np.ndarray,
+    studentized: bool,
+    levels: Sequence[float],
+    interims: int,
+) -> np.ndarray:
+    """Return ``first_rejections`` of ``largest_statistics``, in less time."""
+    from datumrl.evaluation import permutation_kernels
+
+    columns, compared = _prepared(scores, edges)
+    blocks, paths, _ = relabelled.shape
+    return permutation_kernels.rejections(
+        columns,
+        compared,
+        relabelled,
+        scores.shape[2],
+        studentized,
+        _allowances(levels, blocks, paths, interims),
+    )
+
+
+def _prepared(scores: np.ndarray, edges: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return scores ``(blocks, groups * runs, sets)``, centred and scaled, and edges as floats."""
     sets, blocks, groups, runs = scores.shape
     flat = scores.reshape(sets, -1)
     centred = flat - flat.mean(axis=1, keepdims=True)
@@ -85,10 +116,7 @@ def largest_statistics(
     spread[spread == 0.0] = 1.0
     centred /= spread
     columns = np.ascontiguousarray(centred.reshape(sets, blocks, groups * runs).transpose(1, 2, 0))
-    compared = np.ascontiguousarray(edges.T, dtype=float)
-    return permutation_kernels.largest_statistics(
-        columns, compared, relabelled, groups, studentized
-    )
+    return columns, np.ascontiguousarray(edges.T, dtype=float)
 
 
 def first_rejections(values: np.ndarray, levels: Sequence[float], interims: int) -> np.ndarray:
@@ -101,10 +129,16 @@ def first_rejections(values: np.ndarray, levels: Sequence[float], interims: int)
     from datumrl.evaluation import permutation_kernels
 
     _, blocks, paths = values.shape
-    allowances = np.array(
+    return permutation_kernels.first_rejections(
+        values, _allowances(levels, blocks, paths, interims)
+    )
+
+
+def _allowances(levels: Sequence[float], blocks: int, paths: int, interims: int) -> np.ndarray:
+    """Return how many paths may be marked by each interim, ``(sets, blocks)``."""
+    return np.array(
         [[allowance(level, 1 + b, interims, paths) for b in range(blocks)] for level in levels]
     )
-    return permutation_kernels.first_rejections(values, allowances)
 
 
 def boundary(values: np.ndarray, allowed: int) -> float:

@@ -125,3 +125,23 @@ def test_kernels_work_where_nothing_can_be_written(tmp_path: Path) -> None:
         text=True,
     )
     assert done.stdout.startswith("[[0, 0, 1, 1], ")
+
+
+@pytest.mark.parametrize("sets", [1, 40])
+def test_stopping_early_changes_no_rejection(sets: int) -> None:
+    """More paths than one look at them, scores from alike to far apart, ties and none."""
+    seen: collections.Counter[int] = collections.Counter()
+    labels = permutation_paths.labels(3, 3, blocks=3, paths=1_300, interims=4, seed=1)
+    for turn in range(60 // sets + 3):
+        generator = np.random.default_rng([sets, turn])
+        scores = generator.normal(size=(sets, 3, 3, 3)).round(turn % 3)
+        scores[:, :, 2] += generator.choice([0.0, 1.0, 2.0, 4.0], size=(sets, 1, 1))
+        edges = np.ones((sets, 3), dtype=bool)
+        levels = generator.choice([0.02, 0.05, 0.4], size=sets)
+        values = permutation_paths.largest_statistics(scores, edges, labels, True)
+        expected = permutation_paths.first_rejections(values, levels, 4)
+        found = permutation_paths.rejections(scores, edges, labels, True, levels, 4)
+        assert found.tolist() == expected.tolist()
+        seen.update(found.tolist())
+    assert seen[0] > 10
+    assert seen[1] + seen[2] + seen[3] > 10
