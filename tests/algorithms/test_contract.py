@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from datumrl.algorithms import checkpoints, registry
-from datumrl.algorithms.policies import Policies
+from datumrl.algorithms.policies import acting
 from datumrl.algorithms.stack import Stack, Task
 from datumrl.algorithms.streams import Streams
 
@@ -29,9 +29,21 @@ QUICK = {
         "bc_steps": 100,
         "lagrange": True,
     },
+    "dt": {
+        "context_length": 3,
+        "layers": 1,
+        "embedding_dim": 32,
+        "max_timesteps": 5,
+        "return_scale": 1.0,
+        "return_targets": (0.0,),
+        "actor_lr": 3e-3,
+        "warmup_steps": 20,
+        "batch_size": 32,
+        "dropout": 0.05,
+    },
 }
 # A method's own sizes, but for the batches of one whose updates take long.
-OWN = {"cql": {"batch_size": 16}}
+OWN = {"cql": {"batch_size": 16}, "dt": {"batch_size": 4}}
 CPU = torch.device("cpu")
 
 
@@ -60,16 +72,19 @@ class Trainee:
             rows, noise = self.streams.at(step)
             batch = self.source.gather(rows)
             if self.dtype != torch.float32:
-                batch = type(batch)(*(column.to(self.dtype) for column in batch))
+                batch = type(batch)(*(self.as_double(column) for column in batch))
             self.method.update(self.stack, batch, noise, step)
         self.step = until
         return self
+
+    def as_double(self, column):
+        return column.to(self.dtype) if column.is_floating_point() else column
 
     def rewards(self):
         """Return each policy's mean reward on states of its own kind, (seeds,)."""
         states = np.random.default_rng(5).uniform(-1, 1, (500, 2)).astype(np.float32)
         seeds = len(self.stack.seeds)
-        acting = Policies(
+        policies = acting(
             self.method,
             self.config,
             self.task,
@@ -77,7 +92,7 @@ class Trainee:
             self.source.statistics,
             range(seeds),
         )
-        actions = acting(np.tile(states, (seeds, 1))).numpy().reshape(seeds, 500, 2)
+        actions = policies(np.tile(states, (seeds, 1))).numpy().reshape(seeds, 500, 2)
         best = np.stack([states[:, 0] - states[:, 1], states[:, 1]], axis=1) / 2
         return -((actions - best) ** 2).sum(axis=2).mean(axis=1)
 
