@@ -61,12 +61,12 @@ def check_tail(episodes: Episodes) -> Finding:
     tail = 0 if episodes.terminals[-1] or episodes.timeouts[-1] else len(episodes) - begin
     if tail == 0:
         return Finding(name, "pass", "the last row ends an episode", {"rows": 0})
-    verdict = "fail" if tail == len(episodes) else "warn"
+    whole = tail == len(episodes)
     return Finding(
         name,
-        verdict,
+        "fail" if whole else "warn",
         f"the last {tail:,} rows are an episode without an end"
-        + (": nothing in the dataset is flagged as an end" if verdict == "fail" else ""),
+        + (": nothing in the dataset is flagged as an end" if whole else ""),
         {"rows": tail},
         (begin,),
         "leave this episode out of returns (Episodes.complete tells which are whole)",

@@ -48,9 +48,9 @@ def check_reward_values(episodes: Episodes) -> Finding:
     rows = np.concatenate(beyond)
     counts = {"implausible": len(rows), "least": float(least), "largest": float(most)}
     if least == most:
-        verdict, text = ("fail", "are zero") if least == 0 else ("warn", f"are {least:g}")
+        text = f"all rewards are {'zero' if least == 0 else f'{least:g}'}"
         remedy = "nothing tells good actions from bad but how long episodes last"
-        return Finding(name, verdict, f"all rewards {text}", counts, (), remedy)
+        return Finding(name, "fail" if least == 0 else "warn", text, counts, (), remedy)
     if len(rows):
         text = f"{share(len(rows), len(episodes))} rewards are far beyond {low:.4g} to {high:.4g}"
         remedy = "clip or drop them if they are faults: a few such targets dominate a value's loss"
@@ -73,9 +73,10 @@ def check_episode_rewards(episodes: Episodes) -> Finding:
     blank = np.flatnonzero((zeros == lengths) & (lengths >= SHORTEST))
     elsewhere = len(episodes) - int(lengths[blank].sum())
     rate = (int(zero.sum()) - int(lengths[blank].sum())) / max(elsewhere, 1)
+    of_zeros = int((zeros == lengths).sum())
     counts = {
         "episodes": len(lengths),
-        "episodes of zeros": int((zeros == lengths).sum()),
+        "episodes of zeros": of_zeros,
         "zero rewards in the others": rate,
     }
     if len(blank) and elsewhere and rate < RARE_ZEROS:
@@ -83,7 +84,7 @@ def check_episode_rewards(episodes: Episodes) -> Finding:
         remedy = "their rewards were lost: drop these episodes or recompute them"
         rows = first(episodes.starts[:-1][blank])
         return Finding(name, "fail", text + f"{100 * rate:.2g} % are zero", counts, rows, remedy)
-    text = f"{share(counts['episodes of zeros'], len(lengths))} episodes have only zero rewards"
+    text = f"{share(of_zeros, len(lengths))} episodes have only zero rewards"
     return Finding(name, "pass", text, counts)
 
 
