@@ -13,10 +13,11 @@ from typing import Any
 
 import numpy as np
 
+from datumrl.datasets.columns import take
 from datumrl.datasets.episodes import Episodes
 from datumrl.datasets.errors import DatumrlError
 
-Policy = Callable[[np.ndarray], Any]
+Policy = Callable[[Any], Any]
 SAMPLE = 10_000  # states
 BINS = 100  # per action dimension, of a Gaussian policy
 _LEAST = 1e-5
@@ -45,7 +46,7 @@ def behaviour_entropy(
 ) -> BehaviourEntropy:
     """Return a policy's normalised entropy over a seeded sample of a dataset's states.
 
-    ``policy`` maps a batch of observations (n, dim) either to probabilities (n, actions), or to the
+    ``policy`` maps a batch of observations (n, ...) either to probabilities (n, actions), or to the
     means and standard deviations (n, action dims) of independent Gaussians: a pair of arrays.
     A Gaussian is discretised into 100 equally wide bins of the action range ``low`` to ``high``
     per dimension, its mass outside going to the outer bins (as clipping does); the result is the
@@ -60,7 +61,7 @@ def behaviour_entropy(
     chosen = np.sort(generator.choice(len(episodes), min(rows, len(episodes)), replace=False))
     values, kind = [], ""
     for begin in range(0, len(chosen), _BATCH):
-        output = policy(np.asarray(episodes.observations[chosen[begin : begin + _BATCH]]))
+        output = policy(take(episodes.observations, chosen[begin : begin + _BATCH]))
         if isinstance(output, tuple) and len(output) == 2:
             kind, found = "gaussian", gaussian_entropy(*map(np.asarray, output), low, high)
         else:

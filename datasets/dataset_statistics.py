@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from datumrl.datasets import catalogue, loading, returns_quality
 from datumrl.datasets import coverage as coverages
@@ -14,12 +14,12 @@ from datumrl.datasets.behaviour_entropy import BehaviourEntropy, Policy, behavio
 from datumrl.datasets.catalogue import DatasetRecord
 from datumrl.datasets.coverage import Coverage
 from datumrl.datasets.discretization import DEFAULT, find_preset
-from datumrl.datasets.dropped_rows import dropped_rows
 from datumrl.datasets.duplicates import Duplicates, duplicates
 from datumrl.datasets.episodes import Episodes
 from datumrl.datasets.errors import DatumrlError
 from datumrl.datasets.imitation_quality import ImitationQuality, imitation_quality, yardstick
 from datumrl.datasets.returns_quality import Lengths, Returns, Rewards, Scores
+from datumrl.datasets.views import View
 
 Progress = Callable[[str], Callable[[int, int], None]]  # what -> (rows done, rows in all) -> None
 _KINDS = r"random|medium|medium-replay|medium-expert|full-replay|random-expert|expert|mixed"
@@ -93,7 +93,7 @@ def stats(
         ),
         imitation=_imitation(episodes, episodes if other is None else other, seed),
         duplicates=duplicates(episodes, tell(f"{episodes.id}: duplicates")),
-        dropped=dropped_rows(episodes),
+        dropped={view: dict(episodes.index(view).dropped) for view in get_args(View)},
         entropy=None if policy is None else behaviour_entropy(episodes, policy, seed=seed),
         notes=(*episodes.notes, *notes),
     )

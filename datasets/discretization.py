@@ -15,9 +15,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from datumrl.datasets import columns
 from datumrl.datasets.episodes import Episodes
 from datumrl.datasets.errors import DatumrlError
-from datumrl.datasets.packing import Binned, Exact, Packing, matrix
+from datumrl.datasets.packing import Binned, Exact, Packing, Part, matrix
 
 _BATCH = 1 << 18
 
@@ -75,12 +76,14 @@ class Limits:
 
     source: str  # the reference dataset
     rows: int  # of it, that were looked at
-    columns: tuple[tuple[np.ndarray, np.ndarray] | None, ...]  # (dim,) float64 each
+    columns: dict[str, tuple[np.ndarray, np.ndarray] | None]  # (dim,) float64 each
 
 
-def columns_of(episodes: Episodes) -> tuple[np.ndarray, np.ndarray]:
-    """Return the columns that coverage looks at: states and actions."""
-    return episodes.observations, episodes.actions
+def columns_of(episodes: Episodes) -> dict[str, np.ndarray]:
+    """Return the columns that coverage looks at by name: states, in parts if named, and actions."""
+    states = columns.parts(episodes.observations).items()
+    named = {f"observations {name}".strip(): values for name, values in states}
+    return {**named, "actions": episodes.actions}
 
 
 def limits(episodes: Episodes, rows: int | None = None) -> Limits:
@@ -91,10 +94,10 @@ def limits(episodes: Episodes, rows: int | None = None) -> Limits:
     used = len(episodes) if rows is None else min(rows, len(episodes))
     if used == 0:
         raise DatumrlError(f"{episodes.id}: has no rows to take limits from; use another reference")
-    found = tuple(
-        None if column.dtype.kind in "biu" else _extremes(column, used, episodes.id)
-        for column in columns_of(episodes)
-    )
+    found = {
+        name: None if column.dtype.kind in "biu" else _extremes(column, used, episodes.id)
+        for name, column in columns_of(episodes).items()
+    }
     return Limits(episodes.id, used, found)
 
 
@@ -140,19 +143,25 @@ def packing(episodes: Episodes, found: Limits, preset: Preset, *, actions: bool 
 
     Raises DatumrlError where the columns are not of the kind and width the limits are of.
     """
-    columns = columns_of(episodes)
     check_alike(episodes, found)
-    parts = [
-        Exact(column) if extent is None else _binned(column, extent, preset)
-        for column, extent in zip(columns, found.columns, strict=True)
-    ]
-    return Packing(parts if actions else parts[:1])
+    parts: list[Part] = []
+    for name, column in columns_of(episodes).items():
+        extent = found.columns[name]
+        if actions or name != "actions":
+            parts.append(Exact(column) if extent is None else _binned(column, extent, preset))
+    return Packing(parts)
 
 
 def check_alike(episodes: Episodes, found: Limits) -> None:
     """Raise DatumrlError where columns differ in kind or width from those of the limits."""
-    names = ("observations", "actions")
-    for name, column, extent in zip(names, columns_of(episodes), found.columns, strict=True):
+    here = columns_of(episodes)
+    if here.keys() != found.columns.keys():
+        raise DatumrlError(
+            f"{found.source}: no reference for {episodes.id}: it has {', '.join(found.columns)}, "
+            f"not {', '.join(here)}; use a reference of the same environment"
+        )
+    for name, column in here.items():
+        extent = found.columns[name]
         discrete = column.dtype.kind in "biu"
         if discrete != (extent is None):
             kinds = ("discrete", "continuous") if discrete else ("continuous", "discrete")

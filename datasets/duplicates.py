@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from datumrl.datasets import distinct
+from datumrl.datasets.columns import parts
 from datumrl.datasets.distinct import Progress
 from datumrl.datasets.episodes import Episodes
 from datumrl.datasets.packing import Exact, Packing
@@ -44,8 +45,8 @@ def repeated_rows(episodes: Episodes, progress: Progress | None = None) -> int:
 
     Exact, whole rows are compared; 0 and -0 are one value, and so are all NaNs.
     """
-    parts = [Exact(episodes.observations), Exact(episodes.actions), Exact(episodes.rewards)]
-    return len(episodes) - distinct.count(Packing(parts), progress=progress)
+    packing = Packing([Exact(column) for column in _columns(episodes)])
+    return len(episodes) - distinct.count(packing, progress=progress)
 
 
 def first_equal(episodes: Episodes) -> np.ndarray:
@@ -60,12 +61,16 @@ def first_equal(episodes: Episodes) -> np.ndarray:
     )
 
 
+def _columns(episodes: Episodes) -> list[np.ndarray]:
+    return [*parts(episodes.observations).values(), episodes.actions, episodes.rewards]
+
+
 def digests(episodes: Episodes) -> list[bytes]:
     """Return 128 bits of BLAKE2b of each episode's observations, actions and rewards.
 
     Equal digests mean equal bytes and lengths, in this dataset or between two of them.
     """
-    columns = (episodes.observations, episodes.actions, episodes.rewards)
+    columns = _columns(episodes)
     starts = np.asarray(episodes.starts).tolist()
     found = []
     for begin, end in itertools.pairwise(starts):

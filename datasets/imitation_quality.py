@@ -21,11 +21,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from datumrl.datasets.columns import Column, parts
 from datumrl.datasets.episodes import Episodes
 from datumrl.datasets.errors import DatumrlError
 from datumrl.datasets.packing import matrix
 
 SAMPLE = 4_000  # rows; 16 million pairs
+_WIDEST = 8_000_000  # numbers in a sample of states: wide ones, as images are, get fewer rows
 QUANTILE = 0.01  # of pairwise distances in the reference: epsilon
 _BLOCK = 500  # rows whose distances to all others are held at once
 
@@ -163,8 +165,10 @@ def _draw(episodes: Episodes, seed: int, rows: int) -> _Sample:
     if rows < 2:
         raise DatumrlError(f"a sample of {rows} rows has no pairs; ask for 2 or more")
     generator = np.random.default_rng(seed)
-    chosen = np.sort(generator.choice(len(episodes), min(rows, len(episodes)), replace=False))
-    states = matrix(episodes.observations)[chosen].astype(np.float64)
+    width = sum(matrix(part).shape[1] for part in parts(episodes.observations).values())
+    rows = min(rows, len(episodes), max(2, _WIDEST // max(1, width)))
+    chosen = np.sort(generator.choice(len(episodes), rows, replace=False))
+    states = _states(episodes.observations, chosen)
     actions = matrix(episodes.actions)[chosen]
     discrete = actions.dtype.kind in "biu"
     with np.errstate(invalid="ignore"):
@@ -190,14 +194,19 @@ def _one_hot(actions: np.ndarray) -> np.ndarray:
 
 def _successors(episodes: Episodes, rows: np.ndarray) -> np.ndarray:
     """Return the states after some rows, (n, dims) float64; NaN where they are not known."""
-    observations = matrix(episodes.observations)
     ends = np.asarray(episodes.starts[1:]) - 1
-    following = observations[np.minimum(rows + 1, len(episodes) - 1)].astype(np.float64)
+    following = _states(episodes.observations, np.minimum(rows + 1, len(episodes) - 1))
     following[np.isin(rows, ends)] = np.nan
     listed = np.asarray(episodes.successor_rows)
     stored = np.isin(rows, listed)
-    following[stored] = matrix(episodes.successors)[np.searchsorted(listed, rows[stored])]
+    following[stored] = _states(episodes.successors, np.searchsorted(listed, rows[stored]))
     return following
+
+
+def _states(column: Column, rows: np.ndarray) -> np.ndarray:
+    """Return some rows as vectors, (n, dims) float64: images flattened, named parts joined."""
+    taken = [matrix(part)[rows].astype(np.float64) for part in parts(column).values()]
+    return np.concatenate(taken, axis=1)
 
 
 def _scale(values: np.ndarray) -> np.ndarray:

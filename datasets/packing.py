@@ -9,8 +9,10 @@ import numpy as np
 
 from datumrl.datasets.errors import DatumrlError
 
-_BATCH = 1 << 16
+_BATCH = 1 << 16  # rows
+_VALUES_AT_ONCE = 1 << 22
 _WORD = 64
+_LARGEST = int(np.iinfo(np.int64).max)
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,13 +127,17 @@ class _ValuePacker:
         self.words = self.shifts = np.zeros(0, np.uint64)
 
     def _range(self) -> tuple[np.ndarray, np.ndarray]:
-        low = np.full(self._column.shape[1], np.iinfo(np.int64).max)
-        high = np.full(self._column.shape[1], np.iinfo(np.int64).min)
-        for begin in range(0, len(self._column), _BATCH):
-            values = _integers(self._column[begin : begin + _BATCH])
+        dtype, dims = self._column.dtype, self._column.shape[1]
+        if dtype.itemsize == 1 or not len(self._column):  # bytes need no look
+            ends = (0, 1) if dtype.kind == "b" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
+            return np.full(dims, ends[0], np.int64), np.full(dims, int(ends[1]) & _LARGEST)
+        low, high = np.full(dims, _LARGEST), np.full(dims, -_LARGEST - 1)
+        step = max(1, _VALUES_AT_ONCE // max(1, dims))
+        for begin in range(0, len(self._column), step):
+            values = _integers(self._column[begin : begin + step])
             low = np.minimum(low, values.min(axis=0))
             high = np.maximum(high, values.max(axis=0))
-        return (low, high) if len(self._column) else (np.zeros_like(low), np.zeros_like(high))
+        return low, high
 
     def pack(self, begin: int, end: int, keys: np.ndarray) -> int:
         from datumrl.datasets.packing_kernels import pack_integers

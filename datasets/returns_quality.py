@@ -13,12 +13,10 @@ import numpy as np
 from datumrl.datasets.catalogue import DatasetRecord
 from datumrl.datasets.episodes import Episodes
 from datumrl.datasets.errors import DatumrlError
+from datumrl.datasets.scores import normalize
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 BINS = 20
-# An erratum that holds these words says that returns of stored episodes, or the reference scores,
-# are not what the score is defined on: TQ is refused and the erratum is the reason.
-NOT_OF_THE_SCORE = "not those of the score"
 _BATCH = 1 << 20
 
 
@@ -241,14 +239,13 @@ def neorl_score(mean_return: float, minimum: float, maximum: float) -> float:
 def score_refusal(record: DatasetRecord | None) -> str:
     """Return why a dataset's returns cannot be put on the scale of scores; "" if they can.
 
-    They cannot where there are no reference scores, or where an erratum says that stored episodes
-    or references are not those of the score (see `NOT_OF_THE_SCORE`).
+    They cannot where there are no reference scores, or where the catalogue says that returns of
+    the stored episodes are no scores (``returns_note``), as for maze2d, antmaze and kitchen.
     """
     if record is None:
         return "this dataset is not in the catalogue, so it has no reference scores"
-    for erratum in record.errata:
-        if NOT_OF_THE_SCORE in erratum:
-            return f"{record.id}: {erratum}"
+    if record.returns_note:
+        return f"{record.id}: {record.returns_note}"
     if record.reference is None:
         return f"{record.id} has no reference scores"
     return ""
@@ -263,7 +260,7 @@ def scores(episodes: Episodes, record: DatasetRecord | None, values: np.ndarray)
     if refused or record is None or record.reference is None:
         return Scores(None, None, None, None, None, None, refused)
     low, high = record.reference.minimum, record.reference.maximum
-    points = 100.0 * (finished - low) / (high - low)
+    points = normalize(finished, record)
     mean = float(finished.mean())
     return Scores(
         tq=trajectory_quality(mean, low, high),
