@@ -109,12 +109,12 @@ def read_rows(table: QualityTable, folder: Path = published_tables.FOLDER) -> li
 
 def reproduce(
     table_id: str,
-    load: Callable[[str], Episodes] = loading.load,
+    load: Callable[[str], Episodes] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[QualityVerdict]:
     """Recompute every row of which the dataset and its reference are here.
 
-    ``load`` returns a dataset by id or raises DatumrlError; ``progress`` is told of rows of the
+    ``load`` returns a dataset by id or raises DatumrlError (`loading.load` by default); ``progress`` is told of rows of the
     table.  Raises DatumrlError for an unknown table and a changed data file.
     """
     table = find(table_id)
@@ -122,7 +122,7 @@ def reproduce(
     preset = discretization.find_preset(table.preset)
     verdicts = []
     for number, row in enumerate(rows, start=1):
-        verdicts.append(check(row, preset, load))
+        verdicts.append(check(row, preset, load or loading.load))
         if progress is not None:
             progress(number, len(rows))
     return verdicts

@@ -1,0 +1,87 @@
+"""`datumrl stats` from the command line."""
+
+import json
+
+import numpy as np
+import pytest
+
+from datumrl.datasets import catalogue, places, prepared
+from datumrl.datasets.episodes import Episodes, episode_starts
+from datumrl.scripts.main import main
+
+MEDIUM, REPLAY = "local/hopper-medium-v1", "local/hopper-medium-replay-v1"
+
+
+@pytest.fixture(autouse=True)
+def _two_datasets(tmp_path, monkeypatch):
+    monkeypatch.setenv("DATUMRL_HOME", str(tmp_path))
+    for seed, name in enumerate((MEDIUM, REPLAY)):
+        rng, rows = np.random.default_rng(seed), 120
+        terminals = np.arange(rows) % 50 == 49
+        episodes = Episodes(
+            id=name,
+            observations=rng.normal(size=(rows, 11)).astype(np.float32),
+            actions=rng.uniform(-1, 1, (rows, 3)).astype(np.float32),
+            rewards=rng.random(rows).astype(np.float32),
+            terminals=terminals,
+            timeouts=np.zeros(rows, bool),
+            starts=episode_starts(terminals, np.zeros(rows, bool)),
+            successor_rows=np.zeros(0, np.int64),
+            successors=np.zeros((0, 11), np.float32),
+            time_limit=1000,
+            timeouts_recorded=True,
+        )
+        prepared.write(places.local_folder(catalogue.find(name)), episodes, {})
+
+
+def test_datasets_side_by_side(capsys):
+    assert main(["stats", MEDIUM, REPLAY]) == 0
+    shown = capsys.readouterr().out
+    header, *rows = shown.splitlines()
+    assert header.split() == [MEDIUM, REPLAY]
+    cells = {row[:34].strip(): row[34:].split() for row in rows}
+    assert cells["completed episodes"] == ["2", "2"]
+    assert cells["rows of the unfinished tail"] == ["20", "20"]
+    assert cells["SACo"][1] == "1.000"
+    assert float(cells["TQ (0 random, 1 expert)"][0]) != 0
+    assert "the dataset is its own reference: SACo = 1 says nothing of it" in shown
+    assert "5 edges a dimension" in shown
+    assert "the unfinished tail of 20 rows" in shown
+    assert max(map(len, rows)) <= 100
+
+
+def test_json_of_one_and_of_several(capsys):
+    assert main(["stats", MEDIUM, "--json", "--preset", "paper", "--seed", "2"]) == 0
+    one = json.loads(capsys.readouterr().out)
+    assert (one["id"], one["coverage"]["preset"], one["imitation"]["seed"]) == (MEDIUM, "paper", 2)
+    assert main(["stats", MEDIUM, REPLAY, "--json", "--rows", "60", "--reference", MEDIUM]) == 0
+    both = json.loads(capsys.readouterr().out)
+    assert [each["id"] for each in both] == [MEDIUM, REPLAY]
+    assert [each["coverage"]["rows"] for each in both] == [60, 60]
+    assert [each["coverage"]["reference"] for each in both] == [MEDIUM, MEDIUM]
+
+
+def test_a_path_of_the_user_s(tmp_path, capsys):
+    folder = places.local_folder(catalogue.find(MEDIUM))
+    folder.rename(tmp_path / "elsewhere")
+    assert main(["stats", MEDIUM, "--path", str(tmp_path / "elsewhere"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["rows"] == 120
+
+
+@pytest.mark.parametrize(
+    ("arguments", "shown"),
+    [
+        (["stats"], "no dataset named"),
+        (["stats", "local/hoper-medium-v1"], "unknown dataset"),
+        (["stats", "local/hopper-expert-v1"], "is not here; run `datumrl collect"),
+        (["stats", MEDIUM, REPLAY, "--path", "x"], "is one file for 2 datasets"),
+        (["stats", MEDIUM, "--path", "/no/such"], "/no/such does not exist"),
+        (["stats", MEDIUM, "--preset", "paperr"], "unknown preset 'paperr'; use paper"),
+        (["stats", MEDIUM, "--reference", "local/pointmaze-umaze-v1"], "no reference for"),
+        (["stats", MEDIUM, "--rows", "0"], "0 rows cannot be counted"),
+        (["stats", MEDIUM, "--seed", "-1"], "--seed -1 is negative"),
+    ],
+)
+def test_what_cannot_be_done_is_told(capsys, arguments, shown):
+    assert main(arguments) == 2
+    assert shown in capsys.readouterr().err
