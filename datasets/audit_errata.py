@@ -46,6 +46,7 @@ FORETOLD = {
         "no-timeouts",
         "bullet-layout",
     ),
+    "stored next observations": ("maze2d-goals",),
     "continuity": ("v0", "maze2d-goals", "antmaze-v0", "adroit-cloned", "no-timeouts"),
     "constant columns": ("kitchen-goal", "antmaze-goal"),
     "precision": ("replay-float64", "adroit-v0"),
@@ -64,19 +65,16 @@ def recognised(finding: Finding, record: DatasetRecord | None) -> Finding:
     if record is None or finding.verdict == "pass":
         return finding
     for key in FORETOLD.get(finding.check, ()):
-        text = _texts(record.collection).get(key)
+        text = _texts().get(key)
         if text is not None and text in record.errata:
             return replace(finding, known_erratum=text)
     return finding
 
 
 @functools.cache
-def _texts(collection: str) -> dict[str, str]:
-    """Return the errata of a collection by key; none for one that states none."""
-    name = f"{collection}_catalogue"
-    if name not in catalogue.COLLECTIONS:
-        return {}
-    texts: dict[str, str] = getattr(
-        importlib.import_module(f"datumrl.datasets.{name}"), "ERRATA", {}
-    )
+def _texts() -> dict[str, str]:
+    """Return the errata of all collections by key."""
+    texts: dict[str, str] = {}
+    for name in catalogue.COLLECTIONS:
+        texts.update(getattr(importlib.import_module(f"datumrl.datasets.{name}"), "ERRATA", {}))
     return texts

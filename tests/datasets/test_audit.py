@@ -1,5 +1,6 @@
 """Every check of the audit: a sound dataset passes, exactly the planted fault is found."""
 
+import importlib
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,6 +13,7 @@ import pytest
 from datumrl.datasets import catalogue, loading
 from datumrl.datasets.audit import audit
 from datumrl.datasets.audit_errata import FORETOLD
+from datumrl.datasets.catalogue import COLLECTIONS
 from datumrl.datasets.episodes import Episodes, episode_starts
 from datumrl.datasets.findings import Finding
 
@@ -317,6 +319,8 @@ def test_a_mean_score_that_belongs_to_another_level_is_the_known_swap() -> None:
     assert result.verdict == "warn"
     assert "swapped" in result.known_erratum
     assert audit(data, HOPPER).finding("level").known_erratum is None
+    for name in ("d4rl/hopper-medium-expert-v2", "local/pointmaze-medium-v1"):
+        assert audit(data, catalogue.find(name)).finding("level").verdict == "not applicable"
 
 
 # --- Duplicates and leakage ---
@@ -395,9 +399,12 @@ def test_degenerate_datasets_have_defined_results(
 # --- Known errata ---
 
 
-def test_errata_foretell_checks_that_exist() -> None:
+def test_errata_and_the_checks_they_foretell_exist() -> None:
     names = {finding.check for finding in audit(sound(), against=[sound(1)]).findings}
     assert set(FORETOLD) <= names | {"replay"}
+    modules = [importlib.import_module(f"datumrl.datasets.{name}") for name in COLLECTIONS]
+    known = {key for module in modules for key in getattr(module, "ERRATA", {})}
+    assert {key for keys in FORETOLD.values() for key in keys} <= known
 
 
 def test_d4rl_quirks_are_recognised_by_the_errata_of_their_records(
