@@ -82,12 +82,16 @@ class Entry(NamedTuple):
 
 
 def entries(name: str, configuration: Mapping[str, Any]) -> list[Entry]:
-    """Return a run's entries: one, or one for each of its return targets, in their order."""
+    """Return a run's entries: one, or one for each of its return targets, in their order.
+
+    Targets that are still to be taken from the dataset are two, None until then.
+    """
     if "return_targets" not in configuration:
         return [Entry(name, "", {})]
+    targets = configuration["return_targets"] or (None, None)
     return [
         Entry(f"{name}-target-{place}", f"-target-{place}", {"return_target": target})
-        for place, target in enumerate(configuration["return_targets"], start=1)
+        for place, target in enumerate(targets, start=1)
     ]
 
 
