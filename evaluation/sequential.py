@@ -183,7 +183,7 @@ class Training:
             record
             for entry, count in state.runs_used.items()
             for algorithm, dataset in self.question.cells[entry]
-            for record in self.run(algorithm, dataset, range(count))
+            for record in self._trained(algorithm, dataset, range(count))
         ]
 
     def _resumed(self) -> State | None:
@@ -225,13 +225,24 @@ class Training:
 
     def _block(self, algorithm: str, dataset: str, interim: int) -> Sequence[float]:
         seeds = range(interim * self.question.runs, (interim + 1) * self.question.runs)
-        records = {record.seed: record for record in self.run(algorithm, dataset, seeds)}
+        return [self._score(record) for record in self._trained(algorithm, dataset, seeds)]
+
+    def _trained(self, algorithm: str, dataset: str, seeds: Sequence[int]) -> list[RunRecord]:
+        """Return one record of each seed, under the name that the question uses."""
+        found = list(self.run(algorithm, dataset, seeds))
+        names = sorted({record.algorithm for record in found})
+        if len(names) > 1:
+            raise DatumrlError(
+                f"{algorithm} gives several results for each seed ({', '.join(names)}), and a "
+                "sequential comparison needs one; choose it with --set"
+            )
+        records = {record.seed: record for record in found}
         if set(records) != set(seeds):
             raise DatumrlError(
                 f"{algorithm} on {dataset}: seeds {sorted(records)} were trained, not "
                 f"{list(seeds)}; the trainer must return a record of every seed"
             )
-        return [self._score(records[seed]) for seed in seeds]
+        return [records[seed].model_copy(update={"algorithm": algorithm}) for seed in seeds]
 
     def _score(self, record: RunRecord) -> float:
         self._check_measured(record)
