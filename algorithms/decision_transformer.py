@@ -34,7 +34,7 @@ import torch
 import torch.nn.functional as F
 
 from datumrl.algorithms.sequence_batches import Subsequences, Windows
-from datumrl.algorithms.stack import Layers, Networks, Stack, Task, init_mlp, linear_warmup
+from datumrl.algorithms.stack import Layers, Networks, Stack, Task, init_mlp, linear_warmup, product
 from datumrl.algorithms.streams import Draw
 from datumrl.datasets.catalogue import DatasetRecord
 from datumrl.datasets.episodes import Episodes
@@ -162,8 +162,8 @@ def optimisers(config: Config) -> dict[str, dict[str, Any]]:
 
 def linear(inputs: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
     """Return (..., out) for inputs (..., in), as one product."""
-    product = (inputs.flatten(0, -2) @ weight.mT).add_(bias)
-    return product.unflatten(0, inputs.shape[:-1])
+    outputs = product(inputs.flatten(0, -2), weight.mT).add_(bias)
+    return outputs.unflatten(0, inputs.shape[:-1])
 
 
 def norm(inputs: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
@@ -196,11 +196,11 @@ def attention(
     )
     later = torch.arange(keys.shape[2], device=places.device) > places[:, None]
     hidden = torch.zeros_like(later, dtype=queries.dtype).masked_fill_(later, -torch.inf)
-    scores = queries @ keys.mT
+    scores = product(queries, keys.mT)
     weights = torch.add(hidden, scores, alpha=queries.shape[-1] ** -0.5).softmax(dim=-1)
     if factors is not None:
         weights = weights * factors
-    return (weights @ values).transpose(1, 2).flatten(2)
+    return product(weights, values).transpose(1, 2).flatten(2)
 
 
 def block(

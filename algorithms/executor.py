@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from datumrl.algorithms import training, worker
+from datumrl.algorithms import registry, training, worker
 from datumrl.algorithms.training import Job, Progress
 from datumrl.datasets.errors import DatumrlError
 from datumrl.datasets.loading import load
@@ -92,7 +92,7 @@ def place(
     """
     split = out is not None and any(out.glob("seeds-*"))
     if out is not None and not split and (parts == 1 or any(out.glob("seed-*.json"))):
-        return [Placed(job, out, _finished(out, job.seeds))]  # one stack, in the folder itself
+        return [Placed(job, out, _finished(job, out, job.seeds))]  # one stack, in the folder itself
     prefix = out or job.folder(root).parent
     digest = "" if out else job.folder(root).name.partition("seeds-")[0]
     left, placed = set(job.seeds), []
@@ -122,12 +122,17 @@ def _found(prefix: Path, digest: str, job: Job) -> list[tuple[Path, tuple[int, .
     for folder in sorted(prefix.glob(f"{digest}seeds-*")):
         if (folder / checkpoints.FILE).exists():
             seeds = checkpoints.seeds_of(folder)
-            found.append((folder, seeds, _finished(folder, seeds)))
+            found.append((folder, seeds, _finished(job, folder, seeds)))
     return sorted(found, key=lambda each: (each[1] != job.seeds, not each[2], -len(each[1])))
 
 
-def _finished(folder: Path, seeds: Iterable[int]) -> bool:
-    paths = [folder / f"seed-{seed:03d}.json" for seed in seeds]
+def _record_paths(job: Job, folder: Path, seeds: Iterable[int]) -> list[Path]:
+    entries = registry.entries(job.algorithm, registry.configuration(job.config))
+    return [folder / f"seed-{seed:03d}{entry.suffix}.json" for entry in entries for seed in seeds]
+
+
+def _finished(job: Job, folder: Path, seeds: Iterable[int]) -> bool:
+    paths = _record_paths(job, folder, seeds)
     return all(path.exists() and read_record(path).status != "running" for path in paths)
 
 
@@ -158,7 +163,7 @@ def run(
 
 
 def _outcome(placed: Placed, error: str | None) -> Outcome:
-    paths = [placed.folder / f"seed-{seed:03d}.json" for seed in placed.job.seeds]
+    paths = _record_paths(placed.job, placed.folder, placed.job.seeds)
     return Outcome(placed, [] if error else [read_record(path) for path in paths], error)
 
 
@@ -185,8 +190,8 @@ def records_of(outcomes: Iterable[Outcome], seeds: Iterable[int]) -> list[RunRec
     errors = [outcome.error for outcome in outcomes if outcome.error]
     if errors:
         raise DatumrlError("; ".join(errors))
-    known = {record.seed: record for outcome in outcomes for record in outcome.records}
-    return [known[seed] for seed in seeds]
+    records = [record for outcome in outcomes for record in outcome.records]
+    return [record for seed in seeds for record in records if record.seed == seed]
 
 
 def trainer(

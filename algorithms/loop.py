@@ -88,6 +88,8 @@ class _Training:
         device = task.max_action.device
         self._source = self._method.data(job.config, episodes, job.view, device)
         self._stack = Stack.create(self._method, job.config, task, job.seeds)
+        if job.matmul_precision == "medium":
+            self._stack.products = torch.bfloat16
         noise = self._method.noise(job.config, task)
         rows, batch_size = len(self._source), job.config.batch_size
         self._streams = Streams(job.seeds, rows, batch_size, noise, device)
@@ -225,6 +227,7 @@ class _Training:
             "protocol": self._protocol.model_dump(mode="json"),
             "device": self._job.device,
             **self._job.recorded_preset(),
+            **self._job.recorded_precision(),
         }
 
     def _save(self) -> None:
@@ -256,7 +259,12 @@ class _Training:
         complete = "complete" if self._step == steps else "running"
         return RunRecord(
             algorithm=entry.algorithm,
-            configuration={**configuration, **entry.settings, "view": self._job.view},
+            configuration={
+                **configuration,
+                **entry.settings,
+                "view": self._job.view,
+                **self._job.recorded_precision(),
+            },
             dataset=self._job.dataset,
             dataset_sha256=self._sha256,
             protocol=self._protocol,

@@ -225,7 +225,11 @@ def _record(
         failure = "actions that are not finite"
     return RunRecord(
         algorithm=entry.algorithm,
-        configuration={**identity["configuration"], **entry.settings, "view": identity["view"]},
+        configuration={
+            **identity["configuration"],
+            **entry.settings,
+            **{name: identity[name] for name in ("view", "matmul_precision") if name in identity},
+        },
         dataset=identity["dataset"],
         dataset_sha256=identity["dataset_sha256"],
         protocol=protocol,

@@ -9,6 +9,7 @@ axes), and the losses read as the papers have them.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import itertools
 import math
@@ -44,6 +45,7 @@ class Stack:
     networks: Networks  # every tensor (seeds, ...)
     optimisers: dict[str, torch.optim.Adam]  # of the networks that are trained
     losses: dict[str, torch.Tensor] = field(default_factory=dict)  # the last ones, (seeds,) each
+    products: torch.dtype | None = None  # factors of matrix products are rounded to this
 
     @classmethod
     def create(
@@ -95,7 +97,8 @@ class Stack:
             for group in self.optimisers[name].param_groups:
                 group["lr"] = rate
         one_seed = functools.partial(loss, self.config, self.task)
-        result = torch.vmap(one_seed)(self.networks, *inputs)
+        with _products_in(self.products):
+            result = torch.vmap(one_seed)(self.networks, *inputs)
         values, more = result if isinstance(result, tuple) else (result, None)
         self.optimisers[name].zero_grad()
         # Other networks in the loss are constants: no gradients are computed for their weights.
@@ -110,7 +113,8 @@ class Stack:
     def compute(self, function: Callable[..., Any], *inputs: Any) -> Any:
         """Return ``function(config, task, networks, *inputs)``, written for one seed, of all."""
         one_seed = functools.partial(function, self.config, self.task)
-        return torch.vmap(one_seed)(self.networks, *inputs)
+        with _products_in(self.products):
+            return torch.vmap(one_seed)(self.networks, *inputs)
 
     @torch.no_grad()
     def follow(self, target: str, source: str, rate: float) -> None:
@@ -208,12 +212,41 @@ def mlp(
     last = len(layers) - 2
     for place in range(0, last + 1, 2):
         # In place on a fresh product, which nothing else reads: less memory to go through.
-        inputs = (inputs @ layers[place].mT).add_(layers[place + 1])
+        inputs = _rounded(inputs) @ _rounded(layers[place].mT)
+        if place == last:  # before that, what the next product rounds may stay as it is
+            inputs = inputs.to(layers[place].dtype)
+        inputs = inputs.add_(layers[place + 1])
         if place < last:
             inputs = inputs.relu_()
             if masks is not None:
                 inputs = inputs * masks[place // 2]
     return inputs
+
+
+def product(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+    """Return ``one @ other`` as exact as the stack asks; methods write their products with it.
+
+    In bfloat16 the factors are rounded to 8 bits, sums are kept in float32, and the result is
+    rounded before it becomes float32 again; so it is with the products of the gradients.
+    """
+    return (_rounded(one) @ _rounded(other)).to(one.dtype)
+
+
+_product_type: torch.dtype | None = None  # what `_products_in` says
+
+
+@contextlib.contextmanager
+def _products_in(dtype: torch.dtype | None) -> Iterator[None]:
+    global _product_type
+    before, _product_type = _product_type, dtype
+    try:
+        yield
+    finally:
+        _product_type = before
+
+
+def _rounded(factor: torch.Tensor) -> torch.Tensor:
+    return factor if _product_type is None else factor.to(_product_type)
 
 
 @torch.no_grad()

@@ -8,7 +8,7 @@ import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 from datumrl.algorithms import presets, registry
 from datumrl.datasets import catalogue, files
@@ -17,6 +17,8 @@ from datumrl.datasets.views import View
 from datumrl.evaluation.records import RunRecord
 
 CHECKPOINT_SECONDS = 30.0
+EXACT: Literal["highest"] = "highest"
+Precision = Literal["highest", "medium"]  # medium: factors in bfloat16, see `stack.product`
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,7 @@ class Job:
     view: View
     device: str  # "cpu" or "cuda"
     preset: str = presets.NONE  # of which published values, as recorded
+    matmul_precision: Precision = EXACT  # of the updates' matrix products
 
     def as_json(self) -> dict[str, Any]:
         """Return the job as JSON values, for another process or machine."""
@@ -56,6 +59,7 @@ class Job:
             "view": self.view,
             "device": self.device,
             **self.recorded_preset(),
+            **self.recorded_precision(),
         }
         digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]
         folder = (root or files.home() / "runs") / self.algorithm / self.dataset
@@ -64,6 +68,11 @@ class Job:
     def recorded_preset(self) -> dict[str, str]:
         """Return what the preset adds to the run's identity: nothing without one."""
         return {} if self.preset == presets.NONE else {"preset": self.preset}
+
+    def recorded_precision(self) -> dict[str, str]:
+        """Return what is recorded of the precision: nothing where it is exact."""
+        exact = self.matmul_precision == EXACT
+        return {} if exact else {"matmul_precision": self.matmul_precision}
 
 
 @dataclass(frozen=True)
@@ -96,6 +105,7 @@ def train(
     preset: str | None = None,
     tensorboard: Path | str | bool = False,
     wandb: str | None = None,
+    matmul_precision: Precision = EXACT,
     **fields: object,
 ) -> list[RunRecord]:
     """Train all seeds as one stack; return the record of each, failed ones included.
@@ -125,6 +135,7 @@ def train(
         device,
         view,
         preset,
+        matmul_precision,
     )
     where = Path(folder) if folder is not None else job.folder()
     if not (tensorboard or wandb):
@@ -197,6 +208,7 @@ def plan(
     device: str = "auto",
     view: View | None = None,
     preset: str | None = None,
+    matmul_precision: Precision = EXACT,
 ) -> Job:
     """Check all that `train` is given, without touching data, and return the job."""
     settings = _joined(settings, {} if steps is None else {"steps": steps})
@@ -206,7 +218,7 @@ def plan(
     chosen = presets.choose(algorithm, dataset, preset, settings, given)
     return Job(
         algorithm,
-        chosen.config,
+        registry.completed(algorithm, chosen.config, catalogue.find(dataset)),
         dataset,
         _checked_seeds(seeds),
         chosen.evaluate_every,
@@ -214,6 +226,7 @@ def plan(
         chosen.view,
         _device(device),
         chosen.preset,
+        _precision(matmul_precision, device),
     )
 
 
@@ -250,6 +263,21 @@ def _device(name: str) -> str:
         raise DatumrlError("device 'cuda': this torch finds no CUDA GPU; use --device cpu")
     if name == "auto":
         return "cuda" if available else "cpu"
+    return name
+
+
+def _precision(name: Precision, device: str) -> Precision:
+    import torch
+
+    if name not in get_args(Precision):
+        known = " or ".join(get_args(Precision))
+        raise DatumrlError(f"matmul_precision {name!r}; choose {known}")
+    # Without the instruction, products in bfloat16 take longer than exact ones.
+    if name != EXACT and _device(device) == "cpu" and not torch.cpu._is_avx512_bf16_supported():
+        raise DatumrlError(
+            f"matmul_precision {name!r}: this CPU does not multiply in bfloat16 (avx512_bf16), so "
+            f"training would be slower; leave it {EXACT}"
+        )
     return name
 
 

@@ -47,6 +47,8 @@ class Command:
     """where to train; auto takes a GPU if there is one"""
     threads: int | None = None
     """threads of torch on the CPU (default: its own choice); 1 if other work shares the cores"""
+    matmul_precision: Literal["highest", "medium"] = "highest"
+    """medium rounds the factors of matrix products to bfloat16: faster, and recorded"""
     workers: int | None = None
     """processes of one thread each; 1 trains in this one (default: as suits machine and work)"""
     out: Path | None = None
@@ -106,6 +108,7 @@ class Command:
                     self.device,
                     self.view,
                     self.preset,
+                    self.matmul_precision,
                 )
                 yield job, self.out / algorithm / dataset if several and self.out else self.out
 

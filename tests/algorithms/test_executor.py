@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from datumrl.algorithms import checkpoints, executor, training, worker
 from datumrl.algorithms.training import Job
@@ -100,8 +101,6 @@ def test_ctrl_c_stops_every_worker_and_all_go_on_later(home, tmp_path):
 
 
 def step_of(folder):
-    import torch
-
     return checkpoints.load(folder / checkpoints.FILE, torch.device("cpu"))["step"]
 
 
@@ -194,3 +193,27 @@ def test_an_unfinished_split_goes_on_whatever_the_number_of_workers(home, tmp_pa
     records = executor.records_of(executor.run(placed), wanted.seeds)
     assert [record.seed for record in records] == [0, 1, 2, 3]
     assert all(each.finished for each in executor.place(wanted, out=tmp_path))
+
+
+def test_rounded_products_are_recorded_and_another_run(home, tmp_path):
+    if not torch.cpu._is_avx512_bf16_supported():
+        with pytest.raises(DatumrlError, match="avx512_bf16"):
+            plan(matmul_precision="medium")
+        return
+    exact, rounded = plan(), plan(matmul_precision="medium")
+    assert exact.folder() != rounded.folder()
+    placed = [executor.Placed(exact, tmp_path / "exact"), executor.Placed(rounded, tmp_path / "m")]
+    one, other = executor.run(placed)
+    actors = [
+        checkpoints.load(each.folder / checkpoints.FILE, torch.device("cpu"))["stack"]["networks"]
+        for each in placed
+    ]
+    assert not torch.equal(actors[0]["actor"][0], actors[1]["actor"][0])
+    torch.testing.assert_close(actors[0]["actor"][0], actors[1]["actor"][0], rtol=0, atol=0.03)
+    assert "matmul_precision" not in one.records[0].configuration
+    assert other.records[0].configuration["matmul_precision"] == "medium"
+    assert training.reroll(tmp_path / "m")[0].configuration == other.records[0].configuration
+    with pytest.raises(DatumrlError, match="matmul_precision is 'medium' there and missing here"):
+        training.train_job(exact, tmp_path / "m")
+    with pytest.raises(DatumrlError, match="choose highest or medium"):
+        plan(matmul_precision="high")
