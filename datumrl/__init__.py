@@ -16,6 +16,8 @@ _HOMES = {
     "qlearning_dataset": "datumrl.datasets.loading",
     "stats": "datumrl.datasets.dataset_statistics",
     "train": "datumrl.algorithms.training",
+    "export_policy": "datumrl.algorithms.exporting",
+    "load_policy": "datumrl.algorithms.exporting",
     "compare": "datumrl.evaluation.report",
     "evaluate": "datumrl.evaluation.recorder",
     "Recorder": "datumrl.evaluation.recorder",
@@ -27,13 +29,16 @@ __all__ = [
     "__version__",
     "compare",
     "evaluate",
+    "export_policy",
     "load",
+    "load_policy",
     "qlearning_dataset",
     "stats",
     "train",
 ]
 
 if TYPE_CHECKING:
+    from datumrl.algorithms.exporting import export_policy, load_policy
     from datumrl.algorithms.training import train
     from datumrl.datasets.dataset_statistics import stats
     from datumrl.datasets.errors import DatumrlError

@@ -1,0 +1,198 @@
+"""A policy as a file of its own: a numpy callable (.npz), and a torch.export program (.pt2).
+
+Neither needs the method's code, and the first no torch.  What is exported is the policy that is
+evaluated: the raw observation in, the action of the environment out, normalisation included.
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from datumrl.datasets import files
+from datumrl.datasets.errors import DatumrlError
+
+if TYPE_CHECKING:
+    import torch
+
+FORMAT = "datumrl-policy/1"
+TOLERANCE = 1e-5  # of max_action, in which numpy's actions may differ from torch's
+_TRIED = 256  # random observations on which the two are compared before anything is written
+
+
+class NumpyPolicy:
+    """A deterministic policy: max_action tanh of a ReLU network of the normalised observation."""
+
+    def __init__(
+        self,
+        layers: Sequence[tuple[np.ndarray, np.ndarray]],
+        mean: np.ndarray,
+        scale: np.ndarray,
+        max_action: np.ndarray,
+        origin: dict[str, Any],
+    ) -> None:
+        """Weights are (out, in) and biases (out,); ``origin`` says what was trained, on what."""
+        self.layers, self.mean, self.scale = list(layers), mean, scale
+        self.max_action, self.origin = max_action, origin
+
+    def __call__(self, observations: np.ndarray) -> np.ndarray:
+        """Return actions (rows, action_dim) for observations (rows, observation_dim), float32."""
+        hidden = (np.asarray(observations, np.float32) - self.mean) / self.scale
+        for place, (weight, bias) in enumerate(self.layers):
+            hidden = hidden @ weight.T + bias
+            if place < len(self.layers) - 1:
+                hidden = np.maximum(hidden, 0)
+        actions: np.ndarray = self.max_action * np.tanh(hidden)
+        return actions
+
+    def save(self, path: Path) -> None:
+        """Write the policy as .npz: ``weight_0``, ``bias_0``, ..., and what the names say."""
+        arrays = {"mean": self.mean, "scale": self.scale, "max_action": self.max_action}
+        for place, (weight, bias) in enumerate(self.layers):
+            arrays |= {f"weight_{place}": weight, f"bias_{place}": bias}
+        origin = json.dumps({"format": FORMAT, **self.origin})
+        with files.replacing(path) as handle:
+            np.savez(handle, origin=np.array(origin), **arrays)
+
+
+def load_policy(path: Path | str) -> NumpyPolicy:
+    """Return the policy in an .npz file of `export_policy`; it needs numpy only."""
+    path = Path(path)
+    try:
+        with np.load(path, allow_pickle=False) as content:
+            arrays = {name: content[name] for name in content.files}
+        origin = json.loads(str(arrays["origin"]))
+        if origin.pop("format") != FORMAT:
+            raise ValueError("of another format")
+        count = sum(name.startswith("weight_") for name in arrays)
+        layers = [(arrays[f"weight_{place}"], arrays[f"bias_{place}"]) for place in range(count)]
+        return NumpyPolicy(layers, arrays["mean"], arrays["scale"], arrays["max_action"], origin)
+    except (OSError, KeyError, ValueError, AttributeError, EOFError, zipfile.BadZipFile) as problem:
+        raise DatumrlError(
+            f"{path} is no exported policy ({problem}); give a .npz file of "
+            "`datumrl evaluate RUN --export FOLDER`"
+        ) from None
+
+
+def export_policy(
+    run_folder: Path | str, seed: int, folder: Path | str | None = None
+) -> tuple[Path, Path]:
+    """Write a run's policy of one seed as .npz and as .pt2; return the two paths.
+
+    ``folder`` is by default the run's own.  Raises DatumrlError for a seed that is not in the run
+    or has failed, and for a policy that is more than a network of the observation.
+    """
+    from datumrl.algorithms import registry
+
+    registry.require_torch("a run")
+    program, example, policy = _restored(Path(run_folder), seed)
+    where = Path(folder) if folder is not None else Path(run_folder)
+    with files.storage_errors(where):
+        where.mkdir(parents=True, exist_ok=True)
+    paths = where / f"policy-{seed:03d}.npz", where / f"policy-{seed:03d}.pt2"
+    policy.save(paths[0])
+    _save_program(program, example, paths[1])
+    return paths
+
+
+def _restored(run_folder: Path, seed: int) -> tuple[torch.nn.Module, torch.Tensor, NumpyPolicy]:
+    """Return the policy as a module, observations to try it on, and the policy in numpy."""
+    import torch
+
+    from datumrl.algorithms import checkpoints, registry
+    from datumrl.algorithms.batches import Statistics
+    from datumrl.algorithms.stack import Task
+
+    saved = checkpoints.load(run_folder / checkpoints.FILE, torch.device("cpu"))
+    identity = saved["identity"]
+    name, seeds = identity["algorithm"], identity["seeds"]
+    if seed not in seeds:
+        shown = ", ".join(map(str, seeds))
+        raise DatumrlError(f"seed {seed} is not in {run_folder}; its seeds are {shown}")
+    if seed in saved["failures"]:
+        raise DatumrlError(f"seed {seed} of {run_folder} failed: {saved['failures'][seed]}")
+    config = registry.resolve(name, identity["configuration"])
+    if hasattr(config, "return_targets"):
+        raise DatumrlError(
+            f"{run_folder}: the policy of {name} acts on what it remembers, not on one observation "
+            "alone, so it cannot be exported; roll it out with `datumrl evaluate`"
+        )
+    task, statistics = Task(**saved["task"]), Statistics(**saved["statistics"])
+    place = seeds.index(seed)
+    networks = {
+        network: [tensor[place] for tensor in layers]
+        for network, layers in saved["stack"]["networks"].items()
+    }
+    module = _module(registry.find(name), config, task, networks, statistics)
+    origin = {
+        "algorithm": name,
+        "dataset": identity["dataset"],
+        "seed": seed,
+        "step": saved["step"],
+    }
+    generator = torch.Generator().manual_seed(0)
+    noise = torch.randn((_TRIED, task.observation_dim), generator=generator)
+    tried = statistics.mean + 2 * statistics.scale * noise
+    policy = _in_numpy(networks["actor"], statistics, task, origin)
+    with torch.no_grad():
+        difference = torch.as_tensor(policy(tried.numpy())) - module(tried)
+    if not bool((difference.abs() <= TOLERANCE * task.max_action).all()):
+        raise DatumrlError(
+            f"{run_folder}: the policy of {name} is not max_action tanh of a ReLU network, which "
+            "is what can be exported"
+        )
+    return module, tried, policy
+
+
+def _module(
+    method: Any, config: Any, task: Any, networks: dict[str, Any], statistics: Any
+) -> torch.nn.Module:
+    import torch
+
+    class Policy(torch.nn.Module):
+        """Raw observations (rows, observation_dim) to actions (rows, action_dim)."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            for name, layers in networks.items():
+                if "target" not in name and "critic" not in name:
+                    for place, tensor in enumerate(layers):
+                        self.register_buffer(f"{name}_{place}", tensor.clone())
+
+        def forward(self, observations: torch.Tensor) -> torch.Tensor:
+            """Return the method's own actions."""
+            own = {
+                name: [self.get_buffer(f"{name}_{place}") for place in range(len(layers))]
+                for name, layers in networks.items()
+                if "target" not in name and "critic" not in name
+            }
+            actions: torch.Tensor = method.act(
+                config, task, own, statistics.normalized(observations)
+            )
+            return actions
+
+    return Policy().eval()
+
+
+def _in_numpy(actor: Any, statistics: Any, task: Any, origin: dict[str, Any]) -> NumpyPolicy:
+    """Return the policy; of what the last layer gives, the first values are the actions."""
+    pairs = zip(actor[::2], actor[1::2], strict=False)  # less what a Gaussian's deviations add
+    layers = [(weight.numpy(), bias.numpy().reshape(-1)) for weight, bias in pairs]
+    weight, bias = layers[-1]
+    layers[-1] = weight[: task.action_dim], bias[: task.action_dim]
+    mean, scale = statistics.mean.numpy(), statistics.scale.numpy()
+    return NumpyPolicy(layers, mean, scale, task.max_action.numpy(), origin)
+
+
+def _save_program(module: torch.nn.Module, example: torch.Tensor, path: Path) -> None:
+    import torch
+
+    rows = torch.export.Dim("rows", min=1)
+    program = torch.export.export(module, (example,), dynamic_shapes={"observations": {0: rows}})
+    with files.replacing(path) as handle:
+        torch.export.save(program, handle)
