@@ -69,6 +69,8 @@ class Command:
             raise DatumrlError("no dataset named; `datumrl datasets` lists those known")
         if self.path is not None and len(names) > 1:
             raise DatumrlError(f"--path {self.path}: is one file for {len(names)} datasets")
+        if not self.audit and (self.against or self.strict):
+            raise DatumrlError("--against and --strict are the audit's; add --audit")
         if self.seed < 0:
             raise DatumrlError(f"--seed {self.seed} is negative; use 0 or more")
 

@@ -168,6 +168,29 @@ def test_wrong_states_are_the_known_erratum_of_v1_and_a_failure_of_v2(
     assert "infos/qpos and infos/qvel are wrong" in report.finding("replay").known_erratum
 
 
+def test_a_missing_boundary_is_the_known_erratum_of_v0_and_a_failure_of_v2(
+    home: Path, tmp_path: Path
+) -> None:
+    episodes, extras, _ = collected(HOPPER)
+    end = int(episodes.starts[10]) - 1
+    terminals = np.array(episodes.terminals)
+    terminals[end] = False
+    path = d4rl_file(tmp_path / "joined.hdf5", replace(episodes, terminals=terminals), extras)
+    reports = [
+        auditing.audit_dataset(f"d4rl/hopper-random-v{version}", path=path, replay_rows=None)
+        for version in (0, 2)
+    ]
+    for report in reports:
+        jump = report.finding("continuity")
+        assert (jump.verdict, jump.rows) == ("fail", (end,))
+        stored = report.finding("stored next observations")  # the true successor was stored
+        assert (stored.verdict, stored.rows) == ("fail", (end,))
+        assert report.finding("replay").rows == (end,)  # the environment says terminated
+    assert "v0 policies" in reports[0].finding("continuity").known_erratum
+    names = [finding.check for finding in reports[1].failures()]
+    assert names == ["stored next observations", "continuity"]
+
+
 def test_a_prefix_finds_the_states_of_the_whole_and_other_data_has_none(home: Path) -> None:
     collected(HOPPER)
     episodes = loading.load(HOPPER)
@@ -190,3 +213,4 @@ def test_leakage_is_a_failure_of_the_command(
     assert code == 1
     assert '"failures": [\n    "leakage"\n  ]' in capsys.readouterr().out
     assert main(["stats", "local/no-such-thing", "--audit"]) == 2
+    assert main(["stats", MAZE, "--strict"]) == 2  # only an audit can be strict
