@@ -32,8 +32,7 @@ _STYLE = {
     "text.parse_math": False,  # a dollar in a name is a dollar
 }
 _DIVERGING = "PuOr"
-_NAME_LENGTH = 28
-_LEGEND_COLUMNS = 4
+_NAME_LENGTH = 44
 _MARKS = {"larger": ">", "smaller": "<", "equal": "=", "continue": "?"}
 _FILLS = {"larger": "#0072B2", "smaller": "#D55E00", "equal": "#DDDDDD", "continue": "#FFFFFF"}
 
@@ -70,7 +69,6 @@ def _wanted(report: Report) -> list[tuple[str, Draw, tuple[float, float], str]]:
     names = report.defined
     basis, height = report_tables.basis(report), 0.8 + 0.22 * len(names)
     room = _room(names)
-    legend = 0.17 * -(-len(names) // _LEGEND_COLUMNS)
     percentile = report_tables.interval_words(report, "percentile")
     few = "Fewer than 3 runs: intervals are not to be trusted. "
     flag = few if any(each.few_runs for each in report.summaries) else ""
@@ -83,7 +81,9 @@ def _wanted(report: Report) -> list[tuple[str, Draw, tuple[float, float], str]]:
             f"Performance profiles over runs (left) and over tasks' means (right): {basis}; "
             f"pointwise {percentile}. {flag}"
         )
-        found.append(("profiles", _profiles, (7.0, 2.6 + legend), words.strip()))
+        found.append(
+            ("profiles", _profiles, (7.0, 2.5 + _legend_height(names, 7.0)), words.strip())
+        )
     if len(names) > 1:
         side = 0.6 + room + 0.42 * len(names)
         words = (
@@ -102,7 +102,9 @@ def _wanted(report: Report) -> list[tuple[str, Draw, tuple[float, float], str]]:
         found.append(("decisions", _decisions, (side * columns + 0.9, side * lines), words))
     if report.curves:
         words = f"IQM at each evaluation: {basis}; pointwise {percentile}. {flag}"
-        found.append(("sample_efficiency", _curves, (5.2, 2.7 + legend), words.strip()))
+        found.append(
+            ("sample_efficiency", _curves, (5.2, 2.6 + _legend_height(names, 5.2)), words.strip())
+        )
     return found
 
 
@@ -112,8 +114,18 @@ def _room(names: Sequence[str]) -> float:
 
 
 def _short(text: str) -> str:
+    """Return a name that fits; what tells variants apart stands at its end, so the middle goes."""
     shown = report_tables.name(text)
-    return shown if len(shown) <= _NAME_LENGTH else shown[: _NAME_LENGTH - 1] + "…"
+    half = _NAME_LENGTH // 2
+    return shown if len(shown) <= _NAME_LENGTH else f"{shown[: half - 1]}…{shown[-half:]}"
+
+
+def _legend_columns(names: Sequence[str], width: float) -> int:
+    return max(1, min(len(names), 4, int(width / (_room(names) + 0.35))))
+
+
+def _legend_height(names: Sequence[str], width: float) -> float:
+    return 0.17 * -(-len(names) // _legend_columns(names, width)) if names else 0.0
 
 
 def _looks(names: Sequence[str]) -> dict[str, dict[str, str]]:
@@ -177,7 +189,7 @@ def _legend(figure: Any, axes: Any) -> None:
         handles,
         labels,
         loc="outside upper center",
-        ncols=min(_LEGEND_COLUMNS, len(labels)),
+        ncols=_legend_columns(labels, figure.get_figwidth()),
         frameon=False,
     )
 
