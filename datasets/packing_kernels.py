@@ -97,17 +97,20 @@ def hash_keys(keys: np.ndarray, hashes: np.ndarray) -> None:
 
 @compiled
 def scatter(
-    keys: np.ndarray, hashes: np.ndarray, shift: np.uint64, counts: np.ndarray, out: np.ndarray
+    keys: np.ndarray, hashes: np.ndarray, shift: np.uint64, offsets: np.ndarray, out: np.ndarray
 ) -> None:
-    """Copy keys to ``out``, ordered by partition (``hash >> shift``); ``counts`` gets the sizes."""
-    counts[:] = 0
+    """Copy keys to ``out`` in the order of their partition, ``hash >> shift``.
+
+    ``offsets`` (partitions + 1,) gets where each partition begins, then the number of keys.
+    """
+    offsets[:] = 0
     for row in range(keys.shape[0]):
-        counts[hashes[row] >> shift] += 1
-    place = np.zeros(len(counts), np.int64)
-    for part in range(1, len(counts)):
-        place[part] = place[part - 1] + counts[part - 1]
+        offsets[np.int64(hashes[row] >> shift) + 1] += 1
+    for part in range(1, len(offsets)):
+        offsets[part] += offsets[part - 1]
+    place = offsets.copy()
     for row in range(keys.shape[0]):
-        part = hashes[row] >> shift
+        part = np.int64(hashes[row] >> shift)
         for word in range(keys.shape[1]):
             out[place[part], word] = keys[row, word]
         place[part] += 1
@@ -115,16 +118,9 @@ def scatter(
 
 @compiled
 def insert(
-    keys: np.ndarray,
-    hashes: np.ndarray,
-    begin: int,
-    part: np.uint64,
-    shift: np.uint64,
-    slots: np.ndarray,
-    known: np.ndarray,
-    count: int,
+    keys: np.ndarray, begin: int, slots: np.ndarray, known: np.ndarray, count: int
 ) -> tuple[int, int]:
-    """Add the keys of one partition, from row ``begin``, to a table; return (next row, count).
+    """Add the keys from row ``begin`` to a table; return (next row, count of distinct keys).
 
     ``known`` (capacity, words) holds the distinct keys so far, ``slots`` (a power of two,) uint64
     the upper half of each one's hash and, below, one more than its place in ``known``; 0 is free.
@@ -135,11 +131,9 @@ def insert(
     upper = np.uint64(0xFFFFFFFF00000000)
     words = keys.shape[1]
     for row in range(begin, keys.shape[0]):
-        value = hashes[row]
-        if value >> shift != part:
-            continue
         if 2 * count >= len(slots):
             return row, count
+        value = hash_key(keys[row])
         slot = value & mask
         while slots[slot] != np.uint64(0):
             entry = slots[slot]

@@ -114,8 +114,10 @@ def reproduce(
 ) -> list[QualityVerdict]:
     """Recompute every row of which the dataset and its reference are here.
 
-    ``load`` returns a dataset by id or raises DatumrlError (`loading.load` by default); ``progress`` is told of rows of the
-    table.  Raises DatumrlError for an unknown table and a changed data file.
+    ``load`` returns a dataset by id or raises DatumrlError (by default `loading.load`);
+    ``progress`` is told of rows of the table.
+
+    Raises DatumrlError for an unknown table and a changed data file.
     """
     table = find(table_id)
     rows = read_rows(table)
