@@ -38,7 +38,7 @@ _MODULES = {"dt": "decision_transformer"}  # where that has a longer name
 _AT_MOST_ONE = ("discount", "tau", "expectile", "fraction")
 _BELOW_ONE = "dropout"  # part of the names of shares that must leave something over
 # parts of the names of fields that may be negative, and of counts that may be 0
-_ANY_SIGN = ("log_", "bias", "threshold", "gap", "diff_", "target_entropy", "target_return")
+_ANY_SIGN = ("log_", "bias", "threshold", "gap", "diff_", "target_entropy", "return_target")
 _FROM_ZERO = ("warmup", "bc_steps")
 
 
