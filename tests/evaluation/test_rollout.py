@@ -146,6 +146,32 @@ def test_a_policy_with_memory_is_reset_once(countdown: Environment) -> None:
     assert policy.calls == [6]
 
 
+def test_a_policy_with_memory_hears_what_each_step_brought(countdown: Environment) -> None:
+    class Listens:
+        def __init__(self) -> None:
+            self.heard: list[np.ndarray] = []
+            self.observed: list[np.ndarray] = []
+
+        def rewarded(self, rewards: np.ndarray) -> None:
+            assert len(self.observed) == len(self.heard) + 1  # once after every step
+            self.heard.append(rewards)
+
+        def __call__(self, observations: np.ndarray) -> np.ndarray:
+            self.observed.append(observations)
+            rows = np.arange(len(observations), dtype=np.float64)
+            return ((rows + len(self.heard)) % 7)[:, None] / 7
+
+    policy = Listens()
+    result = rollout(policy, countdown, 3, [0, 1])
+    heard = np.stack(policy.heard)
+    assert heard.shape == (result.lengths.max(), 6)
+    assert heard.dtype == np.float64
+    for row, length in enumerate(result.lengths.ravel()):
+        expected = ((row + np.arange(len(heard))) % 7) / 7 * (np.arange(len(heard)) < length)
+        np.testing.assert_allclose(heard[:, row], expected, rtol=1e-6)
+    np.testing.assert_allclose(heard.sum(axis=0), result.returns.ravel())
+
+
 def test_torch_tensors_come_back_as_they_are(countdown: Environment) -> None:
     torch = pytest.importorskip("torch")
     layer = torch.nn.Linear(2, 1)
