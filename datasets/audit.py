@@ -6,6 +6,7 @@ hold 8 bytes a row).  Replays in the environment are `datumrl.evaluation.replay`
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable
 
 import numpy as np
@@ -37,18 +38,40 @@ def audit(
     space, (action_dim,) each; what they are needed for is not applicable without them.  ``against``
     are datasets that must share no row with this one, such as its validation split.
     """
-    hashes: list[np.ndarray] = []
+    # Where boundaries are broken, episodes have no meaning that other checks could judge.
+    findings = [boundaries.check_boundaries(episodes)]
+    broken = findings[0].verdict == "fail"
+    checks = [] if broken else _checks(episodes, record, action_bounds, against)
+    for done, check in enumerate(checks):
+        findings.append(check())
+        if progress is not None:
+            progress(done + 1, len(checks))
+    return Report(
+        dataset=episodes.id,
+        rows=len(episodes),
+        episodes=len(episodes.starts) - 1,
+        findings=tuple(recognised(finding, record) for finding in findings),
+        errata=record.errata if record is not None else (),
+        notes=episodes.notes,
+    )
 
-    def hashed() -> np.ndarray:
-        if not hashes:
-            hashes.append(duplicates.row_hashes(episodes))
-        return hashes[0]
+
+def _checks(
+    episodes: Episodes,
+    record: DatasetRecord | None,
+    action_bounds: tuple[np.ndarray, np.ndarray] | None,
+    against: Iterable[Episodes],
+) -> list[Callable[[], Finding]]:
+    """Return every check but that of the boundaries, to be called one after the other."""
+
+    @functools.cache
+    def hashes() -> np.ndarray:
+        return duplicates.row_hashes(episodes)
 
     def leakage(other: Episodes) -> Callable[[], Finding]:
-        return lambda: duplicates.check_leakage(episodes, hashed(), other)
+        return lambda: duplicates.check_leakage(episodes, hashes(), other)
 
-    # Where boundaries are broken, episodes have no meaning that other checks could judge.
-    checks: list[Callable[[], Finding]] = [
+    return [
         lambda: boundaries.check_tail(episodes),
         lambda: boundaries.check_timeouts_recorded(episodes),
         lambda: boundaries.check_short_timeouts(episodes),
@@ -65,22 +88,7 @@ def audit(
         lambda: rewards.check_final_rewards(episodes),
         lambda: rewards.check_returns(episodes, record),
         lambda: rewards.check_level(episodes, record),
-        lambda: duplicates.check_duplicate_rows(episodes, hashed()),
-        lambda: duplicates.check_duplicate_episodes(episodes, hashed()),
+        lambda: duplicates.check_duplicate_rows(episodes, hashes()),
+        lambda: duplicates.check_duplicate_episodes(episodes, hashes()),
         *[leakage(other) for other in against],
     ]
-    findings = [boundaries.check_boundaries(episodes)]
-    if findings[0].verdict == "fail":
-        checks = []
-    for done, check in enumerate(checks):
-        findings.append(check())
-        if progress is not None:
-            progress(done + 1, len(checks))
-    return Report(
-        dataset=episodes.id,
-        rows=len(episodes),
-        episodes=len(episodes.starts) - 1,
-        findings=tuple(recognised(finding, record) for finding in findings),
-        errata=record.errata if record is not None else (),
-        notes=episodes.notes,
-    )

@@ -170,14 +170,8 @@ def check_successors(episodes: Episodes) -> Finding:
     name = "stored next observations"
     listed = episodes.successor_rows
     if not len(listed) or len(episodes) == 0:
-        return Finding(
-            name,
-            "not applicable",
-            "the source stored no next observations",
-            {"stored": 0},
-            (),
-            "timeout rows have no successor, so the `correct` view drops them",
-        )
+        reason = "the source stored no next observations, so timeout rows have no successor"
+        return Finding(name, "not applicable", reason, {"stored": 0})
     ends = episodes.starts[1:] - 1
     inside = ~np.isin(listed, ends)
     error = _relative_errors(episodes, inside)
@@ -191,18 +185,18 @@ def check_successors(episodes: Episodes) -> Finding:
         "final ones known": known,
         "largest relative difference": float(error.max(initial=0.0)),
     }
-    bad = np.union1d(listed[inside][disagree], shifted)
-    if len(bad):
+    if disagree.any() or len(shifted):
         text = f"{counts['disagree with the following row']:,} disagree with the following row"
         text += f", {len(shifted):,} at ends of episodes are the start of the next one"
         remedy = (
             "boundaries are missing, or next observations were made by shifting: find the resets "
             "(see continuity) before bootstrapping across them"
         )
+        bad = np.union1d(listed[inside][disagree], shifted)
         return Finding(name, "fail", text, counts, first(bad), remedy)
-    if counts["differ by rounding"]:
-        text = f"{counts['differ by rounding']:,} differ from the following row, but only by "
-        return Finding(name, "warn", text + "rounding", counts, first(listed[inside][rounded]))
+    if rounded.any():
+        text = f"{rounded.sum():,} differ from the following row, but only by rounding"
+        return Finding(name, "warn", text, counts, first(listed[inside][rounded]))
     text = f"all agree with the following row; {share(known, len(ends))} final observations known"
     return Finding(name, "pass", text, counts)
 

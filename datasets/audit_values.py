@@ -104,10 +104,7 @@ def check_actions(episodes: Episodes, bounds: tuple[np.ndarray, np.ndarray] | No
     """
     name = "actions in their space"
     if bounds is None or len(episodes) == 0 or not _fits(bounds, episodes):
-        reason = "the dataset holds no rows"
-        if len(episodes):
-            reason = "no finite bounds are known for these actions"
-        return Finding(name, "not applicable", reason)
+        return Finding(name, "not applicable", "no finite bounds are known, or there are no rows")
     low, high = (np.asarray(bound, np.float64) for bound in bounds)
     margin = OUTSIDE * (high - low)
     near = SATURATED * (high - low)

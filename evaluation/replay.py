@@ -89,22 +89,10 @@ def replay(
     picked = np.arange(len(episodes))
     if rows is not None and rows < len(episodes):
         picked = np.sort(np.random.default_rng(seed).choice(len(episodes), rows, replace=False))
-    known, successors = _successors(episodes, picked)
     recorded = np.asarray(extras.get("infos/reward", episodes.rewards)[picked], np.float64)
-    errors = np.full((4, len(picked)), np.nan)  # of state, step, motion, reward
-    ended = np.zeros(len(picked), bool)
     with contextlib.closing(environments.make(environment)) as env:
         world = _World(env, episodes, extras)
-        for number, row in enumerate(picked):
-            before = np.asarray(episodes.observations[row], np.float64)
-            shown, after, reward, ended[number] = world.step(int(row))
-            errors[0, number] = _error(shown, before[: len(shown)])
-            errors[3, number] = abs(reward - recorded[number])
-            if known[number]:
-                errors[1, number] = _error(after, successors[number])
-                errors[2, number] = _error(before, successors[number])
-            if progress is not None:
-                progress(number + 1, len(picked))
+        errors, ended = _compared(world, episodes, picked, recorded, progress)
     # A fall at the time limit is recorded as a timeout by some collectors: either flag is right.
     differs = (ended != episodes.terminals[picked]) & ~(ended & episodes.timeouts[picked])
     return Replay(
@@ -117,6 +105,30 @@ def replay(
         termination=differs,
         exact_rewards="infos/reward" in extras,
     )
+
+
+def _compared(
+    world: _World,
+    episodes: Episodes,
+    rows: np.ndarray,
+    rewards: np.ndarray,
+    progress: Progress | None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return errors of state, step, motion and reward (4, n), and where the world ended (n,)."""
+    known, successors = _successors(episodes, rows)
+    errors = np.full((4, len(rows)), np.nan)
+    ended = np.zeros(len(rows), bool)
+    for number, row in enumerate(rows):
+        before = np.asarray(episodes.observations[row], np.float64)
+        shown, after, reward, ended[number] = world.step(int(row))
+        errors[0, number] = _error(shown, before[: len(shown)])
+        errors[3, number] = abs(reward - rewards[number])
+        if known[number]:
+            errors[1, number] = _error(after, successors[number])
+            errors[2, number] = _error(before, successors[number])
+        if progress is not None:
+            progress(number + 1, len(rows))
+    return errors, ended
 
 
 class _World:
