@@ -100,6 +100,20 @@ def export_policy(
     return paths
 
 
+def export_run(run_folder: Path | str, folder: Path | str | None = None) -> list[Path]:
+    """Export the policy of every seed that has not failed; return all paths."""
+    from datumrl.algorithms import registry
+
+    registry.require_torch("a run")
+    import torch
+
+    from datumrl.algorithms import checkpoints
+
+    saved = checkpoints.load(Path(run_folder) / checkpoints.FILE, torch.device("cpu"))
+    living = [seed for seed in saved["identity"]["seeds"] if seed not in saved["failures"]]
+    return [path for seed in living for path in export_policy(run_folder, seed, folder)]
+
+
 def _restored(run_folder: Path, seed: int) -> tuple[torch.nn.Module, torch.Tensor, NumpyPolicy]:
     """Return the policy as a module, observations to try it on, and the policy in numpy."""
     import torch

@@ -30,12 +30,16 @@ class Command:
     """added to each policy's seed; 0 repeats the episodes of the run's own evaluation"""
     device: Literal["cpu", "cuda"] = "cpu"
     """where the policies run"""
+    export: Path | None = None
+    """instead, write each policy into this folder: .npz for numpy, .pt2 of torch.export"""
     json: bool = False
-    """print JSON: one record per policy"""
+    """print JSON: one record per policy, or with --export the files"""
 
     def run(self) -> int:
         from datumrl.algorithms.training import reroll
 
+        if self.export is not None:
+            return _export(self.run_folder, self.export, self.json)
         with console.Bars() as bars:
             show = bars.bar("rolling out", "episodes")
             records = reroll(self.run_folder, self.episodes, self.offset, self.device, show)
@@ -92,6 +96,51 @@ def print_scores(rows: Sequence[dict[str, Any]]) -> None:
             table.add_row("mean", *_cells(average), status, style="bold")
         console.output.print(title, style="bold", soft_wrap=True)
         console.output.print(table)
+
+
+def print_grid(rows: Sequence[dict[str, Any]]) -> None:
+    """Print algorithms x datasets: mean and deviation over the seeds, and how many there are.
+
+    Of normalised scores, or of returns where a dataset has none; a cell tells which.
+    """
+    cells: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for row in rows:
+        cells.setdefault((row["algorithm"], row["dataset"]), []).append(row)
+    datasets = list(dict.fromkeys(row["dataset"] for row in rows))
+    table = rich.table.Table(box=None)
+    table.add_column("mean ± deviation of seeds")
+    for dataset in datasets:
+        table.add_column(dataset, justify="right", overflow="fold")
+    for algorithm in dict.fromkeys(row["algorithm"] for row in rows):
+        table.add_row(algorithm, *(_cell(cells.get((algorithm, each), [])) for each in datasets))
+    console.output.print(table)
+
+
+def _cell(rows: Sequence[dict[str, Any]]) -> str:
+    if not rows:
+        return ""
+    done = [row for row in rows if row["mean_return"] is not None]
+    scored = done and all(row["score"] is not None for row in done)
+    values = [row["score" if scored else "mean_return"] for row in done]
+    count = f"n={len(done)}"
+    if len(done) < len(rows):
+        count += f", {len(rows) - len(done)} failed"
+    if not values:
+        return f"({count})"
+    spread = f" ± {statistics.stdev(values):,.1f}" if len(values) > 1 else ""
+    kind = "" if scored else "return "
+    return f"{kind}{statistics.fmean(values):,.1f}{spread} ({count})"
+
+
+def _export(run_folder: Path, folder: Path, as_json: bool) -> int:
+    from datumrl.algorithms.exporting import export_run
+
+    paths = [str(path) for path in export_run(run_folder, folder)]
+    if as_json:
+        console.print_json(paths)
+    for path in [] if as_json else paths:
+        console.output.print(path, soft_wrap=True)
+    return 0
 
 
 def _cells(row: dict[str, Any]) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import shlex
 import sys
 import warnings
 
@@ -49,7 +50,9 @@ def main(argv: list[str] | None = None) -> int:
         print(f"datumrl {name}: {problem}", file=sys.stderr)
         return USER_ERROR
     except KeyboardInterrupt:
-        print(f"datumrl {name}: interrupted; run the same command again to go on", file=sys.stderr)
+        again = shlex.join(["datumrl", *(each for each in arguments if each != "--restart")])
+        print(f"datumrl {name}: interrupted; what is done is kept. To go on:", file=sys.stderr)
+        print(f"  {again}", file=sys.stderr)
         return 130
 
 

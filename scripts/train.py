@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-import rich.table
 import tyro
 
-from datumrl.algorithms import executor, registry, training
+from datumrl.algorithms import executor, presets, registry, training
 from datumrl.algorithms.executor import Outcome
 from datumrl.algorithms.trackers import Trackers
 from datumrl.datasets.errors import DatumrlError
 from datumrl.datasets.loading import load
 from datumrl.scripts import console
-from datumrl.scripts.evaluate import print_scores, scores_of
+from datumrl.scripts.evaluate import print_grid, print_scores, scores_of
+from datumrl.scripts.show_configuration import Shown, show
 from datumrl.scripts.training_display import Display
 
 
@@ -72,7 +71,7 @@ class Command:
             raise DatumrlError(f"no algorithm named; known are {known}")
         jobs = list(self._jobs())  # all input is checked before any training starts
         if self.show:
-            _show([job for job, _ in jobs], registry.parse_settings(self.set), self.json)
+            show(self._described(jobs), self.json)
             return 0
         if self.threads is not None:
             training.use_threads(self.threads)
@@ -84,7 +83,10 @@ class Command:
         if self.json:
             console.print_json([record.model_dump(mode="json") for record in records])
         elif records:
-            print_scores(scores_of(records))
+            scores = scores_of(records)
+            print_scores(scores)
+            if len(jobs) > 1:
+                print_grid(scores)
             for outcome in outcomes:
                 folder = outcome.placed.folder
                 console.output.print(f"records and checkpoint: {folder}", soft_wrap=True)
@@ -111,6 +113,21 @@ class Command:
                     self.matmul_precision,
                 )
                 yield job, self.out / algorithm / dataset if several and self.out else self.out
+
+    def _described(self, jobs: list[tuple[training.Job, Path | None]]) -> list[Shown]:
+        settings: dict[str, object] = {**registry.parse_settings(self.set)}
+        if self.steps is not None:
+            settings["steps"] = self.steps
+        names = ("evaluate_every", "episodes", "view")
+        run = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+        return [
+            Shown(
+                job,
+                presets.choose(job.algorithm, job.dataset, self.preset, settings, run).origins,
+                str(out or job.folder()),
+            )
+            for job, out in jobs
+        ]
 
 
 def parse_seeds(text: str) -> list[int]:
@@ -158,27 +175,3 @@ def _trackers(command: Command) -> Trackers:
         raise DatumrlError(f"--tensorboard {shown}: name one folder, or none")
     folder = command.tensorboard[0] if command.tensorboard else command.tensorboard is not None
     return Trackers(folder, command.wandb, command.restart)
-
-
-def _show(jobs: list[training.Job], given: dict[str, str], as_json: bool) -> None:
-    described: list[dict[str, Any]] = []
-    for job in jobs:
-        described.append(
-            {
-                **dataclasses.asdict(job),
-                "config": registry.configuration(job.config),
-                "folder": str(job.folder()),
-            }
-        )
-        if as_json:
-            continue
-        table = rich.table.Table("setting", "value", "where from", box=None, title=job.algorithm)
-        defaults = registry.configuration(registry.resolve(job.algorithm, {}))
-        for name, value in registry.configuration(job.config).items():
-            own = name not in given and value == defaults[name]
-            table.add_row(name, str(value), "default" if own else "given here")
-        for name in ("dataset", "seeds", "view", "evaluate_every", "episodes", "device"):
-            table.add_row(name, str(described[-1][name]), "")
-        console.output.print(table)
-    if as_json:
-        console.print_json(described)

@@ -65,6 +65,19 @@ CORL = [
     ("td3_bc", "d4rl/antmaze-umaze-v2", "normalize_states", True),
     ("td3_bc", "d4rl/hopper-medium-v2", "reward_transform", "none"),
     ("percent_bc", "d4rl/hopper-medium-v2", "fraction_of", "episodes"),
+    ("cql", "d4rl/hopper-medium-v2", "reward_transform", "return-range"),
+    ("cql", "d4rl/walker2d-medium-v2", "min_q_weight", 10.0),
+    ("cql", "d4rl/walker2d-medium-v2", "policy_lr", 3e-5),
+    ("cql", "d4rl/antmaze-umaze-v2", "lagrange_threshold", 4.0),
+    ("cql", "d4rl/antmaze-umaze-v2", "clip_diff_min", -200.0),
+    ("cql", "d4rl/antmaze-umaze-v2", "critic_hidden_dims", (256, 256, 256)),
+    ("cql", "d4rl/maze2d-large-v1", "lagrange_threshold", 50.0),
+    ("cql", "d4rl/pen-human-v1", "min_q_weight", 1.0),
+    ("dt", "d4rl/hopper-medium-v2", "batch_size", 4096),
+    ("dt", "d4rl/hopper-medium-v2", "return_targets", (3600.0, 1800.0)),
+    ("dt", "d4rl/antmaze-large-diverse-v2", "actor_lr", 1e-4),
+    ("dt", "d4rl/antmaze-umaze-v2", "return_targets", (1.0, 0.5)),
+    ("dt", "d4rl/pen-human-v1", "return_scale", 1.0),
 ]
 OFFICIAL = [
     ("iql", "d4rl/hopper-medium-v2", "reward_transform", "return-range"),
@@ -77,6 +90,9 @@ OFFICIAL = [
     ("iql", "d4rl/door-human-v0", "actor_dropout", 0.1),
     ("td3_bc", "d4rl/antmaze-umaze-v0", "normalize_states", False),
     ("td3_bc", "d4rl/walker2d-random-v0", "normalize_states", True),
+    ("cql", "d4rl/hopper-medium-v0", "steps", 3_000_000),
+    ("cql", "d4rl/antmaze-umaze-v0", "reward_bias", -2.0),
+    ("dt", "d4rl/walker2d-medium-v2", "return_targets", (5000.0, 2500.0)),
 ]
 
 
@@ -107,7 +123,7 @@ def test_the_42_datasets_of_corl_are_covered_and_nothing_else():
     tasks = itertools.product(("pen", "door", "hammer", "relocate"), ("human", "cloned", "expert"))
     ids += [f"d4rl/{task}-{kind}-v1" for task, kind in tasks]
     ids += [f"d4rl/maze2d-{size}{d}-v1" for size in ("umaze", "large") for d in ("", "-dense")]
-    for algorithm in ("td3_bc", "iql", "bc", "percent_bc"):
+    for algorithm in ("td3_bc", "iql", "bc", "percent_bc", "cql"):
         for dataset in ids:
             fields = presets.values("corl", algorithm, dataset)
             assert {"steps", "batch_size", "episodes", "evaluate_every"} <= fields.keys()

@@ -1,0 +1,80 @@
+"""What `datumrl train --show` prints: every value of a run, and where it comes from."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import rich.table
+
+from datumrl.algorithms import presets, registry, training
+from datumrl.datasets import catalogue
+from datumrl.scripts import console
+
+FROM_DATASET = "derived from the dataset"
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A job as it would be done."""
+
+    job: training.Job
+    origins: Mapping[str, str]  # field -> where its value comes from
+    folder: str
+
+
+def show(jobs: Sequence[Shown], as_json: bool) -> None:
+    """Print a table per job, or all of them as JSON."""
+    if as_json:
+        console.print_json([_content(each) for each in jobs])
+        return
+    for each in jobs:
+        title = f"{each.job.algorithm} on {each.job.dataset}"
+        table = rich.table.Table("setting", box=None, title=title)
+        for heading in ("value", "where from"):
+            table.add_column(heading, overflow="fold")  # a source is never cut
+        for name, value, origin in _rows(each):
+            table.add_row(name, str(value), origin)
+        console.output.print(table)
+
+
+def _rows(shown: Shown) -> Iterator[tuple[str, Any, str]]:
+    job = shown.job
+    for name, value in registry.configuration(_completed(job)).items():
+        own = value == registry.configuration(job.config)[name]
+        yield name, value, shown.origins[name] if own else FROM_DATASET
+    for name in presets.RUN_DEFAULTS:
+        yield name, getattr(job, name), shown.origins[name]
+    yield from _derived(job)
+    yield "preset", job.preset, ""
+    yield "seeds", list(job.seeds), ""
+    yield "device", job.device, ""
+    yield "folder", shown.folder, ""
+
+
+def _completed(job: training.Job) -> Any:
+    """Return the configuration with what the catalogue alone can complete."""
+    return registry.completed(job.algorithm, job.config, catalogue.find(job.dataset))
+
+
+def _derived(job: training.Job) -> Iterator[tuple[str, Any, str]]:
+    record = catalogue.find(job.dataset)
+    for name in ("observation_dim", "action_dim", "time_limit"):
+        value = getattr(record, name, None)
+        if value is not None:
+            yield name, value, FROM_DATASET
+    if getattr(job.config, "normalize_states", False):
+        yield "mean and deviation of states", "of the rows trained on", FROM_DATASET
+    if getattr(job.config, "reward_transform", "none") == "return-range":
+        yield "range of returns", "of its complete episodes", FROM_DATASET
+
+
+def _content(shown: Shown) -> dict[str, Any]:
+    return {
+        **dataclasses.asdict(shown.job),
+        "config": registry.configuration(_completed(shown.job)),
+        "origins": {name: origin for name, _, origin in _rows(shown) if origin},
+        "folder": shown.folder,
+    }
