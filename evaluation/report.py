@@ -138,7 +138,7 @@ def _summary(table: ScoreTable, name: str, options: Options) -> Summary:
     scores = table.scores(name)
     notes = [scores.note] if scores.note else []
     if runs[0] < FEW_RUNS:
-        notes.append(f"fewer than {FEW_RUNS} runs: do not trust the interval")
+        notes.append(f"† fewer than {FEW_RUNS} runs: do not trust the interval")
     kinds = {"iqm": influence.IQM, "mean": influence.MEAN, "median": influence.MEDIAN}
     if table.unit == "score":
         kinds["optimality_gap"] = influence.optimality_gap(options.gamma)

@@ -137,6 +137,8 @@ def _aggregates(report: Report) -> Sheet:
     lettered = bool(report.test.letters)
     columns = ["algorithm", *(["groups"] if lettered else []), *keys.values(), "runs x tasks", ""]
     rows = [_aggregate_row(report, summary, keys, lettered) for summary in report.summaries]
+    if not any(row[-1] for row in rows):
+        columns, rows = columns[:-1], [row[:-1] for row in rows]
     caption = f"{basis(report)}; {interval_words(report)}."
     if lettered:
         caption += f" Algorithms that share a letter are not separated: {test_words(report)}."
@@ -151,11 +153,8 @@ def _aggregate_row(
     letters = [report.test.letters.get(summary.algorithm, "–")] if lettered else []
     flag = " †" if summary.few_runs else ""
     size = f"{span(summary.runs)} x {summary.tasks}{flag}"
-    notes = "; ".join(("undefined: " + name(summary.undefined),) if summary.undefined else ())
-    said = "; ".join([*([notes] if notes else []), *summary.notes])
-    if summary.few_runs:
-        said = "; ".join(dict.fromkeys(["† " + part if "fewer" in part else part
-                                        for part in said.split("; ") if part]))  # fmt: skip
+    undefined = [f"undefined: {name(summary.undefined)}"] if summary.undefined else []
+    said = "; ".join([*undefined, *summary.notes])
     numbers = [
         "undefined" if summary.undefined else measure(summary.metrics.get(key)) for key in keys
     ]
@@ -207,16 +206,20 @@ def _decisions(report: Report) -> Sheet:
 
 
 def _datasets(report: Report) -> Sheet:
+    """Return scores by dataset and algorithm, with the longer of the two downwards."""
     order = [summary.algorithm for summary in report.summaries]
     rows = [
         (name(dataset), *(_cell(report, algorithm, dataset) for algorithm in order))
         for dataset in report.table.datasets
     ]
+    columns = ("dataset", *(name(each) for each in order))
+    if len(order) > len(rows):
+        columns, *rows = zip(columns, *rows, strict=True)
+        columns = ("algorithm", *columns[1:])
     caption = (
         f"Mean ± standard deviation over runs (ddof = 1), {unit(report)}, checkpoint "
         f"`{report.table.rule}`. Missing cells are missing, not zero."
     )
-    columns = ("dataset", *(name(each) for each in order))
     return Sheet("datasets", "Datasets", columns, tuple(rows), caption)
 
 
@@ -236,17 +239,14 @@ def _cell(report: Report, algorithm: str, dataset: str) -> str:
 def _ranks(report: Report) -> Sheet:
     if report.ranks is None:
         return Sheet("ranks", "", (), (), "")
-    value, low, high = report.ranks.value, report.ranks.low, report.ranks.high
+    value = report.ranks.value
     rows = [
-        (
-            name(algorithm),
-            *(measure(Measure(value[i, k], low[i, k], high[i, k]), 2) for k in range(len(value))),
-        )
-        for i, algorithm in enumerate(report.defined)
+        (name(algorithm), *(number(float(share), 2) for share in value[place]))
+        for place, algorithm in enumerate(report.defined)
     ]
     caption = (
-        f"Chance of each rank (1 is best) when every algorithm draws one run per task; "
-        f"{basis(report)}; pointwise {interval_words(report, 'percentile')}."
+        f"Chance of each rank (1 is best) when every algorithm draws one run per task, exact for "
+        f"these runs; {basis(report)}. The intervals of all ranks are in report.csv."
     )
     columns = ("algorithm", *(f"rank {k + 1}" for k in range(len(value))))
     return Sheet("ranks", "Rank distributions", columns, tuple(rows), caption)

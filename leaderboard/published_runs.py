@@ -9,6 +9,7 @@ from datumrl.datasets.errors import DatumrlError
 from datumrl.evaluation import compatibility
 from datumrl.evaluation.scored_runs import ScoredRun
 from datumrl.leaderboard import published_tables
+from datumrl.leaderboard.published_tables import RawScores
 
 
 def scored(
@@ -25,27 +26,11 @@ def scored(
     if algorithms:
         compatibility.pick(algorithms, sorted({name for name, _ in raw}), "algorithm")
     notes = [f"raw scores published by {table.source} ({table.licence})"]
-    chosen = set(raw)
     if not datasets:
-        of = {key for key in raw if not algorithms or key[0] in algorithms} or chosen
-        counts = Counter(dataset.rpartition("-")[2] for _, dataset in of)
-        version = max(counts, key=lambda each: (counts[each], each))
-        chosen = {key for key in raw if key[1].endswith(f"-{version}")}
-        absent = sorted({key[0] for key in raw} - {key[0] for key in chosen})
-        if set(absent) & set(algorithms):
-            name = sorted(set(absent) & set(algorithms))[0]
-            own = sorted({dataset for algorithm, dataset in raw if algorithm == name})
-            raise DatumrlError(
-                f"{name} has no {version} scores in {table_id}, only of {own[0]} and its like; "
-                "name datasets that all have with --datasets, or leave it out"
-            )
-        without = f"; no {version} scores of {', '.join(absent)}" if absent else ""
-        if len(counts) > 1 or absent:
-            notes.append(f"datasets of version {version} only{without}; choose with --datasets")
+        raw, said = _of_one_version(raw, table_id, algorithms)
+        notes += said
     runs = []
     for (algorithm, dataset), curves in raw.items():
-        if (algorithm, dataset) not in chosen:
-            continue
         scores = published_tables.normalized(curves.returns, dataset, references)
         for place, seed in enumerate(curves.seeds):
             runs.append(
@@ -61,3 +46,25 @@ def scored(
                 )
             )
     return runs, notes
+
+
+def _of_one_version(
+    raw: RawScores, table_id: str, algorithms: Sequence[str]
+) -> tuple[RawScores, list[str]]:
+    """Return the scores of the version with the most cells, and what must be said of the rest."""
+    wanted = [dataset for name, dataset in raw if not algorithms or name in algorithms]
+    counts = Counter(dataset.rpartition("-")[2] for dataset in wanted)
+    version = max(counts, key=lambda each: (counts[each], each))
+    chosen = {key: curves for key, curves in raw.items() if key[1].endswith(f"-{version}")}
+    absent = sorted({name for name, _ in raw} - {name for name, _ in chosen})
+    for name in absent:
+        if name in algorithms:
+            own = min(dataset for algorithm, dataset in raw if algorithm == name)
+            raise DatumrlError(
+                f"{name} has no {version} scores in {table_id}, only of {own} and its like; name "
+                "datasets that all have with --datasets, or leave it out"
+            )
+    if len(counts) == 1 and not absent:
+        return chosen, []
+    without = f"; no {version} scores of {', '.join(absent)}" if absent else ""
+    return chosen, [f"datasets of version {version} only{without}; choose with --datasets"]

@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
@@ -184,21 +184,14 @@ class Command:
         return sequential.on_records(table, ordered, self._question(names, table.common))
 
     def _train(self) -> Report:
-        from datumrl.algorithms import executor, registry
+        from datumrl.algorithms import executor
         from datumrl.evaluation import scored_runs, sequential
         from datumrl.scripts import sequential_comparison
 
         question = self._question(self.sequential, self.on)
         question.design()  # refuses what can never decide, before anything is trained
         sequential.check_suite(question)
-        options = {
-            "steps": self.steps,
-            "settings": registry.parse_settings(self.set),
-            "evaluate_every": self.evaluate_every,
-            "episodes": self.episodes,
-            "device": self.device,
-            "preset": self.preset,
-        }
+        options = self._training_options()
         settings = sequential_comparison.checked_settings(question, options)
         folder = self.out or sequential_comparison.default_folder(question, settings)
         # Without --out, runs lie where `datumrl train` keeps its own, and those at hand are used.
@@ -227,6 +220,18 @@ class Command:
                 "intervals and P(X > Y) do not"
             ],
         )
+
+    def _training_options(self) -> dict[str, Any]:
+        from datumrl.algorithms import registry
+
+        return {
+            "steps": self.steps,
+            "settings": registry.parse_settings(self.set),
+            "evaluate_every": self.evaluate_every,
+            "episodes": self.episodes,
+            "device": self.device,
+            "preset": self.preset,
+        }
 
     def _print(self, report: Report) -> None:
         from datumrl.evaluation import report_text
