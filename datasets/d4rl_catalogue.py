@@ -155,6 +155,15 @@ def _gym_mujoco() -> Iterator[DatasetRecord]:
             urls=(row["url"],),
             citation=CITATION,
             bibtex=BIBTEX,
+            rows=_nominal_rows(row["id"]),
             source="Farama-Foundation/D4RL: d4rl/infos.py",
             errata=tuple(ERRATA[key] for key in row["errata"].split()),
         )
+
+
+def _nominal_rows(dataset_id: str) -> int | None:
+    """Return how many transitions were collected; sizes of replay sets are not stated."""
+    if "replay" in dataset_id:
+        return None
+    stitched = "medium-expert" in dataset_id or "random-expert" in dataset_id
+    return 2_000_000 if stitched else 1_000_000

@@ -87,6 +87,7 @@ def records() -> Iterator[DatasetRecord]:
             bibtex=BIBTEX_2 if second else BIBTEX,
             source=f"polixir/{name}",
             errata=_errata(row, second),
+            rows=int(row["trajectories"] or 0) * limit or None,
             validation=row["validation"] or None,
             options=(
                 ("trajectories", int(row["trajectories"] or 0)),

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 import rich.table
+import rich.text
 import tyro
 
-from datumrl.datasets import catalogue
+from datumrl.datasets import catalogue, places
+from datumrl.datasets.errors import DatumrlError
+from datumrl.datasets.record import DatasetRecord
 from datumrl.scripts import console
 
 
@@ -18,60 +21,150 @@ class Command:
     """List the catalogue, or tell all about one dataset."""
 
     dataset: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="[ID]")] = None
-    """dataset id; without one, the whole catalogue is listed"""
+    """dataset id; without one, the catalogue is listed"""
+    collection: str | None = None
+    """list only this collection, e.g. d4rl"""
+    environment: str | None = None
+    """list only ids and environments that hold this text, e.g. hopper"""
+    actions: Literal["continuous", "discrete"] | None = None
+    """list only datasets of such actions"""
+    max_rows: int | None = None
+    """list only datasets that are known to hold at most so many transitions"""
+    here: bool = False
+    """list only what is on this machine"""
     json: bool = False
     """print JSON"""
 
     def run(self) -> int:
         if self.dataset is None:
-            _list(self.json)
+            _list(self._chosen(), self.json)
         else:
             _tell(catalogue.find(self.dataset), self.json)
         return 0
 
+    def _chosen(self) -> list[DatasetRecord]:
+        records = catalogue.all_records()
+        known = sorted({record.collection for record in records})
+        if self.collection is not None and self.collection not in known:
+            raise DatumrlError(
+                f"--collection {self.collection}: is none of {', '.join(known)}; choose one of them"
+            )
+        return [record for record in records if self._wanted(record)]
 
-def _list(as_json: bool) -> None:
-    records = catalogue.all_records()
+    def _wanted(self, record: DatasetRecord) -> bool:
+        text = (self.environment or "").lower()
+        name = record.environment.id.lower() if record.environment else ""
+        return (
+            self.collection in (None, record.collection)
+            and (text in record.id.lower() or text in name)
+            and self.actions in (None, _actions(record))
+            and (self.max_rows is None or 0 < (record.rows or 0) <= self.max_rows)
+            and (not self.here or _is_here(record))
+        )
+
+
+def _list(records: list[DatasetRecord], as_json: bool) -> None:
     if as_json:
         console.print_json([dataclasses.asdict(record) for record in records])
         return
-    table = rich.table.Table("dataset", "environment", "obs", "act", "reference", box=None)
+    if not records:
+        console.notes.print("no dataset is of that kind; leave an option out to see more")
+        return
+    table = rich.table.Table(box=None)
+    table.add_column("dataset", no_wrap=True, min_width=max(len(each.id) for each in records))
+    for name in ("environment", "obs", "act", "reference"):
+        table.add_column(name, overflow="fold")
     for record in records:
         table.add_row(
             record.id,
-            record.environment.id if record.environment else "none",
-            str(record.observation_dim),
-            str(record.action_dim),
+            _environment(record),
+            str(record.observation_dim) if record.observation_dim else record.observation_layout,
+            f"{record.action_dim or '?'}{' discrete' if record.discrete_actions else ''}",
             _reference(record),
         )
     console.output.print(table)
+    console.notes.print(
+        f"{len(records)} datasets; ~ marks an environment that is only the nearest to the data's"
+    )
 
 
-def _tell(record: catalogue.DatasetRecord, as_json: bool) -> None:
+def _tell(record: DatasetRecord, as_json: bool) -> None:
     if as_json:
         console.print_json(dataclasses.asdict(record))
         return
     table = rich.table.Table(show_header=False, box=None)
-    table.add_row("id", record.id)
-    if record.environment:
-        settings = ", ".join(f"{key}={value}" for key, value in record.environment.kwargs)
-        table.add_row("environment", f"{record.environment.id} {settings}".strip())
-    table.add_row("observation, action", f"{record.observation_dim}, {record.action_dim}")
-    table.add_row("time limit", str(record.time_limit))
-    table.add_row("scores 0 and 100", _reference(record))
-    if record.reference:
-        table.add_row("", f"from {record.reference.origin}")
-    table.add_row("sha256", record.sha256 or "recorded at first fetch, unconfirmed")
-    for url in record.urls:
-        table.add_row("url", url)
-    table.add_row("licence", record.licence)
-    table.add_row("citation", record.citation)
-    for erratum in record.errata:
-        table.add_row("note", erratum)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in _facts(record):
+        if value:
+            table.add_row(name, rich.text.Text(value))
     console.output.print(table)
 
 
-def _reference(record: catalogue.DatasetRecord) -> str:
+def _facts(record: DatasetRecord) -> list[tuple[str, str]]:
+    """Return what there is to tell, as (name, text); empty texts are left out."""
+    environment, reference = record.environment, record.reference
+    return [
+        ("id", record.id),
+        ("environment", _environment_in_words(record)),
+        ("", environment.note if environment else ""),
+        ("observations", _observations(record)),
+        ("actions", f"{record.action_dim or 'unknown'}, {_actions(record)}"),
+        ("transitions", f"about {record.rows:,}" if record.rows else ""),
+        ("time limit", str(record.time_limit or "none, or not known")),
+        ("scores 0 and 100", _reference(record)),
+        ("", f"from {reference.origin}" if reference else "report raw returns"),
+        ("returns of its episodes", record.returns_note),
+        ("validation split", record.validation or ""),
+        ("on this machine", "yes" if _is_here(record) else "no"),
+        ("sha256", record.sha256 or "recorded at first fetch, unconfirmed"),
+        ("md5", record.md5 or ""),
+        *[("url", url) for url in record.urls],
+        ("how to get it", record.access),
+        ("layout", _layout(record)),
+        ("licence", record.licence),
+        ("source", record.source),
+        ("citation", record.citation),
+        ("bibtex", record.bibtex),
+        *[("note", erratum) for erratum in record.errata],
+    ]
+
+
+def _environment_in_words(record: DatasetRecord) -> str:
+    if record.environment is None:
+        return "none: policies cannot be rolled out"
+    settings = "".join(f" {key}={value}" for key, value in record.environment.kwargs)
+    nearest = "" if record.environment.equivalent else " (only the nearest, not equivalent)"
+    return f"{record.environment.id}{settings}{nearest}"
+
+
+def _environment(record: DatasetRecord) -> str:
+    if record.environment is None:
+        return "none"
+    return record.environment.id if record.environment.equivalent else f"~{record.environment.id}"
+
+
+def _observations(record: DatasetRecord) -> str:
+    return str(record.observation_dim) if record.observation_dim else record.observation_layout
+
+
+def _actions(record: DatasetRecord) -> str:
+    return "discrete" if record.discrete_actions else "continuous"
+
+
+def _layout(record: DatasetRecord) -> str:
+    if record.layout == "unverified":
+        return "unverified: no published file or code was at hand; the reader says what it finds"
+    return f"known {record.layout}"
+
+
+def _is_here(record: DatasetRecord) -> bool:
+    return places.prepared_folder(record).exists() or (
+        record.reader != "local" and places.raw_path(record).exists()
+    )
+
+
+def _reference(record: DatasetRecord) -> str:
     if record.reference is None:
         return "none"
     return f"{record.reference.minimum:g} .. {record.reference.maximum:g}"

@@ -1,0 +1,73 @@
+"""`datumrl datasets`: filters, the facts of one dataset, nothing cut off."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from datumrl.datasets import catalogue
+from datumrl.evaluation import recipes
+from datumrl.scripts.main import main
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("DATUMRL_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("D4RL_DATASET_DIR", str(tmp_path / "none"))
+    monkeypatch.setenv("COLUMNS", "80")
+
+
+def listed(capsys, *options):
+    assert main(["datasets", "--json", *options]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+@pytest.mark.parametrize(
+    ("options", "holds"),
+    [
+        (["--collection", "neorl2"], lambda r: r["id"].startswith("neorl2/")),
+        (["--actions", "discrete"], lambda r: r["discrete_actions"]),
+        (["--environment", "HOPPER"], lambda r: "hopper" in json.dumps(r).lower()),
+        (["--max-rows", "100000"], lambda r: r["rows"] <= 100_000),
+    ],
+)
+def test_filters_keep_what_they_name_and_drop_the_rest(options, holds, capsys):
+    some, everything = listed(capsys, *options), listed(capsys)
+    assert 0 < len(some) < len(everything)
+    assert all(holds(record) for record in some)
+
+
+def test_only_what_is_here(capsys):
+    assert listed(capsys, "--here") == []
+    assert main(["collect", "local/inverted-pendulum-random-v1@1k"]) == 0
+    capsys.readouterr()
+    assert listed(capsys, "--here") == []  # a prefix is not the dataset
+
+
+def test_ids_are_never_cut_off(capsys):
+    assert main(["datasets"]) == 0
+    shown = capsys.readouterr().out
+    for record in catalogue.all_records():
+        assert record.id in shown
+
+
+def test_all_that_is_known_of_one(capsys):
+    assert main(["datasets", "d4rl/antmaze-umaze-v2"]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "only the nearest, not equivalent" in shown
+    assert "@article{fu2020d4rl," in shown
+    assert "repeated while the ant stays at the goal" in shown
+    for url in catalogue.find("d4rl/antmaze-umaze-v2").urls:
+        assert url in shown.replace(" ", "")
+
+
+def test_an_unknown_collection_is_refused(capsys):
+    assert main(["datasets", "--collection", "d5rl2"]) == 2
+    assert "is none of d4rl" in capsys.readouterr().err
+
+
+def test_sizes_of_local_datasets_are_those_of_their_recipes():
+    for record in catalogue.all_records():
+        if record.collection == "local":
+            assert record.rows == recipes.recipe_for(record).transitions
