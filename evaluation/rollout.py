@@ -16,7 +16,8 @@ import numpy as np
 
 from datumrl.datasets.catalogue import Environment
 from datumrl.datasets.errors import DatumrlError
-from datumrl.evaluation import environments
+from datumrl.evaluation import environments, fast_locomotion
+from datumrl.evaluation.fast_locomotion import Locomotion
 
 if TYPE_CHECKING:
     import gymnasium
@@ -58,14 +59,14 @@ def rollout(
         raise DatumrlError(
             f"{episodes} episodes of {len(seeds)} policies: at least one of each is needed"
         )
-    with contextlib.ExitStack() as stack:
-        made = []
-        for _ in range(len(seeds) * episodes):
-            made.append(environments.make(environment, nearest))
-            stack.callback(made[-1].close)
+    names = [(seed, episode) for seed in seeds for episode in range(episodes)]
+    starts = [episode_seed(*name) for name in names]
+    with contextlib.closing(_started(environment, nearest, starts)) as rows:
         if hasattr(act, "reset"):
-            act.reset(len(made))
-        return _run(act, made, episodes, seeds, progress)
+            act.reset(len(names))
+        returns, lengths = _run(act, rows, names, progress)
+    shape = (len(seeds), episodes)
+    return Rollout(returns.reshape(shape), lengths.reshape(shape))
 
 
 def episode_seed(seed: int, episode: int) -> int:
@@ -73,49 +74,74 @@ def episode_seed(seed: int, episode: int) -> int:
     return int(np.random.SeedSequence((seed, episode)).generate_state(1, np.uint64)[0])
 
 
+class _Rows:
+    """Environments side by side, stepped one after the other."""
+
+    def __init__(self, made: list[gymnasium.Env], seeds: Sequence[int]) -> None:
+        self._made, self.space = made, made[0].action_space
+        self._step = [env.step for env in made]
+        starts = [env.reset(seed=seed)[0] for env, seed in zip(made, seeds, strict=True)]
+        self.observations = np.stack(starts)
+
+    def step(
+        self, live: Sequence[int], actions: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return observations, rewards and ends of the rows ``live``; see `Locomotion.step`."""
+        results = [self._step[row](actions[row]) for row in live]
+        observations, rewards, terminated, truncated, _ = zip(*results, strict=True)
+        ended = np.logical_or(terminated, truncated)
+        return np.stack(observations), np.array(rewards, np.float64), ended
+
+    def close(self) -> None:
+        for env in self._made:
+            env.close()
+
+
+def _started(environment: Environment, nearest: bool, seeds: Sequence[int]) -> _Rows | Locomotion:
+    """Return an environment for each seed, at its start."""
+    with contextlib.ExitStack() as stack:
+        made = []
+        for _ in seeds[:1] if fast_locomotion.knows(environment) else seeds:
+            made.append(environments.make(environment, nearest))
+            stack.callback(made[-1].close)
+        if fast_locomotion.knows(environment):
+            rows: _Rows | Locomotion = Locomotion(made[0], environment, seeds)
+        else:
+            rows = _Rows(made, seeds)
+        stack.pop_all()  # closed by the rows from now on
+    return rows
+
+
 def _run(
     act: Act,
-    made: list[gymnasium.Env],
-    episodes: int,
-    seeds: Sequence[int],
+    rows: _Rows | Locomotion,
+    names: list[tuple[int, int]],
     progress: Callable[[int], None] | None,
-) -> Rollout:
-    names = [(seed, episode) for seed in seeds for episode in range(episodes)]
-    observations = np.stack(
-        [env.reset(seed=episode_seed(*name))[0] for env, name in zip(made, names, strict=True)]
-    ).astype(np.float32)
-    space: Any = made[0].action_space
-    returns, lengths = [0.0] * len(made), [0] * len(made)
-    steps = [env.step for env in made]
-    live = list(range(len(made)))
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return each row's return and length."""
+    observations, space = rows.observations.astype(np.float32), rows.space
+    returns, lengths = np.zeros(len(names)), np.zeros(len(names), np.int64)
+    live = list(range(len(names)))
     rewarded = getattr(act, "rewarded", None)
     while live:
         # A copy: the policy may keep or change what it is given.
         actions = _checked(act(observations.copy()), space, live, names)
-        still, rewards = [], [0.0] * len(made)
-        for row in live:
-            observation, reward, terminated, truncated, _ = steps[row](actions[row])
-            observations[row] = observation
-            rewards[row] = float(reward)
-            returns[row] += rewards[row]
-            lengths[row] += 1
-            if not (terminated or truncated):
-                still.append(row)
+        rewards = np.zeros(len(names))
+        observations[live], rewards[live], ended = rows.step(live, actions)
+        returns += rewards
+        lengths[live] += 1
+        still = [row for row, end in zip(live, ended.tolist(), strict=True) if not end]
         if rewarded is not None:
-            rewarded(np.asarray(rewards, np.float64))
+            rewarded(rewards)
         if progress is not None and len(still) < len(live):
             progress(len(live) - len(still))
         live = still
-    shape = (len(seeds), episodes)
-    result = Rollout(
-        np.asarray(returns, np.float64).reshape(shape), np.asarray(lengths, np.int64).reshape(shape)
-    )
-    if not np.isfinite(result.returns).all():
-        row = int(np.flatnonzero(~np.isfinite(result.returns))[0])
+    if not np.isfinite(returns).all():
+        row = int(np.flatnonzero(~np.isfinite(returns))[0])
         raise DatumrlError(
             f"{_named(row, names)}: the environment returned a reward that is not finite"
         )
-    return result
+    return returns, lengths
 
 
 def _checked(actions: Any, space: Any, live: list[int], names: list[tuple[int, int]]) -> np.ndarray:
