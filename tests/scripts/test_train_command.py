@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from datumrl.datasets import catalogue
-from datumrl.scripts import main
+from datumrl.scripts import evaluate, main, train
 from datumrl.scripts.train import parse_seeds
 
 DATASET = "local/inverted-pendulum-random-v1@1k"
@@ -132,3 +132,73 @@ def test_evaluate_names_what_is_wrong_with_a_folder(home, tmp_path, capsys):
 )  # fmt: skip
 def test_ways_to_write_seeds(text, seeds):
     assert parse_seeds(text) == seeds
+
+
+def test_show_tells_where_each_value_comes_from(home, capsys):
+    command = ["train", "iql", "--on", "d4rl/hopper-medium-v2", "--preset", "corl", "--show"]
+    assert main.main([*command, "--set", "log_std_min=-5", "actor_lr=1e-4", "--json"]) == 0
+    (shown,) = json.loads(capsys.readouterr().out)
+    config, origins = shown["config"], shown["origins"]
+    assert (config["tau"], config["deterministic"], config["log_std_min"]) == (0.001, True, -5.0)
+    assert config["actor_lr"] == 0.0001
+    assert (shown["evaluate_every"], shown["episodes"], shown["view"]) == (5000, 10, "d4rl-legacy")
+    assert origins["tau"].startswith("preset corl (corl-team/CORL@")
+    assert origins["tau"].endswith("iql/hopper/medium_v2.yaml)")
+    assert (origins["log_std_min"], origins["actor_lr"]) == ("given here", "given here")
+    assert origins["observation_dim"] == "derived from the dataset"
+    assert shown["preset"] == "corl except log_std_min, actor_lr"
+    assert main.main(["train", "iql", "--on", "d4rl/hopper-medium-v2", "--show"]) == 0
+    text = capsys.readouterr().out
+    assert "preset none" in " ".join(text.split())
+    # However narrow the terminal, columns are folded and never cut.
+    assert "(ikostrikov/implicit_q_learning@09d700248117:learner.py)" in last_column(text)
+
+
+def last_column(text):
+    """Return what the last column of a table holds, without spaces and line ends."""
+    start = next(line.index("where from") for line in text.splitlines() if "where from" in line)
+    return "".join(line[start:].strip() for line in text.splitlines())
+
+
+def test_a_preset_without_the_dataset_says_what_it_covers(home, capsys):
+    assert main.main(["train", "iql", "--on", DATASET, "--preset", "corl", *QUICK]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"preset corl has no values for iql on {DATASET}; it covers d4rl/halfcheetah" in line
+
+
+def test_a_grid_ends_with_a_table_over_it(home, tmp_path, capsys):
+    command = ["train", "bc", "td3_bc", "--on", DATASET, "--seeds", "0-1", *QUICK]
+    assert main.main([*command, "--out", str(tmp_path / "grid"), "--tensorboard"]) == 0
+    told = capsys.readouterr()
+    rows = [line.split() for line in told.out.splitlines()]
+    (bc,) = [row for row in rows if row[0] == "bc" and "(n=2)" in row]
+    assert "±" in bc
+    assert any(row[0] == "td3_bc" and "(n=2)" in row for row in rows)
+    events = list((tmp_path / "grid").rglob("tensorboard/seed-00*/events.out.tfevents.*"))
+    assert len(events) == 4
+
+
+def test_a_cell_says_how_many_failed():
+    rows = [{"mean_return": 3.0, "score": None}, {"mean_return": None, "score": None}]
+    assert evaluate._cell(rows) == "return 3.0 (n=1, 1 failed)"
+    assert evaluate._cell(rows[1:]) == "(n=0, 1 failed)"
+    scored = [{"mean_return": 1.0, "score": 10.0}, {"mean_return": 2.0, "score": 14.0}]
+    assert evaluate._cell(scored) == "12.0 ± 2.8 (n=2)"
+
+
+def test_evaluate_exports_every_policy(run, tmp_path, capsys):
+    assert main.main(["evaluate", str(run), "--export", str(tmp_path), "--json"]) == 0
+    names = sorted(Path(path).name for path in json.loads(capsys.readouterr().out))
+    assert names == [f"policy-00{seed}.{kind}" for seed in (0, 1) for kind in ("npz", "pt2")]
+    assert sorted(path.name for path in tmp_path.iterdir()) == names
+
+
+def test_interruption_tells_the_command_that_goes_on(home, monkeypatch, capsys):
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(train, "_train", interrupted)
+    command = ["train", "bc", "--on", DATASET, "--set", "hidden_dims=[8, 8]", "--restart"]
+    assert main.main(command) == 130
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last == f"  datumrl train bc --on {DATASET} --set 'hidden_dims=[8, 8]'"
