@@ -1,8 +1,8 @@
 """Environment steps per second of the rollout, against a plain loop and Gymnasium's SyncVectorEnv.
 
-    python benchmarks/rollout_speed.py [--repeats 3]
+    python benchmarks/rollout_speed.py [--repeats 3] [--environments Hopper-v4] [--episodes 10]
 
-Each evaluates the same linear policy for the same number of episodes, the making of its
+Each evaluates the same policy for the same number of episodes, the making of its
 environments included, and the steps that count are those up to the end of each episode.  The plain
 loop has one environment and runs the episodes one after the other; the others run them side by
 side.
@@ -11,6 +11,7 @@ side.
 from __future__ import annotations
 
 import argparse
+import itertools
 import statistics
 import time
 import warnings
@@ -37,7 +38,10 @@ HOPPER = (
     ),
     np.array([0.3, -0.03, 0.81]),
 )
-POLICIES = {"InvertedPendulum-v4": PENDULUM, "Hopper-v4": HOPPER}
+LINEAR = {"InvertedPendulum-v4": PENDULUM, "Hopper-v4": HOPPER}
+# Elsewhere a policy of 256x256 that learned nothing; a walker then falls early, which is why each
+# contender's steps are those of running episodes.
+UNTRAINED = {"HalfCheetah-v4": (17, 6), "Walker2d-v4": (17, 6)}
 
 Act = Callable[[np.ndarray], np.ndarray]
 
@@ -45,6 +49,8 @@ Act = Callable[[np.ndarray], np.ndarray]
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--environments", nargs="*", choices=(*LINEAR, *UNTRAINED))
+    parser.add_argument("--episodes", nargs="*", type=int, help="side by side (default: 1 10 50)")
     options = parser.parse_args()
     warnings.filterwarnings("ignore", message=".*is out of date", category=DeprecationWarning)
     versions = " ".join(
@@ -52,18 +58,14 @@ def main() -> None:
     )
     print(f"{hardware()}; {versions}; {options.repeats} repeats")
     print(f"{'environment':<21}{'episodes':>9}  {'':<16}{'best':>9}{'median':>9}  steps/s")
-    for environment in POLICIES:
-        for episodes in SIZES:
+    for environment in options.environments or (*LINEAR, *UNTRAINED):
+        for episodes in options.episodes or SIZES:
             compare(environment, episodes, options.repeats)
 
 
 def compare(environment: str, episodes: int, repeats: int) -> None:
     """Time the three on one environment and print their rows."""
-    weights, bias = POLICIES[environment]
-
-    def act(observations: np.ndarray) -> np.ndarray:
-        return np.tanh(observations @ weights.T + bias)
-
+    act = policy(environment)
     peers = {"datumrl": ours, "plain loop": plain_loop, "SyncVectorEnv": vector}
     rates: dict[str, list[float]] = {name: [] for name in peers}
     for _ in range(repeats):
@@ -77,6 +79,27 @@ def compare(environment: str, episodes: int, repeats: int) -> None:
             f"{statistics.median(found):>9,.0f}",
             flush=True,
         )
+
+
+def policy(environment: str) -> Act:
+    """Return a policy in numpy."""
+    if environment in LINEAR:
+        weights, bias = LINEAR[environment]
+        return lambda observations: np.tanh(observations @ weights.T + bias)
+    sizes = (UNTRAINED[environment][0], 256, 256, UNTRAINED[environment][1])
+    rng = np.random.default_rng(0)
+    layers = [
+        (rng.normal(0, 1 / inputs**0.5, (inputs, outputs))).astype(np.float32)
+        for inputs, outputs in itertools.pairwise(sizes)
+    ]
+
+    def act(observations: np.ndarray) -> np.ndarray:
+        features = observations.astype(np.float32)
+        for layer in layers[:-1]:
+            features = np.maximum(features @ layer, 0)
+        return np.tanh(features @ layers[-1])
+
+    return act
 
 
 def ours(environment: str, episodes: int, act: Act) -> int:
