@@ -223,7 +223,8 @@ def block(
     attended = attention(config.heads, queries, keys, values, places, factors)
     tokens = tokens[:, kept] + dropped(linear(attended, *out), dropout.get(f"attention_{number}"))
     hidden = linear(norm(tokens, *norm_2), *mlp_in)
-    hidden = hidden.relu_() if config.activation == "relu" else F.gelu(hidden)
+    # Not in place: on a view, its gradient would be copied twice.
+    hidden = F.relu(hidden) if config.activation == "relu" else F.gelu(hidden)
     return tokens + dropped(linear(hidden, *mlp_out), dropout.get(f"mlp_{number}"))
 
 
