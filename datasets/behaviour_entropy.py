@@ -63,7 +63,8 @@ def behaviour_entropy(
     for begin in range(0, len(chosen), _BATCH):
         output = policy(take(episodes.observations, chosen[begin : begin + _BATCH]))
         if isinstance(output, tuple) and len(output) == 2:
-            kind, found = "gaussian", gaussian_entropy(*map(np.asarray, output), low, high)
+            means, deviations = (np.asarray(each) for each in output)
+            kind, found = "gaussian", gaussian_entropy(means, deviations, low, high)
         else:
             kind, found = "discrete", normalised_entropy(np.asarray(output))
         values.append(found)

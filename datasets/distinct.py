@@ -160,7 +160,7 @@ def _count_in_files(batches: _Batches, pool: ThreadPoolExecutor) -> int:
 
 
 def _write(keys: np.ndarray, handle: IO[bytes]) -> None:
-    piece = memoryview(keys).cast("B") if len(keys) else b""
+    piece = keys.data.cast("B") if len(keys) else memoryview(b"")
     while len(piece):  # an unbuffered write may take only a part
         piece = piece[handle.write(piece) :]
 

@@ -51,8 +51,7 @@ def pack_bins(
                 nans += 1
                 number = edges
             else:
-                number = 0
-                guess = (np.float64(value) - low[place]) * scale[place] + 1.0
+    XX = (np.float64(value) - low[place]) * scale[place] + 1.0
                 if guess >= edges:
                     number = edges
                 elif guess > 0.0:
@@ -110,10 +109,10 @@ def scatter(
         offsets[part] += offsets[part - 1]
     place = offsets.copy()
     for row in range(keys.shape[0]):
-        part = np.int64(hashes[row] >> shift)
+        own = np.int64(hashes[row] >> shift)
         for word in range(keys.shape[1]):
-            out[place[part], word] = keys[row, word]
-        place[part] += 1
+            out[place[own], word] = keys[row, word]
+        place[own] += 1
 
 
 @compiled

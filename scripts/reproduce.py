@@ -53,6 +53,7 @@ class Command:
 
 
 def _list(as_json: bool) -> None:
+    tables: list[published_tables.PublishedTable | quality_tables.QualityTable]
     tables = [*published_tables.all_tables(), *quality_tables.all_tables()]
     if as_json:
         console.print_json([dataclasses.asdict(table) for table in tables])
