@@ -51,7 +51,8 @@ def pack_bins(
                 nans += 1
                 number = edges
             else:
-    XX = (np.float64(value) - low[place]) * scale[place] + 1.0
+                number = 0
+                guess = (np.float64(value) - low[place]) * scale[place] + 1.0
                 if guess >= edges:
                     number = edges
                 elif guess > 0.0:
