@@ -48,7 +48,7 @@ class Design:
             return tuple((self.algorithms[0], other) for other in self.algorithms[1:])
         return self.comparisons
 
-    @property
+    @functools.cached_property
     def edges(self) -> tuple[tuple[int, int], ...]:
         """Return the comparisons as pairs of indices into ``algorithms``."""
         place = {name: index for index, name in enumerate(self.algorithms)}
@@ -139,8 +139,8 @@ def _check(design: Design) -> None:
 def _check_that_it_can_decide(design: Design) -> None:
     """Refuse a design under which even scores that do not overlap decide nothing."""
     if design.procedure == "closed":
+        connected_sets(design.edges)  # refuses those that are too large
         level = max(set_level(design, frozenset(edge)) for edge in design.edges)
-        connected_sets(design.edges)
     else:
         level = design.alpha
     # Of all the paths of a pair, the observed one and its mirror image are the most extreme.

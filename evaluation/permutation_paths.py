@@ -10,6 +10,7 @@ The loops over paths are compiled, in ``permutation_kernels``, which is imported
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from collections.abc import Sequence
@@ -17,6 +18,7 @@ from collections.abc import Sequence
 import numpy as np
 
 FLOOR = 1e-10  # of a variance, relative to that of all scores: ties of constants stay ties
+_KEPT_SIZE = 1 << 20  # bytes of labels of a block: larger ones are drawn anew every time
 TIE = 1e-9  # statistics this close, relatively, are equal up to rounding
 
 
@@ -36,9 +38,9 @@ def labels(groups: int, runs: int, blocks: int, paths: int, interims: int, seed:
         every = enumerated(groups, runs)
         path = np.arange(total**interims)
         return np.stack([every[path // total**block % total] for block in range(blocks)])
-    return np.stack(
-        [drawn(groups, runs, paths, stream(seed, groups, block)) for block in range(blocks)]
-    )
+    small = paths * groups * runs <= _KEPT_SIZE
+    draw = _drawn_and_kept if small else _drawn_block
+    return np.stack([draw(groups, runs, paths, seed, block) for block in range(blocks)])
 
 
 def enumerated(groups: int, runs: int) -> np.ndarray:
@@ -52,6 +54,14 @@ def enumerated(groups: int, runs: int) -> np.ndarray:
         np.put_along_axis(grown, picked, np.int8(group), axis=1)
         rows = grown
     return rows
+
+
+def _drawn_block(groups: int, runs: int, paths: int, seed: int, block: int) -> np.ndarray:
+    return drawn(groups, runs, paths, stream(seed, groups, block))
+
+
+# Every interim of a comparison asks for the same blocks again, and for one more.
+_drawn_and_kept = functools.lru_cache(maxsize=64)(_drawn_block)
 
 
 def stream(seed: int, *key: int) -> np.uint64:

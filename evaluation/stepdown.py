@@ -47,7 +47,7 @@ def interims(design: Design, scores: np.ndarray, decided: Sequence[int]) -> Iter
         permuted += _differences(design, values, block, open_)
         first, second = np.array(edges).T
         observed += np.where(open_, values[first].sum(axis=1) - values[second].sum(axis=1), 0.0)
-        allowed = permutation_paths.allowance(design.alpha, block + 1, design.interims, len(alive))
+        allowed = _allowed(design, block, len(alive))
         found, bound = _step_down(design, permuted, observed, alive, open_, allowed - spent)
         left = open_ & ~found
         if left.any():
@@ -91,6 +91,21 @@ def _path_count(design: Design) -> int:
         return design.permutations
     listed = permutation_paths.arrangements(2, design.runs)
     return listed ** _listed_blocks(design) if listed < design.permutations else design.permutations
+
+
+def _allowed(design: Design, block: int, paths: int) -> int:
+    """Return how many paths may be marked by an interim.
+
+    The released package counts what is allowed in paths of the blocks listed so far, each of which
+    stands for as many of ours as the blocks to come have relabellings.
+    """
+    alike = 1
+    if design.procedure == "released":
+        listed = permutation_paths.arrangements(2, design.runs)
+        alike = listed ** max(0, _listed_blocks(design) - block - 1)
+    return alike * permutation_paths.allowance(
+        design.alpha, block + 1, design.interims, paths // alike
+    )
 
 
 def _listed_blocks(design: Design) -> int:
