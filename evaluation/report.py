@@ -259,7 +259,7 @@ def _notes(table: ScoreTable, options: Options) -> list[str]:
     notes = []
     if table.missing:
         notes.append(
-            f"{len(table.missing)} cells are missing; aggregates and comparisons are over the "
+            f"missing cells: {len(table.missing)}; aggregates and comparisons are over the "
             f"{len(table.common)} of {len(table.datasets)} datasets that every algorithm has"
         )
     if table.rule == "best":

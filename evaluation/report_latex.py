@@ -47,7 +47,7 @@ _HEAD = r"""\documentclass{article}
 \setlength{\tabcolsep}{4pt}
 """
 _NOTES_WIDTH = "p{3.5cm}"
-_SMALL_FROM = 7  # columns; wider tables are set smaller
+_SMALL_FROM, _TINY_FROM = 7, 9  # columns; wider tables are set smaller
 
 
 def document(report: Report, figures: Mapping[str, str]) -> str:
@@ -78,7 +78,10 @@ def _latin(letter: str) -> bool:
 
 
 def _table(sheet: Sheet) -> str:
-    size = r"\scriptsize" if len(sheet.columns) >= _SMALL_FROM else r"\small"
+    width = len(sheet.columns)
+    size = (
+        r"\tiny" if width >= _TINY_FROM else r"\scriptsize" if width >= _SMALL_FROM else r"\small"
+    )
     kinds = [
         _NOTES_WIDTH if not column else ("l" if place == 0 else "r")
         for place, column in enumerate(sheet.columns)

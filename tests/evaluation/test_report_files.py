@@ -146,6 +146,7 @@ def test_no_cell_of_the_csv_is_a_formula(folder: Path) -> None:
             assert not row[key].startswith(("=", "+", "-", "@"))
 
 
+@pytest.mark.slow
 def test_the_same_report_gives_the_same_bytes(folder: Path, tmp_path: Path) -> None:
     report_files.write(made(), tmp_path)
     for path in sorted(folder.rglob("*.*")):

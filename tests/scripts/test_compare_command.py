@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -177,3 +180,25 @@ def test_training_to_a_decision_resumes_without_retraining(tmp_path, capsys, mon
     states = [(tmp_path / name / "state.json").read_text() for name in ("whole", "killed")]
     assert states[0] == states[1]
     assert (tmp_path / "killed" / "report.tex").exists()
+
+
+@pytest.mark.slow
+def test_a_process_shot_on_its_way_goes_on_to_the_same_state(tmp_path, capsys) -> None:
+    from datumrl.evaluation.collector import collect
+
+    collect(catalogue.find(LOCAL))
+    command = [sys.executable, "-m", "datumrl.scripts.main", *SEQUENTIAL, "--out", "shot"]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        deadline = time.monotonic() + 120
+        while not list((tmp_path / "shot").rglob("seed-003.json")):
+            assert time.monotonic() < deadline
+            assert process.poll() is None, "it ended before it could be shot"
+            time.sleep(0.01)
+        process.kill()
+    assert not (tmp_path / "shot" / "report.json").exists()
+    for name in ("shot", "whole"):
+        assert main([*SEQUENTIAL, "--out", name]) == 0
+    told = capsys.readouterr().out
+    assert told[: len(told) // 2] == told[len(told) // 2 :]
+    states = [(tmp_path / name / "state.json").read_text() for name in ("shot", "whole")]
+    assert states[0] == states[1]
