@@ -62,16 +62,12 @@ def coverage(
     rule = discretization.find_preset(preset) if isinstance(preset, str) else preset
     used = _rows(rule, rows)
     itself = reference is None or reference is episodes
-    if isinstance(reference, ReferenceCoverage):
-        known = reference
-    else:
-        known = reference_coverage(
-            episodes if reference is None else reference, rule, rows, progress
-        )
-    both = discretization.packing(episodes, known.limits, rule)
-    if itself:
-        unique, nans = known.unique_state_actions, 0
-    else:
+    known = episodes if reference is None else reference
+    if not isinstance(known, ReferenceCoverage):
+        known = reference_coverage(known, rule, rows, progress)
+    unique, nans = known.unique_state_actions, 0
+    if not itself:
+        both = discretization.packing(episodes, known.limits, rule)
         unique, nans = distinct.count_with_nans(both, used, progress)
     states = discretization.packing(episodes, known.limits, rule, actions=False)
     return Coverage(

@@ -22,6 +22,7 @@ from datumrl.datasets.returns_quality import Lengths, Returns, Rewards, Scores
 from datumrl.datasets.views import View
 
 Progress = Callable[[str], Callable[[int, int], None]]  # what -> (rows done, rows in all) -> None
+PREPARING = "preparing"  # the end of a "what" of which bytes are counted, not rows
 _KINDS = r"random|medium|medium-replay|medium-expert|full-replay|random-expert|expert|mixed"
 
 
@@ -73,11 +74,28 @@ def stats(
     """
     find_preset(preset)  # before anything is read
     tell = progress or (lambda _what: lambda _done, _all: None)
-    episodes = loading.load(dataset, path=path) if isinstance(dataset, str) else dataset
+    if isinstance(dataset, str):
+        episodes = loading.load(dataset, path=path, progress=tell(f"{dataset}: {PREPARING}"))
+    else:
+        episodes = dataset
     if len(episodes) == 0:
         raise DatumrlError(f"{episodes.id}: has no rows, so there is nothing to measure")
-    record = known_record(episodes.id)
-    other, notes = _reference(episodes, record, reference)
+    other, notes = _reference(episodes, known_record(episodes.id), reference)
+    counted = coverages.coverage(episodes, other, preset, rows, tell(f"{episodes.id}: coverage"))
+    found = _measures(episodes, other, counted, seed, tell(f"{episodes.id}: duplicates"))
+    if policy is not None:
+        found = replace(found, entropy=behaviour_entropy(episodes, policy, seed=seed))
+    return replace(found, notes=(*episodes.notes, *notes))
+
+
+def _measures(
+    episodes: Episodes,
+    reference: Episodes | None,
+    counted: Coverage,
+    seed: int,
+    progress: Callable[[int, int], None],
+) -> DatasetStatistics:
+    """Return everything but what a policy tells; without a reference the dataset is its own."""
     values = returns_quality.episode_returns(episodes)
     return DatasetStatistics(
         id=episodes.id,
@@ -87,15 +105,13 @@ def stats(
         returns=returns_quality.returns(episodes, values),
         lengths=returns_quality.lengths(episodes),
         rewards=returns_quality.rewards(episodes),
-        scores=returns_quality.scores(episodes, record, values),
-        coverage=coverages.coverage(
-            episodes, other, preset, rows, tell(f"{episodes.id}: coverage")
-        ),
-        imitation=_imitation(episodes, episodes if other is None else other, seed),
-        duplicates=duplicates(episodes, tell(f"{episodes.id}: duplicates")),
+        scores=returns_quality.scores(episodes, known_record(episodes.id), values),
+        coverage=counted,
+        imitation=_imitation(episodes, episodes if reference is None else reference, seed),
+        duplicates=duplicates(episodes, progress),
         dropped={view: dict(episodes.index(view).dropped) for view in get_args(View)},
-        entropy=None if policy is None else behaviour_entropy(episodes, policy, seed=seed),
-        notes=(*episodes.notes, *notes),
+        entropy=None,
+        notes=(),
     )
 
 

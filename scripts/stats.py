@@ -88,7 +88,7 @@ class Command:
         )
 
     def _measure(self, names: Sequence[str]) -> list[DatasetStatistics]:
-        from datumrl.datasets.dataset_statistics import stats
+        from datumrl.datasets.dataset_statistics import PREPARING, stats
 
         with console.Bars() as bars:
             return [
@@ -99,7 +99,9 @@ class Command:
                     rows=self.rows,
                     seed=self.seed,
                     path=self.path,
-                    progress=lambda what: bars.bar(what, "rows"),
+                    progress=lambda what: bars.bar(
+                        what, "bytes" if what.endswith(PREPARING) else "rows"
+                    ),
                 )
                 for name in names
             ]

@@ -99,6 +99,19 @@ def test_many_rows_in_memory_and_in_files(monkeypatch, spill):
     assert len(told) > 3
 
 
+def test_keys_are_not_all_in_memory(monkeypatch):
+    import tracemalloc
+
+    for name in ("_MEMORY_BYTES", "_FILE_BYTES", "_BATCH_BYTES"):
+        monkeypatch.setattr(distinct, name, 1 << 18)
+    column = np.random.default_rng(6).integers(0, 2**62, (400_000, 2))
+    tracemalloc.start()
+    assert distinct.count(Packing([Exact(column)])) == len(column)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < column.nbytes / 2
+
+
 def test_files_are_removed_and_a_skewed_dataset_counts(monkeypatch, tmp_path):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     monkeypatch.setattr(distinct, "_MEMORY_BYTES", 1)
