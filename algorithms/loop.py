@@ -64,6 +64,8 @@ def run(
         training.open()
         with _patient_interrupt() as interrupted:
             training.finish(interrupted)
+            if interrupted():  # while it was evaluated for the last time: what comes next, waits
+                raise KeyboardInterrupt
         return training.records()
 
 
