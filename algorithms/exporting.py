@@ -52,12 +52,16 @@ class NumpyPolicy:
 
     def save(self, path: Path) -> None:
         """Write the policy as .npz: ``weight_0``, ``bias_0``, ..., and what the names say."""
-        arrays = {"mean": self.mean, "scale": self.scale, "max_action": self.max_action}
+        arrays: dict[str, Any] = {
+            "mean": self.mean,
+            "scale": self.scale,
+            "max_action": self.max_action,
+        }
         for place, (weight, bias) in enumerate(self.layers):
             arrays |= {f"weight_{place}": weight, f"bias_{place}": bias}
         origin = json.dumps({"format": FORMAT, **self.origin})
         with files.replacing(path) as handle:
-            np.savez(handle, origin=np.array(origin), **arrays)
+            np.savez(handle, **{"origin": np.array(origin), **arrays})
 
 
 def load_policy(path: Path | str) -> NumpyPolicy:

@@ -55,11 +55,18 @@ class Choice:
 def rows(table: str) -> tuple[Row, ...]:
     """Return a preset's rows; those of "defaults" tell the sources of the methods' defaults."""
     path = importlib.resources.files("datumrl.algorithms") / "tables" / f"{table}.csv"
-    with path.open(encoding="utf-8", newline="") as lines:
-        return tuple(
-            Row(**{**line, "datasets": tuple(line["datasets"].split())})
-            for line in csv.DictReader(lines)
+    lines = csv.DictReader(path.read_text(encoding="utf-8").splitlines())
+    return tuple(
+        Row(
+            line["algorithm"],
+            tuple(line["datasets"].split()),
+            line["field"],
+            line["value"],
+            line["source"],
+            line["notes"],
         )
+        for line in lines
+    )
 
 
 def values(preset: str, algorithm: str, dataset_id: str) -> dict[str, Row]:
