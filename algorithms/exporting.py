@@ -59,9 +59,9 @@ class NumpyPolicy:
         }
         for place, (weight, bias) in enumerate(self.layers):
             arrays |= {f"weight_{place}": weight, f"bias_{place}": bias}
-        origin = json.dumps({"format": FORMAT, **self.origin})
+        arrays["origin"] = np.array(json.dumps({"format": FORMAT, **self.origin}))
         with files.replacing(path) as handle:
-            np.savez(handle, **{"origin": np.array(origin), **arrays})
+            np.savez(handle, **arrays)
 
 
 def load_policy(path: Path | str) -> NumpyPolicy:
