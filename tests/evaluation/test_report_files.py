@@ -161,6 +161,7 @@ def test_one_algorithm_and_one_run_draw_what_they_can(tmp_path: Path) -> None:
     assert "not to be trusted" in (tmp_path / "report.tex").read_text()
 
 
+@pytest.mark.slow
 def test_control_characters_and_endless_names_are_tamed(tmp_path: Path) -> None:
     found = made(names=("a\x1b[31m\n" + "x" * 500, "b"), steps=1)
     report_files.write(found, tmp_path)
