@@ -214,8 +214,8 @@ def _converted(value: object, kind: Any) -> Any:
             parts = value.strip("[]() ").rstrip(",").split(",")
         return tuple(_converted(part, get_args(kind)[0]) for part in parts)
     if get_origin(kind) is Literal:
-        choices = {choice: choice for choice in get_args(kind)}
-        return choices[value] if value in choices else {str(c): c for c in choices}[value]
+        choices: dict[object, Any] = {choice: choice for choice in get_args(kind)}
+        return choices[value] if value in choices else {str(c): c for c in choices}[str(value)]
     if kind is bool:
         return {"true": True, "false": False}[str(value).lower()]
     if isinstance(value, bool):
