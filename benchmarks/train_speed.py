@@ -1,11 +1,11 @@
-"""Seed-updates per second of TD3+BC in stacks of 1, 5 and 10, beside plain single-seed PyTorch.
+"""Seed-updates per second of every method in stacks, TD3+BC beside plain single-seed PyTorch.
 
 The peer is written the way the official code is: one seed, replay buffer in numpy with five gathers
 a batch, two critic modules, torch.optim.Adam and Polyak averaging parameter by parameter.  Both
 sample their batches; neither evaluates or logs.  Contenders take turns, so that whatever else the
 machine does meets all of them; a ratio is taken within each turn.
 
-    python benchmarks/train_speed.py [--threads 2] [--rows 1000000] [--turns 7] [--seconds 2]
+    python benchmarks/train_speed.py [--threads 2] [--methods td3_bc] [--stacks 1 5 10] [--turns 5]
 """
 
 from __future__ import annotations
@@ -21,27 +21,41 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from datumrl.algorithms import td3_bc
+from datumrl.algorithms import registry
 from datumrl.algorithms.stack import Stack, Task
 from datumrl.algorithms.streams import Streams
 from datumrl.datasets.episodes import Episodes, episode_starts
 
 OBSERVATION, ACTION = 17, 6  # as halfcheetah
-STACKS = (1, 5, 10)
+PLAIN = "plain PyTorch TD3+BC, 1 seed"
 
 
 def synthetic(rows: int) -> Episodes:
     """Return episodes of 1000 random steps that end by timeout."""
     rng = np.random.default_rng(0)
-    timeouts = np.arange(rows) % 1000 == 999
-    starts = episode_starts(np.zeros(rows, bool), timeouts)
+    return episodes_of(
+        {
+            "observations": rng.standard_normal((rows, OBSERVATION), np.float32),
+            "actions": np.tanh(rng.standard_normal((rows, ACTION), np.float32)),
+            "rewards": rng.standard_normal(rows, np.float32),
+            "terminals": np.zeros(rows),
+            "timeouts": np.arange(rows) % 1000 == 999,
+        }
+    )
+
+
+def episodes_of(columns: dict[str, np.ndarray]) -> Episodes:
+    """Return columns as episodes; what follows a timeout is random."""
+    rng = np.random.default_rng(1)
+    terminals, timeouts = (columns[name].astype(bool) for name in ("terminals", "timeouts"))
+    starts = episode_starts(terminals, timeouts)
     ends = starts[1:] - 1
     return Episodes(
         id="synthetic",
-        observations=rng.standard_normal((rows, OBSERVATION), np.float32),
-        actions=np.tanh(rng.standard_normal((rows, ACTION), np.float32)),
-        rewards=rng.standard_normal(rows, np.float32),
-        terminals=np.zeros(rows, bool),
+        observations=columns["observations"],
+        actions=columns["actions"],
+        rewards=columns["rewards"],
+        terminals=terminals,
         timeouts=timeouts,
         starts=starts,
         successor_rows=ends,
@@ -51,21 +65,24 @@ def synthetic(rows: int) -> Episodes:
     )
 
 
-def stacked(episodes: Episodes, seeds: int, device: torch.device) -> Callable[[], None]:
+def stacked(
+    name: str, episodes: Episodes, seeds: int, device: torch.device, precision: str = "highest"
+) -> Callable[[], None]:
     """Return one update of a stack of ours, sampling included."""
-    config = td3_bc.Config()
+    method, config = registry.find(name), registry.resolve(name, {})
     task = Task(OBSERVATION, ACTION, torch.ones(ACTION, device=device))
-    source = td3_bc.data(config, episodes, "correct", device)
-    stack = Stack.create(td3_bc, config, task, range(seeds))
-    noise = td3_bc.noise(config, task)
+    source = method.data(config, episodes, "correct", device)
+    stack = Stack.create(method, config, task, range(seeds))
+    stack.products = torch.bfloat16 if precision == "medium" else None
+    noise = method.noise(config, task)
     streams = Streams(range(seeds), len(source), config.batch_size, noise, device)
-    step = 0
+    step = 100_000  # past what only the first updates do
 
     def update() -> None:
         nonlocal step
         step += 1
         rows, drawn = streams.at(step)
-        td3_bc.update(stack, source.gather(rows), drawn, step)
+        method.update(stack, source.gather(rows), drawn, step)
 
     return update
 
@@ -140,9 +157,9 @@ def rate(update: Callable[[], None], seeds: int, seconds: float, device: torch.d
     """Return seed-updates per second over about so many seconds."""
     done, began = 0, time.perf_counter()
     while time.perf_counter() - began < seconds:
-        for _ in range(4):
+        for _ in range(2):  # TD3+BC updates its actor every second time
             update()
-        done += 4
+        done += 2
     if device.type == "cuda":
         torch.cuda.synchronize()
     return done * seeds / (time.perf_counter() - began)
@@ -151,34 +168,42 @@ def rate(update: Callable[[], None], seeds: int, seconds: float, device: torch.d
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--rows", type=int, default=1_000_000)
-    parser.add_argument("--turns", type=int, default=7)
+    parser.add_argument("--rows", type=int, default=200_000)
+    parser.add_argument("--turns", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=2.0, help="per contender and turn")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--methods", nargs="+", default=[*registry.ALGORITHMS])
+    parser.add_argument("--stacks", nargs="+", type=int, default=[1, 5])
+    parser.add_argument("--matmul-precision", choices=("highest", "medium"), default="highest")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     device = torch.device(options.device)
     episodes = synthetic(options.rows)
-    contenders: dict[str, tuple[Callable[[], None], int]] = {
-        "plain PyTorch, 1 seed": (Plain(episodes, device), 1)
-    }
-    for seeds in STACKS:
-        contenders[f"datumrl, stack of {seeds}"] = stacked(episodes, seeds, device), seeds
+    contenders: dict[str, tuple[Callable[[], None], int]] = {}
+    if "td3_bc" in options.methods:
+        contenders[PLAIN] = Plain(episodes, device), 1
+    for method in options.methods:
+        for seeds in options.stacks:
+            update = stacked(method, episodes, seeds, device, options.matmul_precision)
+            contenders[f"{method}, stack of {seeds}"] = update, seeds
     rates: dict[str, list[float]] = {name: [] for name in contenders}
     for turn in range(options.turns + 1):
         for name, (update, seeds) in contenders.items():
             measured = rate(update, seeds, options.seconds if turn else 0.2, device)
             if turn:  # the first is for warming up
                 rates[name].append(measured)
-    peer = rates["plain PyTorch, 1 seed"]
     print(
-        f"TD3+BC, batch 256, networks 256x256, {options.rows:,} rows of {OBSERVATION}+{ACTION}, "
-        f"{options.threads} threads, torch {torch.__version__}, {device.type}, float32"
+        f"batch 256 (dt 64), networks of the defaults, {options.rows:,} rows of "
+        f"{OBSERVATION}+{ACTION}, {options.threads} threads, torch {torch.__version__}, "
+        f"{device.type}, products {options.matmul_precision}"
     )
-    print(f"{'':24}{'median':>9}{'best':>9}{'to plain':>10}   seed-updates/s")
+    print(f"{'':32}{'median':>9}{'best':>9}{'to plain':>10}   seed-updates/s")
     for name, values in rates.items():
-        ratio = statistics.median(a / b for a, b in zip(values, peer, strict=True))
-        print(f"{name:24}{statistics.median(values):9,.0f}{max(values):9,.0f}{ratio:10.2f}")
+        shown = f"{statistics.median(values):9,.1f}{max(values):9,.1f}"
+        if name == PLAIN or name.startswith("td3_bc"):
+            pairs = zip(values, rates[PLAIN], strict=True)
+            shown += f"{statistics.median(a / b for a, b in pairs):10.2f}"
+        print(f"{name:32}{shown}")
 
 
 if __name__ == "__main__":
