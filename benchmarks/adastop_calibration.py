@@ -1,6 +1,6 @@
 """Does AdaStop hold its level, what does it find, and how many runs does it save?
 
-    python benchmarks/adastop_calibration.py [--only TEXT] [--seconds S] [--summary]
+    python benchmarks/adastop_calibration.py [--only TEXT] [--seconds S] [--summary | --table FILE]
 
 Simulates comparisons in which it is known which algorithms are alike (``adastop_cells``): 5,000
 replications a cell, 2,000 where it is about power.  Every estimate of the level above alpha is run
@@ -153,15 +153,61 @@ def summary(table: Table, chosen: list[Cell]) -> str:
     )
 
 
+SECTIONS = (
+    ("Level promised: closed", lambda cell: cell.promised),
+    ("No level promised: unequal spreads", lambda cell: cell.truth == "spread"),
+    (
+        "No level promised: the other procedures",
+        lambda cell: not (cell.promised or cell.about_power or cell.truth == "spread"),
+    ),
+    ("Power, and runs used", lambda cell: cell.about_power),
+)
+
+
+def markdown(table: Table, chosen: list[Cell]) -> str:
+    """Return the whole table, sorted into sections."""
+    lines = ["# AdaStop: the whole level study", "", f"{summary(table, chosen)}.", ""]
+    lines += [
+        "Written by `benchmarks/adastop_calibration.py --table`; `docs/adastop.md` explains.",
+        "",
+    ]
+    for title, belongs in SECTIONS:
+        lines += [f"## {title}", ""]
+        heads = ("truth", "procedure", "statistic", "scores", "algorithms", "n", "K", "alpha")
+        heads += ("false rejections", "95% interval", "of", "found", "all found", "mean runs")
+        lines += [f"| {' | '.join(heads)} |", "|" + " --- |" * len(heads)]
+        for cell in filter(belongs, chosen):
+            for rerun in (False, True):
+                row = table.rows.get((cell.name, rerun))
+                if row:
+                    lines.append(f"| {' | '.join(_fields(row))} |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _fields(row: Row) -> list[str]:
+    shown = [row[key] for key in KEY[:-1]]
+    if row["refused"]:
+        return [*shown, "refused", "", "", "", "", ""]
+    interval = f"{row['low']} to {row['high']}" if row["rate"] else ""
+    rest = [row[key] for key in ("replications", "pairs_found", "all_found", "mean_runs")]
+    return [*shown, row["rate"], interval, *rest]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", default="", help="cells whose name holds this text")
     parser.add_argument("--seconds", type=float, default=math.inf, help="start none after so long")
     parser.add_argument("--summary", action="store_true", help="print what is there; run nothing")
+    parser.add_argument("--table", type=Path, help="write what is there as Markdown; run nothing")
     options = parser.parse_args()
     began = time.perf_counter()
     table = Table(RESULTS)
     chosen = [cell for cell in cells() if options.only in cell.name]
+    if options.table:
+        with files.replacing(options.table, "w") as handle:
+            handle.write(markdown(table, chosen))
+        return
     # First every cell once, then the larger runs.
     for rerun in () if options.summary else (False, True):
         for cell in chosen:

@@ -16,7 +16,7 @@ import numpy as np
 
 from datumrl.evaluation.permutation_paths import FLOOR, TIE
 
-_CHUNK = 32  # sets worked on side by side: their sums stay in the nearest cache
+_CHUNK = 64  # sets worked on side by side: their sums stay in the nearest cache
 _PATHS = 500  # paths between two looks at whether more can change anything
 
 
