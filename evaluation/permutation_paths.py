@@ -43,6 +43,7 @@ def labels(groups: int, runs: int, blocks: int, paths: int, interims: int, seed:
     return np.stack([draw(groups, runs, paths, seed, block) for block in range(blocks)])
 
 
+@functools.lru_cache(maxsize=4)
 def enumerated(groups: int, runs: int) -> np.ndarray:
     """Return every labelling ``(arrangements, groups * runs)`` int8, the observed one first."""
     rows = np.full((1, groups * runs), groups - 1, dtype=np.int8)
