@@ -60,7 +60,9 @@ def write(report: Report, folder: Path) -> dict[str, str]:
                 # Without a date, equal numbers give equal files.
                 dates = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}.get(ending)
                 with files.replacing(folder / f"{name}.{ending}") as handle:
-                    figure.savefig(handle, format=ending, dpi=200, metadata=dates)
+                    figure.savefig(
+                        handle, format=ending, dpi=200, metadata=dates, bbox_inches="tight"
+                    )
         captions[name] = caption
     return captions
 
