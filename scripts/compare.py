@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from datumrl.evaluation.scored_runs import ScoredRun
     from datumrl.evaluation.sequential import Question
 
+ADASTOP_EXAMPLE = "adastop-walker"
+
 
 @dataclass(frozen=True)
 class Command:
@@ -31,7 +33,8 @@ class Command:
     """
 
     records: Annotated[tuple[str, ...], tyro.conf.Positional] = ()
-    """run folders, seed-*.json files, CSV files of scores, or ids of published tables"""
+    """run folders, seed-*.json files, CSV files of scores, or ids of published tables;
+    adastop-walker shows AdaStop's published example, decided as released and at its level"""
     algorithms: tuple[str, ...] = ()
     """only these algorithms"""
     datasets: tuple[str, ...] = ()
@@ -93,6 +96,8 @@ class Command:
 
     def run(self) -> int:
         self._check()
+        if self.records == (ADASTOP_EXAMPLE,):
+            return _show_adastop_example(self.seed, self.json)
         report = self._train() if self.sequential else self._compare()
         if self.out is not None:
             from datumrl.evaluation import report_files
@@ -264,3 +269,16 @@ def gather(
         runs += found
         notes += said
     return runs, notes
+
+
+def _show_adastop_example(seed: int, as_json: bool) -> int:
+    import dataclasses
+
+    from datumrl.leaderboard import adastop_example
+
+    example = adastop_example.decide(seed)
+    if as_json:
+        console.print_json(dataclasses.asdict(example))
+    else:
+        console.output.print(adastop_example.markdown(example), markup=False)
+    return 0

@@ -203,3 +203,11 @@ def test_a_process_shot_on_its_way_goes_on_to_the_same_state(tmp_path, capsys) -
     assert told[: len(told) // 2] == told[len(told) // 2 :]
     states = [(tmp_path / name / "state.json").read_text() for name in ("shot", "whole")]
     assert states[0] == states[1]
+
+
+def test_adastops_published_example_shows_both_decisions(capsys):
+    assert main(["compare", "adastop-walker"]) == 0
+    shown = capsys.readouterr().out
+    assert "DDPG" in shown
+    assert "released" in shown.lower()
+    assert "smaller" in shown
