@@ -1,20 +1,22 @@
-"""What batches are drawn from: a dataset's transitions, packed into one tensor on the device."""
+"""What batches are drawn from: a dataset's transitions, packed in memory or gathered from disk."""
 
 from __future__ import annotations
 
-import dataclasses
+from collections.abc import Callable
 from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
 import torch
 
-from datumrl.datasets import views
+from datumrl.algorithms import memory, packed_rows
+from datumrl.algorithms.packed_rows import PackedRows
 from datumrl.datasets.episodes import Episodes
 from datumrl.datasets.errors import DatumrlError
 from datumrl.datasets.views import View
 
 # "return-range": r * 1000 / (highest - lowest return); "minus-one": r - 1
 RewardTransform = Literal["none", "return-range", "minus-one"]
+StatisticsOf = Literal["kept", "all"]  # of the rows that may be drawn, or of the dataset's
 
 
 class Statistics(NamedTuple):
@@ -51,7 +53,11 @@ class Source(Protocol):
 
 
 class Transitions:
-    """A view of a dataset as one (rows, columns) tensor, so that a batch is one index_select."""
+    """A view of a dataset, of which a batch is one gathering of packed rows.
+
+    They are held in one tensor on the device, or gathered from the dataset's memory-mapped columns
+    where they would take more memory than `memory.allowed`; batches are the same.
+    """
 
     def __init__(
         self,
@@ -62,43 +68,55 @@ class Transitions:
         dtype: torch.dtype = torch.float32,
         keep: np.ndarray | None = None,
         reward_transform: RewardTransform = "none",
+        statistics_of: StatisticsOf = "kept",
     ) -> None:
         """Normalise observations by mean and standard deviation + epsilon, or not at all (None).
 
-        ``keep``, (rows of the episodes,) bool, says which rows may be drawn and give the
-        statistics; all by default.  Rewards are transformed by the returns of all episodes.
+        ``keep``, (rows of the episodes,) bool, says which rows may be drawn; all by default.
+        ``statistics_of`` says whether mean and deviation are theirs or those of all rows.  Rewards
+        are transformed by the returns of all episodes.
         """
-        steps = episodes.transitions(view)
+        packed_rows.require_vectors(episodes)
+        everything = index = episodes.index(view)
         if keep is not None:
-            steps = _kept(steps, keep[steps.rows])
-        if len(steps) == 0:
+            index = packed_rows.kept(index, keep)
+        if len(index) == 0:
             raise DatumrlError(
                 f"{episodes.id} has no transitions in its {view!r} view; collect more"
             )
-        mean, scale = moments(steps.observations, normalize_epsilon)
-        columns = [
-            (steps.observations - mean) / scale,
-            steps.actions,
-            transformed(steps.rewards, episodes, reward_transform)[:, None],
-            (steps.next_observations - mean) / scale,
-            steps.terminals[:, None],
-        ]
-        self._widths = [column.shape[1] for column in columns]
-        packed = np.empty((len(steps), sum(self._widths)), np.float32)
-        np.concatenate(columns, axis=1, out=packed, casting="same_kind")
-        self._packed = torch.from_numpy(packed).to(device, dtype)
+        measured = index if statistics_of == "kept" else everything
+        mean, scale = packed_rows.streamed_moments(measured, normalize_epsilon)
+        self._rows = PackedRows(index, mean, scale, reward_function(episodes, reward_transform))
+        self._device, self._dtype = device, dtype
+        self._packed: torch.Tensor | None = None  # None: on disk
+        if self._rows.bytes <= memory.allowed(device):
+            self._packed = torch.empty(
+                (len(index), sum(self._rows.widths)), dtype=dtype, device=device
+            )
+            for begin, block in self._rows.blocks():
+                self._packed[begin : begin + len(block)] = torch.from_numpy(block)
         self.statistics = Statistics(
             torch.from_numpy(mean).to(device, dtype), torch.from_numpy(scale).to(device, dtype)
         )
 
     def __len__(self) -> int:
         """Return the number of transitions."""
-        return len(self._packed)
+        return len(self._rows)
+
+    @property
+    def on_disk(self) -> bool:
+        """Return whether batches are gathered from the dataset's own columns."""
+        return self._packed is None
 
     def gather(self, rows: torch.Tensor) -> Batch:
         """Return the transitions at ``rows`` (seeds, batch)."""
-        packed = self._packed.index_select(0, rows.flatten()).view(*rows.shape, -1)
-        observations, actions, rewards, following, terminals = packed.split(self._widths, dim=-1)
+        if self._packed is None:
+            packed = torch.from_numpy(self._rows.at(rows.flatten().cpu().numpy()))
+            packed = packed.to(self._device, self._dtype)
+        else:
+            packed = self._packed.index_select(0, rows.flatten())
+        columns = packed.view(*rows.shape, -1).split(self._rows.widths, dim=-1)
+        observations, actions, rewards, following, terminals = columns
         return Batch(observations, actions, rewards[..., 0], following, terminals[..., 0])
 
 
@@ -121,12 +139,17 @@ def best_rows(
     return np.repeat(best, episodes.lengths())
 
 
-def transformed(rewards: np.ndarray, episodes: Episodes, transform: RewardTransform) -> np.ndarray:
-    """Return rewards to train on; the range of returns is that of the complete episodes."""
+def reward_function(
+    episodes: Episodes, transform: RewardTransform
+) -> Callable[[np.ndarray], np.ndarray]:
+    """Return what makes rewards to train on of float32 rewards, element by element.
+
+    The range of returns is that of the complete episodes.
+    """
     if transform == "minus-one":
-        return rewards - 1
+        return lambda rewards: rewards - 1
     if transform == "none":
-        return rewards
+        return lambda rewards: rewards
     returns = episodes.returns()[episodes.complete()]
     spread = float(np.ptp(returns)) if len(returns) else 0.0
     if spread == 0:
@@ -134,12 +157,8 @@ def transformed(rewards: np.ndarray, episodes: Episodes, transform: RewardTransf
             f"reward_transform=return-range: the complete episodes of {episodes.id} have no two "
             "different returns to scale by; use --set reward_transform=none"
         )
-    return rewards * np.float32(1000 / spread)
-
-
-def _kept(steps: views.Transitions, mask: np.ndarray) -> views.Transitions:
-    columns = ("observations", "actions", "rewards", "next_observations", "terminals", "rows")
-    return dataclasses.replace(steps, **{name: getattr(steps, name)[mask] for name in columns})
+    factor = np.float32(1000 / spread)
+    return lambda rewards: rewards * factor
 
 
 def moments(

@@ -135,7 +135,7 @@ def _restored(run_folder: Path, seed: int) -> tuple[torch.nn.Module, torch.Tenso
     if seed in saved["failures"]:
         raise DatumrlError(f"seed {seed} of {run_folder} failed: {saved['failures'][seed]}")
     config = registry.resolve(name, identity["configuration"])
-    if hasattr(config, "return_targets"):
+    if registry.remembers(config):
         raise DatumrlError(
             f"{run_folder}: the policy of {name} acts on what it remembers, not on one observation "
             "alone, so it cannot be exported; roll it out with `datumrl evaluate`"

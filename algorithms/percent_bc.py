@@ -1,28 +1,34 @@
 """10% BC (Chen et al. 2021, Decision Transformer, arXiv:2106.01345): BC on the best episodes only.
 
 Behavioural cloning as in `bc`, on the complete episodes of highest undiscounted return that make
-up a fraction of the dataset.  With states s normalised over these episodes and policy pi:
+up a fraction of the dataset.  With pi a policy of the last K states s, normalised:
 
-    L(pi) = mean (pi(s) - a)^2
+    L(pi) = mean (pi(s_{t-K+1}, ..., s_t) - a_t)^2
 
 Which episodes: from the best downwards while they together have at most ``fraction`` of all rows
 (the paper's code, kzl/decision-transformer), or that fraction of the number of episodes (CORL's
-any_percent_bc.py); in both cases at least the best one.  Network and defaults are CORL's.
+any_percent_bc.py); in both cases at least the best one.  Defaults are CORL's, with K of 1; the
+preset "official" has the values of the paper's code.
 
-Known departures: the paper's code clones from the last 20 states with dropout 0.1 and normalises
-by the whole dataset; here as in CORL a policy sees one state and is normalised by what it is
-trained on.  CORL cuts episodes every 1000 rows; here they are the dataset's own.
+Known departures from the paper's code.  A window is drawn as there: it starts anywhere in an
+episode, has up to K states of it, and its last action is cloned.  A shorter one is filled with
+zeros before its states after normalisation, as its evaluation does it; in training its code fills
+before normalisation, so that the two disagree.  It stops one episode short where episodes fill the
+fraction exactly.
+
+Differences of CORL: it cuts episodes every 1000 rows; here they are the dataset's own.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 
-from datumrl.algorithms.batches import Batch, Transitions, best_rows
-from datumrl.algorithms.stack import Networks, Stack, Task, init_mlp, mlp
+from datumrl.algorithms.batches import Batch, StatisticsOf, Transitions, best_rows
+from datumrl.algorithms.sequence_batches import LastStates, StackedStates, Subsequences
+from datumrl.algorithms.stack import Layers, Networks, Stack, Task, init_mlp, linear_warmup, mlp
 from datumrl.algorithms.streams import Draw
 from datumrl.datasets.episodes import Episodes
 from datumrl.datasets.views import View
@@ -36,23 +42,38 @@ class Config:
     batch_size: int = 256
     fraction: float = 0.1  # of the dataset, its best episodes
     fraction_of: Literal["rows", "episodes"] = "rows"  # the paper's code, or CORL
+    statistics_of: StatisticsOf = "kept"  # CORL kept; the paper's code all complete episodes
     normalize_states: bool = True
     normalize_eps: float = 1e-3  # added to the standard deviation of each state dimension
     actor_lr: float = 3e-4
     hidden_dims: tuple[int, ...] = (256, 256)  # of the actor, ReLU
+    context_length: int = 1  # states that the policy sees; kzl/decision-transformer 20
+    dropout: float = 0.0  # share of the hidden units; kzl/decision-transformer 0.1
+    weight_decay: float = 0.0  # AdamW's, of all parameters; kzl/decision-transformer 1e-4
+    warmup_steps: int = 0  # over which the learning rate grows from 0; 10,000 there
 
 
-def data(config: Config, episodes: Episodes, view: View, device: torch.device) -> Transitions:
-    """Return the transitions to draw batches from."""
+def data(
+    config: Config, episodes: Episodes, view: View, device: torch.device
+) -> Transitions | StackedStates:
+    """Return the transitions to draw batches from, or the windows, which know no view."""
+    epsilon = config.normalize_eps if config.normalize_states else None
     best = best_rows(episodes, config.fraction, config.fraction_of)
-    return Transitions(
-        episodes, view, device, config.normalize_eps if config.normalize_states else None, keep=best
-    )
+    chosen: dict[str, Any] = {"keep": best, "statistics_of": config.statistics_of}
+    if config.context_length == 1:
+        return Transitions(episodes, view, device, epsilon, **chosen)
+    windows = Subsequences(episodes, config.context_length, 1.0, device, epsilon, **chosen)
+    return StackedStates(windows)
 
 
 def noise(config: Config, task: Task) -> dict[str, Draw]:
-    """Return what each update draws: nothing."""
-    return {}
+    """Return what each update draws: factors of 0 or 1 / (1 - dropout) of hidden units."""
+    if config.dropout == 0:
+        return {}
+    return {
+        f"dropout_{place}": Draw((config.batch_size, width), "dropout", config.dropout)
+        for place, width in enumerate(config.hidden_dims)
+    }
 
 
 # --- Networks ---
@@ -60,37 +81,50 @@ def noise(config: Config, task: Task) -> dict[str, Draw]:
 
 def networks(config: Config, task: Task, generator: torch.Generator) -> Networks:
     """Return one seed's initial networks."""
-    state, action = task.observation_dim, task.action_dim
-    return {"actor": init_mlp(generator, (state, *config.hidden_dims, action))}
+    states, action = config.context_length * task.observation_dim, task.action_dim
+    return {"actor": init_mlp(generator, (states, *config.hidden_dims, action))}
 
 
-def optimisers(config: Config) -> dict[str, dict[str, float]]:
-    """Return Adam's options for each network that is trained."""
-    return {"actor": {"lr": config.actor_lr}}
+def optimisers(config: Config) -> dict[str, dict[str, Any]]:
+    """Return Adam's options; with weight decay they make it AdamW."""
+    decay = {"weight_decay": config.weight_decay, "decoupled_weight_decay": True}
+    return {"actor": {"lr": config.actor_lr, **decay}}
 
 
-def policy(task: Task, actor: list[torch.Tensor], states: torch.Tensor) -> torch.Tensor:
+def policy(
+    task: Task, actor: Layers, states: torch.Tensor, masks: list[torch.Tensor] | None = None
+) -> torch.Tensor:
     """Return actions (batch, action_dim)."""
-    return task.max_action * torch.tanh(mlp(actor, states))
+    return task.max_action * torch.tanh(mlp(actor, states, masks))
 
 
 # --- Losses, for one seed ---
 
 
-def actor_loss(config: Config, task: Task, networks: Networks, batch: Batch) -> torch.Tensor:
+def actor_loss(
+    config: Config,
+    task: Task,
+    networks: Networks,
+    batch: Batch | LastStates,
+    noise: dict[str, torch.Tensor],
+) -> torch.Tensor:
     """Return L(pi)."""
-    actions = policy(task, networks["actor"], batch.observations)
+    masks = [noise[f"dropout_{place}"] for place in range(len(noise))]
+    actions = policy(task, networks["actor"], batch.observations, masks or None)
     return (actions - batch.actions).square().mean()
 
 
 # --- Update and act ---
 
 
-def update(stack: Stack, batch: Batch, noise: dict[str, torch.Tensor], step: int) -> None:
+def update(
+    stack: Stack, batch: Batch | LastStates, noise: dict[str, torch.Tensor], step: int
+) -> None:
     """Take one gradient step of the actor."""
-    stack.minimise("actor", actor_loss, batch)
+    rate = linear_warmup(stack.config.actor_lr, step, stack.config.warmup_steps)
+    stack.minimise("actor", actor_loss, batch, noise, rate=rate)
 
 
 def act(config: Config, task: Task, networks: Networks, observations: torch.Tensor) -> torch.Tensor:
-    """Return the policy's actions for normalised observations."""
+    """Return the policy's actions for normalised observations, or for its last ones in a row."""
     return policy(task, networks["actor"], observations)

@@ -122,6 +122,33 @@ class RememberingPolicies(Policies):
         return actions
 
 
+class StackingPolicies(Policies):
+    """Policies that act on their last states as one observation, zeros before the first."""
+
+    def __init__(
+        self,
+        method: registry.Method,
+        config: Any,
+        task: Task,
+        networks: Networks,
+        statistics: Statistics,
+        places: Sequence[int],
+    ) -> None:
+        super().__init__(method, config, task, networks, statistics, places)
+        self._length = config.context_length
+        self.reset(0)
+
+    def reset(self, rows: int) -> None:
+        """Forget everything: new episodes begin."""
+        self._memory: deque[torch.Tensor] = deque(maxlen=self._length)
+
+    def _decide(self, observations: torch.Tensor) -> torch.Tensor:
+        if not self._memory:
+            self._memory.extend([torch.zeros_like(observations)] * self._length)
+        self._memory.append(observations)
+        return super()._decide(torch.cat(list(self._memory), dim=-1))
+
+
 def acting(
     method: registry.Method,
     config: Any,
@@ -131,7 +158,11 @@ def acting(
     places: Sequence[int],
 ) -> Policies:
     """Return the policies of the seeds at some places of a stack, with memory if they need one."""
-    kind = RememberingPolicies if hasattr(config, "return_targets") else Policies
+    kind = Policies
+    if hasattr(config, "return_targets"):
+        kind = RememberingPolicies
+    elif registry.remembers(config):
+        kind = StackingPolicies
     return kind(method, config, task, networks, statistics, places)
 
 
@@ -142,13 +173,14 @@ def evaluate(
     episodes: int,
     seeds: Sequence[int],
     progress: Callable[[int], None] | None = None,
+    nearest: bool = False,
 ) -> list[Evaluation | None]:
     """Return each policy's evaluation points, one for each of its entries, policy by policy.
 
     A policy whose actions were not finite has None.
     """
     each = [seed for seed in seeds for _ in range(policies.entries)]
-    result = rollout(policies, environment, episodes, each, progress)
+    result = rollout(policies, environment, episodes, each, progress, nearest)
     broken = [broken for broken in policies.broken() for _ in range(policies.entries)]
     rows = zip(result.returns.tolist(), result.lengths.tolist(), broken, strict=True)
     return [
@@ -163,12 +195,14 @@ def reroll(
     offset: int,
     device: str,
     progress: Callable[[int, int], None] | None,
+    nearest: bool = False,
 ) -> list[RunRecord]:
     """Roll out the policies in a run's folder anew; see `training.reroll`."""
     saved = checkpoints.load(folder / checkpoints.FILE, torch.device(device))
     identity = saved["identity"]
     dataset = catalogue.find(identity["dataset"])
-    protocol = protocol_for(dataset, episodes or identity["protocol"]["episodes"])
+    count_each = episodes or identity["protocol"]["episodes"]
+    protocol = protocol_for(dataset, count_each, nearest=nearest)
     living = [seed for seed in identity["seeds"] if seed not in saved["failures"]]
     entries = registry.entries(identity["algorithm"], identity["configuration"])
     done, total = 0, len(living) * len(entries) * protocol.episodes

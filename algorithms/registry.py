@@ -59,9 +59,10 @@ class Method(Protocol):
 
     A method whose Config has ``return_targets`` and ``return_scale`` acts on its last
     ``context_length`` steps and on the return it is to earn: `act` is given
-    `sequence_batches.Windows`, and every target is evaluated and is an entry of its own.  Where a
-    value depends on the dataset, ``completed(config, dataset, episodes=None)`` returns the Config
-    with it.
+    `sequence_batches.Windows`, and every target is evaluated and is an entry of its own.  One whose
+    Config has ``context_length`` alone acts on so many last states, side by side as one
+    observation.  Where a value depends on the dataset, ``completed(config, dataset,
+    episodes=None)`` returns the Config with it.
     """
 
     Config: Callable[..., Any]
@@ -93,6 +94,11 @@ def entries(name: str, configuration: Mapping[str, Any]) -> list[Entry]:
         Entry(f"{name}-target-{place}", f"-target-{place}", {"return_target": target})
         for place, target in enumerate(targets, start=1)
     ]
+
+
+def remembers(config: Any) -> bool:
+    """Return whether a policy acts on more than the present observation."""
+    return hasattr(config, "return_targets") or getattr(config, "context_length", 1) > 1
 
 
 def completed(name: str, config: Any, dataset: DatasetRecord, episodes: Any = None) -> Any:

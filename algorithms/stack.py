@@ -193,7 +193,7 @@ def init_orthogonal_mlp(
 
 def linear_warmup(rate: float, step: int, steps: int) -> float:
     """Return the learning rate of ``step``, from 1: it grows to ``rate`` over ``steps`` steps."""
-    return rate * min(step / steps, 1.0)
+    return rate if step >= steps else rate * (step / steps)
 
 
 def cosine_decay(rate: float, step: int, steps: int) -> float:

@@ -93,6 +93,12 @@ OFFICIAL = [
     ("cql", "d4rl/hopper-medium-v0", "steps", 3_000_000),
     ("cql", "d4rl/antmaze-umaze-v0", "reward_bias", -2.0),
     ("dt", "d4rl/walker2d-medium-v2", "return_targets", (5000.0, 2500.0)),
+    ("bc", "d4rl/hopper-medium-v2", "context_length", 20),
+    ("percent_bc", "d4rl/hopper-medium-v2", "dropout", 0.1),
+    ("percent_bc", "d4rl/hopper-medium-v2", "hidden_dims", (128, 128, 128)),
+    ("percent_bc", "d4rl/hopper-medium-v2", "statistics_of", "all"),
+    ("percent_bc", "d4rl/hopper-medium-v2", "weight_decay", 1e-4),
+    ("percent_bc", "d4rl/hopper-medium-v2", "warmup_steps", 10_000),
 ]
 
 
@@ -133,8 +139,8 @@ def test_the_42_datasets_of_corl_are_covered_and_nothing_else():
 
 
 def test_an_algorithm_without_rows_and_an_unknown_preset_are_errors():
-    with pytest.raises(DatumrlError, match="no values for bc; it has them for td3_bc, iql"):
-        presets.choose("bc", "d4rl/hopper-medium-v2", "official")
+    with pytest.raises(DatumrlError, match="no values for my_own; it has them for td3_bc, iql"):
+        presets.values("official", "my_own", "d4rl/hopper-medium-v2")
     with pytest.raises(DatumrlError, match="unknown preset 'coral'; did you mean 'corl'"):
         presets.choose("bc", "d4rl/hopper-medium-v2", "coral")
 
