@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from datumrl.algorithms import registry, training, worker
+from datumrl.algorithms import memory, registry, training, worker
 from datumrl.algorithms.training import Job, Progress
 from datumrl.datasets.errors import DatumrlError
 from datumrl.datasets.loading import load
@@ -142,24 +142,27 @@ def run(
     progress: Callable[[Placed, Progress], None] | None = None,
     restart: bool = False,
     checkpoint_seconds: float = training.CHECKPOINT_SECONDS,
+    memory_limit: int | None = None,
 ) -> list[Outcome]:
     """Do jobs, ``workers`` of them at a time in processes of their own, or 0: here, in turn.
 
     A job that fails is reported with its error and the others go on.  Ctrl-C lets every job save
     and raises KeyboardInterrupt; the next call goes on.  Results do not depend on ``workers``, up
-    to floating-point order between numbers of threads.
+    to floating-point order between numbers of threads, nor on ``memory_limit``, the bytes that the
+    data of all workers may take before it stays on disk.
     """
     for dataset in {each.job.dataset for each in placed}:
         load(dataset)  # so that what it prepares is prepared once
     if workers:
         unique = list({each.folder: each for each in placed}.values())
         tasks = [(each.job, each.folder) for each in unique]
-        settings = worker.Settings(restart, checkpoint_seconds)
+        share = memory.for_each(min(workers, len(tasks)), memory_limit)
+        settings = worker.Settings(restart, checkpoint_seconds, share)
         report = None if progress is None else lambda at, now: progress(unique[at], now)
         found = worker.run_all(tasks, workers, settings, report)
         errors = dict(zip((each.folder for each in unique), found, strict=True))
         return [_outcome(each, errors[each.folder]) for each in placed]
-    return [_here(each, progress, restart, checkpoint_seconds) for each in placed]
+    return [_here(each, progress, restart, checkpoint_seconds, memory_limit) for each in placed]
 
 
 def _outcome(placed: Placed, error: str | None) -> Outcome:
@@ -172,10 +175,13 @@ def _here(
     progress: Callable[[Placed, Progress], None] | None,
     restart: bool,
     checkpoint_seconds: float,
+    memory_limit: int | None,
 ) -> Outcome:
     report = None if progress is None else lambda now: progress(placed, now)
     try:
-        records = training.train_job(placed.job, placed.folder, report, restart, checkpoint_seconds)
+        records = training.train_job(
+            placed.job, placed.folder, report, restart, checkpoint_seconds, memory_limit
+        )
     except DatumrlError as problem:
         return Outcome(placed, [], str(problem))
     return Outcome(placed, records)

@@ -21,6 +21,7 @@ import numpy as np
 import torch
 
 from datumrl.algorithms import checkpoints, policies, registry
+from datumrl.algorithms.packed_rows import require_vectors
 from datumrl.algorithms.stack import Stack, Task
 from datumrl.algorithms.streams import Streams
 from datumrl.algorithms.training import Job, Progress
@@ -51,9 +52,10 @@ def run(
     """Do a job in a folder, from its checkpoint if there is one; see `training.train`."""
     dataset = catalogue.find(job.dataset)
     episodes = load(job.dataset)
+    require_vectors(episodes)
     config = registry.completed(job.algorithm, job.config, dataset, episodes)
     job = dataclasses.replace(job, config=config)
-    task = _task(dataset, episodes, torch.device(job.device))
+    task = _task(dataset, episodes, torch.device(job.device), job.nearest)
     training = _Training(job, folder, dataset, episodes, task, checkpoint_seconds, progress)
     with _only_process(folder):  # all that input can spoil has been tried before the folder exists
         left = [*folder.glob(".*.tmp")]  # by a process killed while writing
@@ -84,7 +86,7 @@ class _Training:
     ) -> None:
         self._job, self._folder, self._progress = job, folder, progress
         self._environment = environments.environment_of(dataset)
-        self._protocol = protocol_for(dataset, job.episodes)
+        self._protocol = protocol_for(dataset, job.episodes, nearest=job.nearest)
         self._sha256 = episodes.sha256
         self._method = registry.find(job.algorithm)
         device = task.max_action.device
@@ -174,6 +176,7 @@ class _Training:
                 self._job.episodes,
                 living,
                 self._episode_counter(),
+                self._job.nearest,
             )
             pairs = itertools.product(living, self._entries)
             for (seed, entry), point in zip(pairs, points, strict=True):
@@ -289,9 +292,9 @@ def _key(seed: int, entry: registry.Entry) -> int | str:
     return f"{seed}{entry.suffix}" if entry.suffix else seed
 
 
-def _task(dataset: DatasetRecord, episodes: Episodes, device: torch.device) -> Task:
+def _task(dataset: DatasetRecord, episodes: Episodes, device: torch.device, nearest: bool) -> Task:
     """Return the task; actions are bounded by the environment's action space."""
-    environment = environments.make(environments.environment_of(dataset))
+    environment = environments.make_flat(environments.environment_of(dataset), nearest)
     space: Any = environment.action_space
     environment.close()
     observation_dim, action_dim = episodes.observations.shape[1], episodes.actions.shape[1]

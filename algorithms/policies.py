@@ -217,7 +217,9 @@ def reroll(
     if living:
         environment, seeds = environment_of(dataset), [seed + offset for seed in living]
         trained = _restored(saved, living)
-        points = evaluate(trained, saved["step"], environment, protocol.episodes, seeds, count)
+        points = evaluate(
+            trained, saved["step"], environment, protocol.episodes, seeds, count, nearest
+        )
         names = itertools.product(living, [entry.suffix for entry in entries])
         found = dict(zip(names, points, strict=True))
     return [

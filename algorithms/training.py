@@ -14,6 +14,7 @@ from datumrl.algorithms import presets, registry
 from datumrl.datasets import catalogue, files
 from datumrl.datasets.errors import DatumrlError
 from datumrl.datasets.views import View
+from datumrl.evaluation import environments
 from datumrl.evaluation.records import RunRecord
 
 CHECKPOINT_SECONDS = 30.0
@@ -35,6 +36,7 @@ class Job:
     device: str  # "cpu" or "cuda"
     preset: str = presets.NONE  # of which published values, as recorded
     matmul_precision: Precision = EXACT  # of the updates' matrix products
+    nearest: bool = False  # roll out in an environment that is only the nearest
 
     def as_json(self) -> dict[str, Any]:
         """Return the job as JSON values, for another process or machine."""
@@ -60,6 +62,7 @@ class Job:
             "device": self.device,
             **self.recorded_preset(),
             **self.recorded_precision(),
+            **({"nearest": True} if self.nearest else {}),
         }
         digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]
         folder = (root or files.home() / "runs") / self.algorithm / self.dataset
@@ -106,6 +109,8 @@ def train(
     tensorboard: Path | str | bool = False,
     wandb: str | None = None,
     matmul_precision: Precision = EXACT,
+    memory: int | str | None = None,
+    nearest: bool = False,
     **fields: object,
 ) -> list[RunRecord]:
     """Train all seeds as one stack; return the record of each, failed ones included.
@@ -120,8 +125,12 @@ def train(
 
     ``view`` says how episodes become transitions, see `datumrl.datasets.views`.  ``progress`` is
     called about twice a second.  ``tensorboard`` is a folder of TensorBoard's, or True for one in
-    the run's folder, ``wandb`` a project of Weights & Biases; see `trackers`.  Raises DatumrlError
-    for input that cannot be used.
+    the run's folder, ``wandb`` a project of Weights & Biases; see `trackers`.
+
+    Data that would take more than ``memory`` ("4GB"; by default half of what is available) stays on
+    disk, and every batch is gathered from there; the result is the same.  ``nearest`` lets policies
+    be rolled out where the environment is only the nearest to that of the dataset's scores; such
+    returns are never normalised.  Raises DatumrlError for input that cannot be used.
     """
     settings = _joined(settings, fields)
     job = plan(
@@ -136,10 +145,12 @@ def train(
         view,
         preset,
         matmul_precision,
+        nearest,
     )
+    limit = memory_limit(memory)
     where = Path(folder) if folder is not None else job.folder()
     if not (tensorboard or wandb):
-        return train_job(job, where, progress, restart, checkpoint_seconds)
+        return train_job(job, where, progress, restart, checkpoint_seconds, limit)
     from datumrl.algorithms.trackers import Trackers
 
     with Trackers(tensorboard, wandb, restart) as tracked:
@@ -149,7 +160,7 @@ def train(
             if progress is not None:
                 progress(now)
 
-        return train_job(job, where, tell, restart, checkpoint_seconds)
+        return train_job(job, where, tell, restart, checkpoint_seconds, limit)
 
 
 def train_job(
@@ -158,11 +169,14 @@ def train_job(
     progress: Callable[[Progress], None] | None = None,
     restart: bool = False,
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
+    memory: int | None = None,
 ) -> list[RunRecord]:
-    """Do a job that `plan` made; see `train`."""
+    """Do a job that `plan` made; see `train`.  ``memory`` is in bytes."""
     from datumrl.algorithms import loop
+    from datumrl.algorithms.memory import limited
 
-    return loop.run(job, folder, restart, checkpoint_seconds, progress)
+    with limited(memory):
+        return loop.run(job, folder, restart, checkpoint_seconds, progress)
 
 
 def reroll(
@@ -171,12 +185,14 @@ def reroll(
     offset: int = 10_000,
     device: str = "cpu",
     progress: Callable[[int, int], None] | None = None,
+    nearest: bool = False,
 ) -> list[RunRecord]:
     """Roll out the policies in a run's folder anew; return one record per seed, failed ones too.
 
     The policy of seed s meets the episodes of evaluation seed s + ``offset``; with 0 they are those
     of its training run, and so are the returns.  ``episodes`` defaults to the run's own number.
-    ``progress`` is called with episodes done and episodes in all.
+    ``progress`` is called with episodes done and episodes in all.  ``nearest`` allows an environment
+    that is only the nearest to that of the dataset's scores.
     """
     registry.require_torch("a run")
     if episodes is not None and episodes < 1:
@@ -185,7 +201,14 @@ def reroll(
         raise DatumrlError(f"offset={offset}: must not be negative")
     from datumrl.algorithms import policies
 
-    return policies.reroll(Path(folder), episodes, offset, _device(device), progress)
+    return policies.reroll(Path(folder), episodes, offset, _device(device), progress, nearest)
+
+
+def memory_limit(given: int | str | None) -> int | None:
+    """Return a limit on memory in bytes; DatumrlError for what is no size."""
+    from datumrl.algorithms.memory import parse_size
+
+    return None if given is None else parse_size(str(given))
 
 
 def use_threads(count: int) -> None:
@@ -209,6 +232,7 @@ def plan(
     view: View | None = None,
     preset: str | None = None,
     matmul_precision: Precision = EXACT,
+    nearest: bool = False,
 ) -> Job:
     """Check all that `train` is given, without touching data, and return the job."""
     settings = _joined(settings, {} if steps is None else {"steps": steps})
@@ -227,6 +251,7 @@ def plan(
         _device(device),
         chosen.preset,
         _precision(matmul_precision, device),
+        nearest and not environments.environment_of(catalogue.find(dataset)).equivalent,
     )
 
 

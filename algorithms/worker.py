@@ -37,6 +37,7 @@ class Settings:
 
     restart: bool = False
     checkpoint_seconds: float = training.CHECKPOINT_SECONDS
+    memory: int | None = None  # bytes that each job's data may take
 
 
 def run_all(

@@ -9,13 +9,13 @@ import platform
 from pathlib import Path
 
 import datumrl
-from datumrl.evaluation import pointmaze
+from datumrl.evaluation import environments, pointmaze
 
 
 def engine_versions(environment: str) -> dict[str, str]:
     """Return the versions of what moves the environment of this id; part of the protocol."""
     engine = ["gymnasium", "mujoco"]
-    if environment in pointmaze.ENVIRONMENTS:
+    if environment in pointmaze.ENVIRONMENTS or environment.startswith(environments.ROBOTICS):
         engine.append("gymnasium-robotics")
     return {name: version for name in engine if (version := _version(name))}
 

@@ -35,10 +35,13 @@ def protocol_for(
     episodes: int,
     online_selection: bool = False,
     engine: Mapping[str, str] | None = None,
+    nearest: bool = False,
 ) -> Protocol:
     """Return how policies of a dataset are measured here: its environment, this engine, ``last``.
 
     ``engine`` names the packages that moved the environment where it was not this installation's.
+    ``nearest`` says that rollouts may be in an environment that is only the nearest; whether it is,
+    the protocol records.
     """
     environment = environment_of(record)
     try:
@@ -52,6 +55,7 @@ def protocol_for(
             time_limit=environment.time_limit,
             episodes=episodes,
             online_selection=online_selection,
+            nearest=nearest and not environment.equivalent,
         )
     except pydantic.ValidationError as problem:
         raise DatumrlError(f"{record.id}: {describe_invalid(problem)}") from None
@@ -126,7 +130,7 @@ class Recorder:
                 configuration=dict(configuration),
                 dataset=self._dataset.id,
                 dataset_sha256=dataset_sha256 or _sha256_at_hand(self._dataset),
-                protocol=protocol_for(self._dataset, episodes, online_selection, engine),
+                protocol=protocol_for(self._dataset, episodes, online_selection, engine, nearest),
                 budget=Budget(
                     steps=steps, preset=preset, reward_transform=reward_transform, tuning=tuning
                 ),

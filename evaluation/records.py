@@ -40,6 +40,15 @@ class Protocol(_Strict):
     episodes: Annotated[int, pydantic.Field(gt=0)]  # per evaluation point
     checkpoint: Literal["last", "last-10-mean", "best"] = "last"
     online_selection: bool = False  # did online returns choose anything (hyper-parameters, steps)?
+    nearest: bool = False  # is the environment only the nearest to that of the dataset's scores?
+
+    @pydantic.model_serializer(mode="wrap")
+    def _without_default(self, handler: pydantic.SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave ``nearest`` out where it is False, as records made before it was known have it."""
+        content: dict[str, Any] = handler(self)
+        if not self.nearest:
+            content.pop("nearest", None)
+        return content
 
     @property
     def digest(self) -> str:
@@ -229,6 +238,6 @@ def _score(mean_return: float, record: RunRecord) -> float | None:
     environment = known.environment
     if known.reference is None or environment is None or not environment.equivalent:
         return None
-    if record.protocol.environment != environment.id:
+    if record.protocol.environment != environment.id or record.protocol.nearest:
         return None
     return scores.normalize(mean_return, known)

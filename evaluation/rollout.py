@@ -102,7 +102,7 @@ def _started(environment: Environment, nearest: bool, seeds: Sequence[int]) -> _
     with contextlib.ExitStack() as stack:
         made = []
         for _ in seeds[:1] if fast_locomotion.knows(environment) else seeds:
-            made.append(environments.make(environment, nearest))
+            made.append(environments.make_flat(environment, nearest))
             stack.callback(made[-1].close)
         if fast_locomotion.knows(environment):
             rows: _Rows | Locomotion = Locomotion(made[0], environment, seeds)

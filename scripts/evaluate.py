@@ -30,6 +30,8 @@ class Command:
     """added to each policy's seed; 0 repeats the episodes of the run's own evaluation"""
     device: Literal["cpu", "cuda"] = "cpu"
     """where the policies run"""
+    nearest: bool = False
+    """roll out even where the environment is only the nearest; such returns are never normalised"""
     export: Path | None = None
     """instead, write each policy into this folder: .npz for numpy, .pt2 of torch.export"""
     json: bool = False
@@ -42,7 +44,9 @@ class Command:
             return _export(self.run_folder, self.export, self.json)
         with console.Bars() as bars:
             show = bars.bar("rolling out", "episodes")
-            records = reroll(self.run_folder, self.episodes, self.offset, self.device, show)
+            records = reroll(
+                self.run_folder, self.episodes, self.offset, self.device, show, self.nearest
+            )
         if self.json:
             console.print_json([record.model_dump(mode="json") for record in records])
         else:

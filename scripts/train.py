@@ -48,6 +48,10 @@ class Command:
     """threads of torch on the CPU (default: its own choice); 1 if other work shares the cores"""
     matmul_precision: Literal["highest", "medium"] = "highest"
     """medium rounds the factors of matrix products to bfloat16: faster, and recorded"""
+    memory: str | None = None
+    """most memory for training data, e.g. 4GB; more stays on disk (default: half of what is free)"""
+    nearest: bool = False
+    """roll out even where the environment is only the nearest; such returns are never normalised"""
     workers: int | None = None
     """processes of one thread each; 1 trains in this one (default: as suits machine and work)"""
     out: Path | None = None
@@ -111,6 +115,7 @@ class Command:
                     self.view,
                     self.preset,
                     self.matmul_precision,
+                    self.nearest,
                 )
                 yield job, self.out / algorithm / dataset if several and self.out else self.out
 
@@ -148,6 +153,7 @@ def parse_seeds(text: str) -> list[int]:
 
 def _train(jobs: list[tuple[training.Job, Path | None]], command: Command) -> list[Outcome]:
     """Train what is wanted, in the way that suits this machine, and say which."""
+    limit = training.memory_limit(command.memory)
     with console.Bars() as bars:  # a first load takes seconds; training then opens what it made
         for dataset in dict.fromkeys(job.dataset for job, _ in jobs):
             load(dataset, progress=bars.bar(f"reading {dataset}", "bytes"))
@@ -166,7 +172,9 @@ def _train(jobs: list[tuple[training.Job, Path | None]], command: Command) -> li
             trackers.update(one.job, one.folder, now)
             display.update(one, now)
 
-        return executor.run(placed, workers, report, command.restart, command.checkpoint_seconds)
+        return executor.run(
+            placed, workers, report, command.restart, command.checkpoint_seconds, limit
+        )
 
 
 def _trackers(command: Command) -> Trackers:
