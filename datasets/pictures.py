@@ -204,7 +204,7 @@ def _shared(members: Sequence[_Points]) -> Sequence[Plane | str]:
     least = min(len(each.values) for each in members)
     pool = np.concatenate([_evenly(each.values, least) for each in members])
     if members[0].maze:
-        labels = ("x position, units of the environment", "y position, units of the environment")
+        labels = ("x, units of the environment", "y, units of the environment")
         projected = [each.values for each in members]
         frame = _frames(np.concatenate(projected), 0.0)
         return [_plane(values, labels, frame, square=True) for values in projected]
@@ -215,10 +215,10 @@ def _shared(members: Sequence[_Points]) -> Sequence[Plane | str]:
     standard = [((each.values - mean) / np.where(varying, deviation, 1.0))[:, varying]
                 for each in members]  # fmt: skip
     axes, shares = _components((pool[:, varying] - mean[varying]) / deviation[varying])
-    of = " of all sets shown" if len(members) > 1 else ""
+    of = ", all sets" if len(members) > 1 else ""
     labels = (
-        f"1st principal component, deviations ({100 * shares[0]:.0f} % of variance{of})",
-        f"2nd principal component, deviations ({100 * shares[1]:.0f} %)",
+        f"component 1, deviations ({100 * shares[0]:.0f} % of variance{of})",
+        f"component 2, deviations ({100 * shares[1]:.0f} %)",
     )
     projected = [values @ axes for values in standard]
     frame = _frames(np.concatenate([_evenly(each, least) for each in projected]), _OUTSIDE)
