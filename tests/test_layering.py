@@ -21,14 +21,30 @@ NOT_FOR_ALGORITHMS = {
     "bootstrap",
     "checkpoint_rules",
     "comparisons",
+    "compatibility",
+    "group_test",
     "influence",
     "intervals",
+    "letters",
     "metrics",
+    "permutation_kernels",
     "permutation_paths",
     "profiles",
     "ragged",
+    "ragged_comparisons",
+    "report",
+    "report_figures",
+    "report_files",
+    "report_latex",
+    "report_parts",
+    "report_tables",
+    "report_text",
     "resampling",
+    "score_table",
+    "scored_runs",
+    "sequential",
     "stepdown",
+    "variants",
 }
 # Third-party packages that only some folders may touch.
 ONLY_IN = {
@@ -83,11 +99,19 @@ def test_imports_follow_the_direction_of_the_data(path: Path) -> None:
 def test_no_algorithm_imports_another() -> None:
     from datumrl.algorithms import registry
 
-    names = set(registry.ALGORITHMS)
-    for name in names:
-        imported = {module for module, _ in imports(ROOT / "algorithms" / f"{name}.py")}
-        others = {f"datumrl.algorithms.{other}" for other in names - {name}}
-        assert not imported & others
+    modules = {name: Path(str(registry.find(name).__file__)) for name in registry.ALGORITHMS}
+    assert len({path.stem for path in modules.values()}) == len(modules)
+    for name, path in modules.items():
+        assert path.parent == ROOT / "algorithms", f"{name} is in {path}"
+        # `from datumrl.algorithms import iql` and `from datumrl.algorithms.iql import Config` alike
+        imported = {word for module, _ in imports(path) for word in module.split(".")[:3]}
+        others = {other.stem for key, other in modules.items() if key != name}
+        assert not imported & others, f"{path} imports another method"
+
+
+def test_what_is_not_for_algorithms_exists() -> None:
+    modules = {path.stem for path in (ROOT / "evaluation").glob("*.py")}
+    assert modules >= NOT_FOR_ALGORITHMS
 
 
 def test_no_module_shadows_the_standard_library_or_a_dependency() -> None:

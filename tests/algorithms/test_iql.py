@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from datumrl.algorithms import bc, iql
+from datumrl.algorithms import iql
 from datumrl.algorithms.batches import Batch
-from datumrl.algorithms.policies import Policies
 from datumrl.algorithms.stack import Stack, Task, cosine_decay, init_orthogonal_mlp
 from datumrl.algorithms.streams import Streams
 from datumrl.datasets.episodes import Episodes, episode_starts
@@ -306,69 +305,15 @@ def chain(rewards, complete):
     )
 
 
-# --- A maze that has to be stitched: a cross of nine cells, its arms two cells long ---
-
-ARMS = {"west": (-1, 0), "east": (1, 0), "south": (0, -1), "north": (0, 1)}
-CELLS = [(0, 0), *((k * x, k * y) for x, y in ARMS.values() for k in (1, 2))]
-
-
-def one_hot(cell):
-    return np.eye(len(CELLS), dtype=np.float32)[CELLS.index(cell)]
-
-
-def walk(begin, middle, rng):
-    """Go from an arm's end to the middle and on to another's end: states, actions, last cell."""
-    path = [(2 * ARMS[begin][0], 2 * ARMS[begin][1]), ARMS[begin], (0, 0), ARMS[middle]]
-    moves = [(-ARMS[begin][0], -ARMS[begin][1])] * 2 + [ARMS[middle]] * 2
-    actions = np.array(moves) * 0.7 + rng.normal(0, 0.1, (4, 2))
-    return [one_hot(cell) for cell in path], actions.clip(-1, 1), (middle == "north")
-
-
-def maze_data():
-    """Four walks in five go west to east, for nothing; one south to north, where the reward is."""
-    rng = np.random.default_rng(0)
-    walks = [walk("west", "east", rng) for _ in range(160)]
-    walks += [walk("south", "north", rng) for _ in range(40)]
-    order = rng.permutation(len(walks))
-    states = np.concatenate([walks[i][0] for i in order]).astype(np.float32)
-    actions = np.concatenate([walks[i][1] for i in order]).astype(np.float32)
-    rewards = np.concatenate([[0, 0, 0, float(walks[i][2])] for i in order]).astype(np.float32)
-    terminals = np.arange(len(rewards)) % 4 == 3
-    empty = chain([[0]], complete=1)
-    return replace(
-        empty,
-        observations=states,
-        actions=actions,
-        rewards=rewards,
-        terminals=terminals,
-        timeouts=np.zeros(len(rewards), bool),
-        starts=episode_starts(terminals, np.zeros(len(rewards), bool)),
-        successors=np.empty((0, len(CELLS)), np.float32),
-    )
-
-
-def reaches_north(policy, places):
-    """Follow each seed's policy from the western end; which get to the northern one?"""
-    cells = [(-2, 0)] * places
-    for _ in range(12):
-        actions = policy(np.stack([one_hot(cell) for cell in cells])).numpy()
-        for place, (x, y) in enumerate(actions):
-            move = (int(np.sign(x)), 0) if abs(x) > abs(y) else (0, int(np.sign(y)))
-            then = (cells[place][0] + move[0], cells[place][1] + move[1])
-            if then in CELLS and cells[place] not in ((2, 0), (0, 2)):
-                cells[place] = then
-    return [cell == (0, 2) for cell in cells]
-
-
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-6), (torch.float64, 1e-10)])
-def test_with_dropout_a_seed_alone_is_the_same_run_as_in_a_stack(dtype, tolerance):
+def test_with_dropout_a_seed_alone_is_the_same_run_as_in_a_stack(toy, dtype, tolerance):
     config = iql.Config(
         steps=20, batch_size=32, hidden_dims=(16, 16), actor_dropout=0.1, reward_transform="none"
     )
 
     def actor_after_20_steps(seeds, place):
-        task = Task(len(CELLS), 2, torch.ones(2, dtype=dtype))
-        source = iql.data(config, maze_data(), "correct", CPU)
+        task = Task(2, 2, torch.ones(2, dtype=dtype))
+        source = iql.data(config, toy, "correct", CPU)
         stack = Stack.create(iql, config, task, seeds, dtype)
         streams = Streams(seeds, len(source), 32, iql.noise(config, task), CPU, dtype)
         for step in range(1, 21):
@@ -379,27 +324,3 @@ def test_with_dropout_a_seed_alone_is_the_same_run_as_in_a_stack(dtype, toleranc
 
     together, alone = actor_after_20_steps((7, 3, 0), 1), actor_after_20_steps((3,), 0)
     np.testing.assert_allclose(together, alone, rtol=0, atol=tolerance)
-
-
-def trained_on_the_maze(method, config, seeds):
-    episodes, task = maze_data(), Task(len(CELLS), 2, torch.ones(2))
-    source = method.data(config, episodes, "correct", CPU)
-    stack = Stack.create(method, config, task, seeds)
-    noise = method.noise(config, task)
-    streams = Streams(seeds, len(source), config.batch_size, noise, CPU)
-    for step in range(1, config.steps + 1):
-        rows, drawn = streams.at(step)
-        method.update(stack, source.gather(rows), drawn, step)
-    places = range(len(seeds))
-    return Policies(method, config, task, stack.networks, source.statistics, places)
-
-
-@pytest.mark.slow
-def test_it_stitches_a_way_through_a_maze_that_cloning_cannot_find():
-    seeds = (0, 1, 2, 3)
-    shared = {"steps": 1000, "batch_size": 64, "hidden_dims": (32, 32), "normalize_states": False}
-    cloned = trained_on_the_maze(bc, bc.Config(**shared, actor_lr=1e-3), seeds)
-    assert reaches_north(cloned, len(seeds)) == [False] * len(seeds)
-    config = iql.Config(**shared, tau=0.05, actor_lr=1e-3, value_lr=1e-3, critic_lr=1e-3)
-    stitched = trained_on_the_maze(iql, config, seeds)
-    assert reaches_north(stitched, len(seeds)) == [True] * len(seeds)
