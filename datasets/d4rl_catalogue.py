@@ -73,6 +73,7 @@ _RETURNS = {
     "kitchen": "rewards of the data count finished elements at every step; the environment's once",
 }
 _DICT = "its observations are a dict with the goal"
+_KWARGS = {"antmaze": (("continuing_task", False),)}  # D4RL ends an episode at the goal
 _NEAREST = {
     "maze2d": f"{_DICT}, other maze coordinates and a time limit of its own",
     "antmaze": f"{_DICT} and 27 values of the ant, where D4RL's 29 are qpos and qvel",
@@ -104,7 +105,7 @@ def _other_families() -> Iterator[DatasetRecord]:
         environment = reference = None
         if row["environment"]:
             environment = Environment(
-                row["environment"], limit, equivalent=False, note=_NEAREST[family]
+                row["environment"], limit, _KWARGS.get(family, ()), False, _NEAREST[family]
             )
         if row["reference_origin"]:
             reference = Reference(
