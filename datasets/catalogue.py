@@ -17,7 +17,12 @@ from datumrl.datasets.record import DatasetRecord, Environment, Reference
 
 __all__ = ["DatasetRecord", "Environment", "Reference", "all_records", "find"]
 
-COLLECTIONS = ("d4rl_catalogue", "neorl_catalogue", "local_catalogue")  # in this order
+COLLECTIONS = (
+    "d4rl_catalogue",
+    "neorl_catalogue",
+    "ogbench_catalogue",
+    "local_catalogue",
+)  # in this order
 
 
 def find(dataset_id: str) -> DatasetRecord:

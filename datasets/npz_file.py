@@ -43,9 +43,16 @@ class NpzFile:
     """A context with the arrays of a file by name; ``error`` makes the errors that it raises."""
 
     def __init__(
-        self, path: Path, error: Callable[[str], DatumrlError], progress: Progress | None = None
+        self,
+        path: Path | IO[bytes],
+        error: Callable[[str], DatumrlError],
+        progress: Progress | None = None,
+        *,
+        skip_objects: bool = False,
     ) -> None:
         self.path = path
+        self.skipped: list[str] = []  # members of objects, if those are skipped, not refused
+        self._skip_objects = skip_objects
         self.members: dict[str, Member] = {}
         self._error = error
         self._progress = progress
@@ -57,8 +64,8 @@ class NpzFile:
         try:
             with self._damage():
                 for name in self._zip.namelist():
-                    if name.endswith(".npy"):
-                        self.members[name.removesuffix(".npy")] = self._describe(name)
+                    if name.endswith(".npy") and (member := self._describe(name)) is not None:
+                        self.members[name.removesuffix(".npy")] = member
         except BaseException:
             self._zip.close()
             raise
@@ -75,8 +82,8 @@ class NpzFile:
         """Return the shape of an array."""
         return self.members[name].shape
 
-    def blocks(self, name: str) -> Iterator[tuple[int, np.ndarray]]:
-        """Yield (first row, values) of an array, some rows at a time."""
+    def blocks(self, name: str, at_once: int | None = None) -> Iterator[tuple[int, np.ndarray]]:
+        """Yield (first row, values) of an array, some rows (or ``at_once``) at a time."""
         member = self.members[name]
         if member.fortran and len(member.shape) > 1:
             yield 0, self._whole_fortran(member)
@@ -84,7 +91,7 @@ class NpzFile:
         rows = member.shape[0] if member.shape else 1
         shape = member.shape[1:]
         width = math.prod(shape) * member.dtype.itemsize
-        step = min(_ROWS_AT_ONCE, max(1, _BYTES_AT_ONCE // max(1, width)))
+        step = at_once or min(_ROWS_AT_ONCE, max(1, _BYTES_AT_ONCE // max(1, width)))
         with self._damage(), self._zip.open(member.file_name) as stream:
             _header(stream)
             for begin in range(0, rows, step):
@@ -100,10 +107,13 @@ class NpzFile:
             return np.zeros(self.shape(name), self.members[name].dtype)
         return np.concatenate(blocks).reshape(self.shape(name))
 
-    def _describe(self, name: str) -> Member:
+    def _describe(self, name: str) -> Member | None:
         with self._zip.open(name) as stream:
             shape, fortran, dtype = _header(stream)
         if dtype.hasobject:
+            if self._skip_objects:
+                self.skipped.append(name)
+                return None
             raise self._error(
                 f"{name} holds Python objects, which only unpickling could read, and that may run "
                 "any code"

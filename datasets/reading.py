@@ -12,7 +12,12 @@ from datumrl.datasets.record import DatasetRecord
 Progress = Callable[[int, int], None]  # bytes done, bytes in all
 
 # what a record calls its reader -> module under datumrl.datasets; imported only when needed
-READERS = {"d4rl-gym-mujoco": "d4rl_hdf5", "d4rl": "d4rl_hdf5", "neorl": "neorl_npz"}
+READERS = {
+    "d4rl-gym-mujoco": "d4rl_hdf5",
+    "d4rl": "d4rl_hdf5",
+    "neorl": "neorl_npz",
+    "ogbench": "ogbench_npz",
+}
 
 
 class Reader(Protocol):
