@@ -191,8 +191,8 @@ def reroll(
 
     The policy of seed s meets the episodes of evaluation seed s + ``offset``; with 0 they are those
     of its training run, and so are the returns.  ``episodes`` defaults to the run's own number.
-    ``progress`` is called with episodes done and episodes in all.  ``nearest`` allows an environment
-    that is only the nearest to that of the dataset's scores.
+    ``progress`` is called with episodes done and episodes in all.  ``nearest`` allows an
+    environment that is only the nearest to that of the dataset's scores.
     """
     registry.require_torch("a run")
     if episodes is not None and episodes < 1:

@@ -82,8 +82,8 @@ def make_flat(environment: Environment, nearest: bool = False) -> gymnasium.Env:
     if not names:
         env.close()
         raise DatumrlError(
-            f"{environment.id}: its observations are a dict in which the dataset's layout cannot be "
-            "found, so policies cannot be rolled out there; judge them offline"
+            f"{environment.id}: its observations are a dict in which the dataset's layout cannot "
+            "be found, so policies cannot be rolled out there; judge them offline"
         )
     spaces = [env.observation_space[name] for name in names]
     low, high = (np.concatenate([getattr(space, end) for space in spaces]) for end in _ENDS)

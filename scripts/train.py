@@ -49,7 +49,7 @@ class Command:
     matmul_precision: Literal["highest", "medium"] = "highest"
     """medium rounds the factors of matrix products to bfloat16: faster, and recorded"""
     memory: str | None = None
-    """most memory for training data, e.g. 4GB; more stays on disk (default: half of what is free)"""
+    """most memory for training data, e.g. 4GB; the rest stays on disk (default: half of the free)"""
     nearest: bool = False
     """roll out even where the environment is only the nearest; such returns are never normalised"""
     workers: int | None = None
