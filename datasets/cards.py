@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from datumrl.datasets import files, prepared, scores
+from datumrl.datasets import files, markdown, prepared, scores
 from datumrl.datasets.catalogue import DatasetRecord
 from datumrl.datasets.episodes import Episodes
 
@@ -58,20 +58,7 @@ def card(
 
 
 def _identity(record: DatasetRecord, provenance: Mapping[str, Any]) -> str:
-    recipe = provenance["recipe"]
-    settings = "".join(f", {key}={value}" for key, value in recipe["environment_kwargs"].items())
-    engine = ", ".join(f"{package} {version}" for package, version in recipe["engine"].items())
-    software = ", ".join(f"{name} {version}" for name, version in provenance["software"].items())
-    rows = [
-        ("made by", f"`{provenance['command']}`"),
-        ("environment", f"{recipe['environment']}{settings}, time limit {recipe['time_limit']}"),
-        ("engine", engine),
-        ("recipe", f"sha256 `{provenance['recipe_sha256']}`"),
-        ("content", f"sha256 `{provenance['content_sha256']}`"),
-        ("seed", str(recipe["seed"])),
-        ("software", software),
-        ("machine", provenance["hardware"]),
-    ]
+    rows = [*recipe_rows(provenance), ("machine", provenance["hardware"])]
     if record.reference is not None:
         span = f"{record.reference.minimum:g} and {record.reference.maximum:g}"
         rows.append(("scores 0 and 100", f"returns {span}; {record.reference.origin}"))
@@ -80,7 +67,24 @@ def _identity(record: DatasetRecord, provenance: Mapping[str, Any]) -> str:
         "platform, whatever the number of workers. Independent streams of whole episodes are "
         "interleaved in a fixed order, so every prefix has the mixture of the whole."
     )
-    return f"## How it was made\n\n{_table(('', ''), rows)}\n\n{how}"
+    return f"## How it was made\n\n{markdown.table(('', ''), rows)}\n\n{how}"
+
+
+def recipe_rows(provenance: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return what to know of a collected dataset's recipe, as (name, value in Markdown)."""
+    recipe = provenance["recipe"]
+    settings = "".join(f", {key}={value}" for key, value in recipe["environment_kwargs"].items())
+    engine = ", ".join(f"{package} {version}" for package, version in recipe["engine"].items())
+    software = ", ".join(f"{name} {version}" for name, version in provenance["software"].items())
+    return [
+        ("made by", f"`{provenance['command']}`"),
+        ("environment", f"{recipe['environment']}{settings}, time limit {recipe['time_limit']}"),
+        ("engine", engine),
+        ("recipe", f"sha256 `{provenance['recipe_sha256']}`"),
+        ("content", f"sha256 `{provenance['content_sha256']}`"),
+        ("seed", str(recipe["seed"])),
+        ("software", software),
+    ]
 
 
 def _policies(
@@ -109,7 +113,7 @@ def _policies(
             )
         )
     head = ("policy", "episodes", "transitions", "share", "mean return", "score", "what it is")
-    return f"## Behaviour policies\n\n{_table(head, rows)}"
+    return f"## Behaviour policies\n\n{markdown.table(head, rows)}"
 
 
 def _policy(described: Mapping[str, Any]) -> str:
@@ -144,7 +148,7 @@ def _returns(record: DatasetRecord, episodes: Episodes) -> str:
             score.max(),
         ]
         rows.insert(1, ("score", *(f"{value:,.1f}" for value in spread)))
-    return f"## Returns and lengths\n\n{_table(('of episodes', *names), rows)}"
+    return f"## Returns and lengths\n\n{markdown.table(('of episodes', *names), rows)}"
 
 
 def _ends(episodes: Episodes) -> str:
@@ -179,7 +183,7 @@ def _columns(episodes: Episodes, extras: Mapping[str, np.ndarray]) -> str:
         for name, values in columns.items()
     ]
     total = sum(values.nbytes for values in columns.values())
-    table = _table(("column", "shape", "type", "MB"), rows)
+    table = markdown.table(("column", "shape", "type", "MB"), rows)
     return f"## Columns\n\n{table}\n\n{total / 1e6:,.2f} MB in all."
 
 
@@ -198,12 +202,3 @@ steps = episodes.transitions()
 
 def _score(value: float, record: DatasetRecord) -> str:
     return "none" if record.reference is None else f"{scores.normalize(value, record):,.1f}"
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(_cell(cell) for cell in line) + " |" for line in lines)
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")
