@@ -65,12 +65,14 @@ class Subject:
         return self.record.environment.id if known else self.statistics.id  # type: ignore[union-attr]
 
 
-def check_path(path: Path) -> None:
-    """Refuse a file whose ending says no format that a figure can have."""
+def check(path: Path, datasets: int) -> None:
+    """Raise DatumrlError for a file that no figure can be, and for too many datasets."""
     if path.suffix.lower().lstrip(".") not in ENDINGS:
         raise DatumrlError(f"{path}: a plot is a .{', .'.join(ENDINGS[:-1])} or .{ENDINGS[-1]}")
     if path.is_dir():
         raise DatumrlError(f"{path} is a folder; name a file in it")
+    if not 1 <= datasets <= MOST:
+        raise DatumrlError(f"{datasets} datasets in one figure; give 1 to {MOST}")
 
 
 def write(
@@ -81,9 +83,7 @@ def write(
     ``known`` are the other points of the map; ``versions`` names the software that measured.
     Raises DatumrlError for another ending, no dataset, or more than `MOST`.
     """
-    check_path(path)
-    if not 1 <= len(subjects) <= MOST:
-        raise DatumrlError(f"{len(subjects)} datasets in one figure; give 1 to {MOST}")
+    check(path, len(subjects))
     ending = path.suffix.lower().lstrip(".")
     lines = caption(subjects, known, versions)
     if ending == "html":

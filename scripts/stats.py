@@ -37,6 +37,10 @@ class Command:
     """seed of the sampled measures"""
     path: Path | None = None
     """a file to use for the one id, instead of the downloaded one"""
+    plot: Path | None = None
+    """draw returns, lengths, coverage, actions and the TQ-SACo map into this .png, .svg or .html"""
+    card: Path | None = None
+    """write a card of each dataset, with its audit, as FOLDER/<id>/card.json and CARD.md"""
     audit: bool = False
     """check that the data is sound instead; exit code 1 if a check fails"""
     against: tuple[str, ...] = ()
@@ -54,6 +58,7 @@ class Command:
         if self.audit:
             return self._audit(names)
         found = self._measure(names)
+        self._write(found)
         if self.json:
             content = [each.to_json() for each in found]
             console.print_json(content if len(content) > 1 else content[0])
@@ -71,8 +76,22 @@ class Command:
             raise DatumrlError(f"--path {self.path}: is one file for {len(names)} datasets")
         if not self.audit and (self.against or self.strict):
             raise DatumrlError("--against and --strict are the audit's; add --audit")
+        if self.audit and (self.plot or self.card):
+            raise DatumrlError("--plot and --card need the measures; leave --audit out")
+        if self.plot is not None:
+            from datumrl.datasets import figures
+
+            figures.check(self.plot, len(names))
         if self.seed < 0:
             raise DatumrlError(f"--seed {self.seed} is negative; use 0 or more")
+
+    def _write(self, found: Sequence[DatasetStatistics]) -> None:
+        from datumrl.scripts import stats_outputs
+
+        if self.plot is not None:
+            stats_outputs.write_plot(self.plot, found, self.path, self.seed)
+        for each in found if self.card is not None else ():
+            stats_outputs.write_card(self.card, each, self.path, self.seed)
 
     def _audit(self, names: Sequence[str]) -> int:
         from datumrl.scripts.audit import run_audit
