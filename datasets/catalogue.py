@@ -1,7 +1,8 @@
 """The catalogue: one frozen record per dataset id, found by name.
 
 An id never changes its meaning.  Each collection is a module of its own with a function
-``records``; a new collection is one more name in ``COLLECTIONS``.
+``records``; a new collection is one more name in ``COLLECTIONS``.  Those ``IN_FOLDERS`` have, or
+add, records of what lies in a folder of this machine.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import functools
 import importlib
 import re
 from dataclasses import replace
+from typing import Any
 
 from datumrl.datasets.errors import DatumrlError
 from datumrl.datasets.record import DatasetRecord, Environment, Reference
@@ -20,9 +22,12 @@ __all__ = ["DatasetRecord", "Environment", "Reference", "all_records", "find"]
 COLLECTIONS = (
     "d4rl_catalogue",
     "neorl_catalogue",
+    "minari_catalogue",
     "ogbench_catalogue",
+    "dgrl_catalogue",
     "local_catalogue",
 )  # in this order
+IN_FOLDERS = {"minari": "minari_catalogue", "user": "user_catalogue"}  # collection -> module
 
 
 def find(dataset_id: str) -> DatasetRecord:
@@ -31,7 +36,7 @@ def find(dataset_id: str) -> DatasetRecord:
     Raises DatumrlError for an unknown id and names the nearest ones.
     """
     name, at, size = dataset_id.partition("@")
-    record = _records().get(name)
+    record = _here(name) or _records().get(name)
     if record is None:
         raise DatumrlError(f"unknown dataset {name!r}; {_nearest(name)}")
     if not at:
@@ -46,11 +51,11 @@ def find(dataset_id: str) -> DatasetRecord:
 
 def all_records() -> list[DatasetRecord]:
     """Return every record, in the order of the catalogue."""
-    return list(_records().values())
+    return list(_all().values())
 
 
 def _nearest(name: str) -> str:
-    known = list(_records())
+    known = list(_all())
     by_tail = {candidate.partition("/")[2]: candidate for candidate in known}
     if name in by_tail:
         return f"did you mean {by_tail[name]!r}?"
@@ -73,7 +78,26 @@ def _parse_prefix(dataset_id: str, size: str) -> int:
     return int(match[1]) * {None: 1, "k": 1_000, "M": 1_000_000}[match[2]]
 
 
+def _here(name: str) -> DatasetRecord | None:
+    """Return the record of a dataset that only this machine's files tell of."""
+    module = IN_FOLDERS.get(name.partition("/")[0])
+    if module is None:
+        return None
+    found: DatasetRecord | None = _module(module).find_local(name, _records().get(name))
+    return found
+
+
+def _all() -> dict[str, DatasetRecord]:
+    """Return every record by id, those that only this machine's files tell of at the end."""
+    known = _records()
+    here = [_module(module).local_records(known) for module in IN_FOLDERS.values()]
+    return {**known, **{record.id: record for records in here for record in records}}
+
+
+def _module(name: str) -> Any:
+    return importlib.import_module(f"datumrl.datasets.{name}")
+
+
 @functools.cache
 def _records() -> dict[str, DatasetRecord]:
-    modules = [importlib.import_module(f"datumrl.datasets.{name}") for name in COLLECTIONS]
-    return {record.id: record for module in modules for record in module.records()}
+    return {record.id: record for name in COLLECTIONS for record in _module(name).records()}

@@ -59,7 +59,7 @@ def boundaries(
     if rule == "flags":
         note = ""
         if timeouts is None:
-            timeouts = _infer_timeouts(terminals, limit)
+            timeouts = infer_timeouts(terminals, limit)
             note = f"the file has no timeouts; they were put at every {limit} steps of an episode"
         return Boundaries(timeouts, episode_starts(terminals, timeouts), "flags", none, note)
     if timeouts is None:
@@ -86,7 +86,7 @@ def _leaps(observations: Rows, rows: int) -> np.ndarray:
     return np.concatenate(found)
 
 
-def _infer_timeouts(terminals: np.ndarray, limit: int) -> np.ndarray:
+def infer_timeouts(terminals: np.ndarray, limit: int) -> np.ndarray:
     """Return True at every ``limit``-th step since the last terminal, unless it is one itself."""
     begins = np.concatenate([[0], np.flatnonzero(terminals) + 1])
     step = np.arange(len(terminals)) - np.repeat(begins, np.diff(np.append(begins, len(terminals))))

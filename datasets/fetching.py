@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Literal
 
-from datumrl.datasets import downloading, files, formats, places
+from datumrl.datasets import downloading, files, folder_import, formats, identity, places
 from datumrl.datasets.catalogue import DatasetRecord
 from datumrl.datasets.downloading import Origin, Report, Step
 from datumrl.datasets.errors import DatumrlError
@@ -39,6 +39,7 @@ class Fetched:
     origin: str  # the url or path it came from
     how: How  # what this call did
     replaced: str | None = None  # the sha256 recorded before, if a forced fetch brought another
+    recorded: Path | None = None  # beside what its record lies, where that is not ``path``
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ def fetch(
 
     The sources are the record's urls in order, then ``mirrors``, then those in DATUMRL_MIRRORS (see
     `mirror_url`).  ``source`` imports a file, or the file of that name in a folder, instead of
-    downloading; ``force`` fetches again what is there.  ``timeout`` is the longest silence of a
+    downloading (for a dataset that is a folder of files, that folder); ``force`` fetches again what is there.  ``timeout`` is the longest silence of a
     server and ``pause`` the first wait before a repetition, both in seconds.
 
     Raises DatumrlError where the dataset cannot be fetched; what was there before then still is,
@@ -80,16 +81,29 @@ def fetch(
         raise DatumrlError(
             f"{record.id}: is generated, not downloaded; run `datumrl collect {record.id}`"
         )
+    if record.collection == "user":
+        raise DatumrlError(f"{record.id}: is your own, registered where it lies; nothing to fetch")
+    if record.collection == "minari":
+        from datumrl.datasets import minari_fetching
+
+        return minari_fetching.fetch(record, source, force, progress or _ignore)
     path = places.raw_path(record)
     urls = _sources(record, mirrors)
     report = progress or _ignore
     with locked(path, lambda: report("another process is fetching this file; waiting for it")):
         if path.exists() and not force:
             return _at_hand(record, path, source, report)
+        if source is not None and record.folder:
+            return _import_folder(record, path, source, report)
         if source is not None:
             return _import(record, path, _found(source, path.name), "imported", report)
         if not force and (fetched := _from_d4rl(record, path, report)):
             return fetched
+        if not urls:
+            raise DatumrlError(
+                f"{record.id}: has no address to download from; {record.access or 'get it by hand'}"
+                f", then run `datumrl fetch {record.id} --from PATH`"
+            )
         return _download(record, path, urls, report, timeout, pause)
 
 
@@ -143,7 +157,10 @@ def _sources(record: DatasetRecord, mirrors: Iterable[str]) -> list[str]:
             raise DatumrlError(f"{record.id}: {url} is no http:// or https:// address; mend it")
     of_environment = os.environ.get(MIRRORS_VARIABLE, "").replace(",", " ").split()
     prefixes = [*mirrors, *of_environment]
-    return [*record.urls, *(mirror_url(prefix, record.urls[0]) for prefix in prefixes)]
+    return [
+        *record.urls,
+        *(mirror_url(prefix, url) for prefix in prefixes for url in record.urls[:1]),
+    ]
 
 
 def _at_hand(record: DatasetRecord, path: Path, source: Path | None, report: Report) -> Fetched:
@@ -157,15 +174,20 @@ def _at_hand(record: DatasetRecord, path: Path, source: Path | None, report: Rep
             f"damaged since it was fetched: {again}"
         )
     fault = _contradiction(record, sha256, path) or (
-        None if sidecar else formats.fault(path, path.suffix)
+        None if sidecar or record.folder else formats.fault(path, path.suffix)
     )
     if fault:
         raise DatumrlError(f"{path}: {fault}; {again}")
     if source is not None:
-        _compare(path, sha256, _found(source, path.name), report)
+        given = (
+            folder_import.find_folder(source, record)
+            if record.folder
+            else _found(source, path.name)
+        )
+        _compare(path, sha256, given, report)
     confirmed = record.sha256 is not None
     if sidecar is None:
-        sidecar = _write_sidecar(record, path, sha256, Origin(str(path), None, None, None))
+        sidecar = write_sidecar(record, path, sha256, Origin(str(path), None, None, None))
     elif sidecar.confirmed != confirmed:  # the catalogue has learned the hash since
         files.write_json(sidecar_path(path), asdict(replace(sidecar, confirmed=confirmed)))
     return Fetched(path, sha256, confirmed, sidecar.url, "verified")
@@ -218,6 +240,20 @@ def _import(record: DatasetRecord, path: Path, source: Path, how: How, report: R
         temporary.unlink(missing_ok=True)
 
 
+def _import_folder(record: DatasetRecord, path: Path, source: Path, report: Report) -> Fetched:
+    folder = folder_import.find_folder(source, record)
+    before = None
+    with contextlib.suppress(DatumrlError):  # a damaged record is replaced with its folder
+        before = read_sidecar(path)
+    with files.storage_errors(path):
+        sidecar_path(path).unlink(missing_ok=True)
+    folder_import.bring(folder, path, report)
+    sha256 = identity.sha256(path)
+    sidecar = _write_sidecar(record, path, sha256, Origin(str(folder.resolve()), None, None, None))
+    other = before.sha256 if before and before.sha256 != sha256 else None
+    return Fetched(path, sha256, sidecar.confirmed, sidecar.url, "imported", other)
+
+
 def _download(
     record: DatasetRecord, path: Path, urls: list[str], report: Report, timeout: float, pause: float
 ) -> Fetched:
@@ -254,17 +290,20 @@ def _install(
             os.fsync(handle.fileno())
         sidecar_path(path).unlink(missing_ok=True)
         temporary.replace(path)
-    sidecar = _write_sidecar(record, path, sha256, origin)
+    sidecar = write_sidecar(record, path, sha256, origin)
     other = before.sha256 if before and before.sha256 != sha256 else None
     return Fetched(path, sha256, sidecar.confirmed, sidecar.url, how, other)
 
 
-def _write_sidecar(record: DatasetRecord, path: Path, sha256: str, origin: Origin) -> Sidecar:
+def write_sidecar(
+    record: DatasetRecord, path: Path, sha256: str, origin: Origin, size: int | None = None
+) -> Sidecar:
+    """Record beside ``path`` where it came from; ``size`` where it is not that of a file there."""
     sidecar = Sidecar(
         dataset=record.id,
         url=origin.url,
         sha256=sha256,
-        size=path.stat().st_size,
+        size=path.stat().st_size if size is None else size,
         confirmed=record.sha256 is not None,
         etag=origin.etag,
         last_modified=origin.last_modified,
@@ -294,7 +333,9 @@ def _contradiction(record: DatasetRecord, sha256: str, file: Path) -> str | None
 
 
 def _sha256(path: Path, activity: str, report: Report, copy: Path | None = None) -> str:
-    """Return the hex sha256 of a file, copying it on the way if told where."""
+    """Return the hex sha256 of a file, copying it on the way if told where, or of a folder."""
+    if path.is_dir():
+        return identity.sha256(path)
     digest = hashlib.sha256()
     with contextlib.ExitStack() as stack:
         handle = stack.enter_context(_readable(path))

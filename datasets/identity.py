@@ -65,6 +65,11 @@ def remedy(source: Path, record: DatasetRecord) -> str:
     """Return what to do about a source that is not right."""
     from datumrl.datasets import places
 
+    if record.collection == "user":
+        return (
+            "restore what was registered, or register what is there now under another name (or "
+            "with --replace)"
+        )
     fetch = f"`datumrl fetch {record.id}`"
     if source == places.raw_path(record):
         return f"delete it and run {fetch}"

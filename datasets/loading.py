@@ -83,6 +83,8 @@ def _source(record: DatasetRecord, folder: Path) -> Path | None:
         return None
     if record.collection == "d4rl" and (cached := places.d4rl_cache_path(record)).exists():
         return cached
+    if record.collection == "user":
+        raise DatumrlError(f"{raw} is gone; {identity.remedy(raw, record)}")
     how = f" ({record.access})" if record.access else ""
     raise DatumrlError(f"{record.id} is not here; run `datumrl fetch {record.id}`{how}")
 
@@ -108,7 +110,8 @@ def _convert(source: Path, record: DatasetRecord, folder: Path, progress: Progre
     # The reader is not needed, nor imported, for later loads.
     from datumrl.datasets import fetching
 
-    fetched = None if source.is_dir() else fetching.read_sidecar(source)
+    own = source.is_dir() or record.collection == "user"  # with nothing of ours beside it
+    fetched = None if own else fetching.read_sidecar(source)
     if fetched is not None and record.sha256 is None:
         # The file has to be what was fetched, even where nothing confirms what that was.
         record = replace(record, sha256=fetched.sha256)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from datumrl.datasets import minari_catalogue
 from datumrl.datasets.catalogue import DatasetRecord
 from datumrl.datasets.errors import DatumrlError
 from datumrl.datasets.files import home
@@ -13,8 +14,13 @@ from datumrl.datasets.files import home
 def raw_path(record: DatasetRecord) -> Path:
     """Return where a dataset's downloaded file lives: ``raw/<collection>/<file name of the url>``.
 
-    Raises DatumrlError for a dataset that is generated rather than downloaded.
+    Minari's datasets stay in Minari's own folder, and a user's where they are.  Raises DatumrlError
+    for a dataset that is generated rather than downloaded.
     """
+    if record.collection == "minari":
+        return minari_catalogue.folder_of(record.id)
+    if record.collection == "user":
+        return Path(str(record.option["path"]))
     return home() / "raw" / record.id.partition("/")[0] / _file_name(record)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
 import urllib.parse
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -47,36 +48,59 @@ class ColumnFile:
     def __init__(self, path: Path, shape: tuple[int, ...], dtype: Any) -> None:
         self._path = path
         self.shape = shape
-        self._dtype = np.dtype(dtype)
+        self.dtype = np.dtype(dtype)
         self._handle = path.open("wb")
-        header = {
-            "descr": np.lib.format.dtype_to_descr(self._dtype),
-            "fortran_order": False,
-            "shape": shape,
-        }
-        np.lib.format.write_array_header_1_0(self._handle, header)
+        self._write_header()
         self._offset = self._handle.tell()
 
     def append(self, block: np.ndarray) -> None:
         """Write the next rows, in pieces so that a memory-mapped block is never copied whole."""
         step = max(1, _PIECE // max(1, block[:1].nbytes))
         for begin in range(0, len(block), step):
-            piece = np.ascontiguousarray(block[begin : begin + step], self._dtype)
+            piece = np.ascontiguousarray(block[begin : begin + step], self.dtype)
             self._handle.write(piece.data)
 
     def close(self) -> None:
         """Check that all rows came, and close the file."""
-        missing = self._offset + math.prod(self.shape) * self._dtype.itemsize - self._handle.tell()
+        missing = self._offset + math.prod(self.shape) * self.dtype.itemsize - self._handle.tell()
         self._handle.close()
         assert missing == 0, f"{self._path.name}: {missing} bytes short of {self.shape}"
+
+    def _write_header(self) -> None:
+        header = {
+            "descr": np.lib.format.dtype_to_descr(self.dtype),
+            "fortran_order": False,
+            "shape": self.shape,
+        }
+        np.lib.format.write_array_header_1_0(self._handle, header)
 
     def rows(self, begin: int, end: int) -> np.ndarray:
         """Return rows ``begin`` to ``end`` (or the last) of the closed file, read anew."""
         width = math.prod(self.shape[1:])
         end = min(end, self.shape[0])
-        offset = self._offset + begin * width * self._dtype.itemsize
-        values = np.fromfile(self._path, self._dtype, max(0, end - begin) * width, offset=offset)
+        offset = self._offset + begin * width * self.dtype.itemsize
+        values = np.fromfile(self._path, self.dtype, max(0, end - begin) * width, offset=offset)
         return values.reshape(-1, *self.shape[1:])
+
+
+class GrowingFile(ColumnFile):
+    """One ``.npy`` file of which the number of rows is known only when all have come."""
+
+    def __init__(self, path: Path, shape: tuple[int, ...], dtype: Any) -> None:
+        super().__init__(path, (0, *shape), dtype)
+
+    def append(self, block: np.ndarray) -> None:
+        """Write the next rows."""
+        super().append(block)
+        self.shape = (self.shape[0] + len(block), *self.shape[1:])
+
+    def close(self) -> None:
+        """Write the number of rows into the header, where NumPy leaves room for it, and close."""
+        self._handle.seek(0)
+        self._write_header()
+        assert self._handle.tell() == self._offset, f"{self._path.name}: its header grew"
+        self._handle.seek(0, os.SEEK_END)
+        super().close()
 
 
 class Writer:
@@ -102,6 +126,28 @@ class Writer:
             column._handle.close()
             raise
         column.close()
+
+    @contextlib.contextmanager
+    def growing(
+        self, name: str, shape: tuple[int, ...], dtype: Any, *, extra: bool = False
+    ) -> Iterator[GrowingFile]:
+        """Open a column (or an extra) of rows of a shape, as many as will have come by the end."""
+        path = self._folder / _file_name(name, extra)
+        assert not path.exists(), f"{path.name} is written twice"
+        column = GrowingFile(path, shape, dtype)
+        try:
+            yield column
+        except BaseException:
+            column._handle.close()
+            raise
+        column.close()
+        described = {"shape": list(column.shape), "dtype": np.dtype(dtype).str}
+        self._described["extras" if extra else "columns"][name] = described
+
+    def discard_extra(self, name: str) -> None:
+        """Remove an extra that turned out to be of no use; its file must be closed."""
+        del self._described["extras"][name]
+        (self._folder / _file_name(name, True)).unlink()
 
     def array(self, name: str, values: np.ndarray, *, extra: bool = False) -> None:
         """Write a whole column (or extra)."""

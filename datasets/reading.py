@@ -17,6 +17,10 @@ READERS = {
     "d4rl": "d4rl_hdf5",
     "neorl": "neorl_npz",
     "ogbench": "ogbench_npz",
+    "minari": "minari_reader",
+    "user": "user_reader",
+    "dgrl-procgen": "dgrl_procgen",
+    "dgrl-webshop": "dgrl_webshop",
 }
 
 

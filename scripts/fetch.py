@@ -10,7 +10,7 @@ from typing import Annotated
 import rich.progress
 import tyro
 
-from datumrl.datasets import catalogue, fetching
+from datumrl.datasets import catalogue, fetching, identity
 from datumrl.datasets.downloading import Step
 from datumrl.datasets.errors import DatumrlError
 from datumrl.scripts import console
@@ -138,7 +138,7 @@ class _Display:
 
 
 def _sidecar(fetched: fetching.Fetched) -> fetching.Sidecar:
-    sidecar = fetching.read_sidecar(fetched.path)
+    sidecar = fetching.read_sidecar(fetched.recorded or fetched.path)
     if sidecar is None:
         raise DatumrlError(f"{fetched.path}: its record was removed meanwhile; fetch it again")
     return sidecar
@@ -149,7 +149,7 @@ def _tell(record: catalogue.DatasetRecord, fetched: fetching.Fetched) -> None:
         console.output.print(text, markup=False, soft_wrap=True)
 
     line(f"{record.id}: {_DONE[fetched.how].format(fetched.origin)}")
-    line(f"  {fetched.path}, {fetched.path.stat().st_size / 1e6:,.1f} MB")
+    line(f"  {fetched.path}, {identity.quick(fetched.path)[0] / 1e6:,.1f} MB")
     state = "confirmed by the catalogue" if fetched.confirmed else "unconfirmed"
     line(f"  sha256 {fetched.sha256}, {state}")
     if fetched.replaced:

@@ -1,0 +1,189 @@
+"""Records of Minari datasets: those known by table, and whatever lies in Minari's own folder.
+
+Facts of the table: Farama-Foundation/Minari docs, Farama-Foundation/minari-dataset-generation-
+scripts, and the listings of huggingface.co/datasets/farama-minari.  A dataset of Minari's folder
+(MINARI_DATASETS_PATH, by default ~/.minari/datasets) needs no row: its metadata makes its record,
+and adds to that of a row what the table does not know.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from datumrl.datasets import fact_tables, minari_metadata
+from datumrl.datasets.errors import DatumrlError
+from datumrl.datasets.minari_metadata import Metadata
+from datumrl.datasets.record import DatasetRecord, Environment, Reference
+
+PREFIX = "minari/"
+CITATION = (
+    "Younis, Perez-Vicente, Balis, Dudley, Davey, Terry: Minari. Zenodo, "
+    "doi:10.5281/zenodo.13767625 (2024)"
+)
+BIBTEX = """@software{minari,
+  title = {Minari},
+  author = {Younis, Omar G. and Perez-Vicente, Rodrigo and Balis, John U. and Dudley, Will and
+    Davey, Alex and Terry, Jordan K},
+  publisher = {Zenodo},
+  doi = {10.5281/zenodo.13767625},
+  year = {2024}
+}"""
+ACCESS = "downloaded by the minari package, which `pip install datumrl[interop]` brings"
+LICENCE = "not stated in the dataset (Minari's code: MIT)"
+NOT_D4RL = (
+    "not D4RL's {}: a benchmark of its own on regenerated data, so that neither D4RL's scores nor "
+    "its reference scores apply, and no table holds both"
+)
+_NAME = re.compile(r"(?:[\w.-]+/)*[\w.-]+-v[0-9]+")
+
+
+def root() -> Path:
+    """Return the folder in which `minari` keeps its datasets."""
+    given = os.environ.get("MINARI_DATASETS_PATH")
+    return Path(given) if given else Path.home() / ".minari" / "datasets"
+
+
+def folder_of(dataset_id: str) -> Path:
+    """Return where Minari keeps the dataset of an id such as ``minari/D4RL/door/human-v2``."""
+    return root() / dataset_id.removeprefix(PREFIX)
+
+
+def records() -> Iterator[DatasetRecord]:
+    """Yield the records of the table."""
+    for row in fact_tables.rows("minari.csv"):
+        reference = environment = None
+        if row["reference_minimum"]:
+            low, high = float(row["reference_minimum"]), float(row["reference_maximum"])
+            reference = Reference(low, high, "D4RL's pair, which Minari's own script writes")
+        if row["environment"]:
+            environment = Environment(
+                row["environment"],
+                int(row["time_limit"]),
+                equivalent=False,
+                note="its settings are known once the dataset is here, from its own metadata",
+            )
+        errata = [f"version: {row['evidence']}", row["notes"]]
+        if row["d4rl"]:
+            errata.insert(0, NOT_D4RL.format(row["d4rl"]))
+        yield DatasetRecord(
+            id=row["id"],
+            reader="minari",
+            environment=environment,
+            reference=reference,
+            time_limit=int(row["time_limit"] or 0),
+            observation_dim=int(row["observation_dim"] or 0),
+            action_dim=int(row["action_dim"] or 0),
+            licence=LICENCE,
+            citation=CITATION,
+            bibtex=BIBTEX,
+            source=row["source"],
+            errata=tuple(errata),
+            observation_layout=row["observation_layout"],
+            discrete_actions=bool(row["discrete"]),
+            rows=int(row["rows"]) if row["rows"] else None,
+            access=ACCESS,
+            folder=True,
+        )
+
+
+def find_local(dataset_id: str, known: DatasetRecord | None) -> DatasetRecord | None:
+    """Return the record of a dataset in Minari's folder; None if it is not there.
+
+    ``known`` is its row of the table.  Raises DatumrlError for metadata that cannot be read.
+    """
+    if not _NAME.fullmatch(dataset_id.removeprefix(PREFIX)) or ".." in dataset_id.split("/"):
+        return None
+    folder = folder_of(dataset_id)
+    if not (folder / "data" / "metadata.json").is_file():
+        return None
+
+    def error(problem: str) -> DatumrlError:
+        return DatumrlError(f"{folder}: {problem}; mend or delete it")
+
+    own = _record(dataset_id, minari_metadata.read(folder, error))
+    if known is None:
+        return own
+    return replace(
+        known,
+        environment=own.environment or known.environment,
+        reference=own.reference or known.reference,
+        time_limit=own.time_limit or known.time_limit,
+        observation_dim=own.observation_dim,
+        observation_layout=own.observation_layout,
+        action_dim=own.action_dim,
+        discrete_actions=own.discrete_actions,
+        rows=own.rows or known.rows,
+    )
+
+
+def local_records(known: dict[str, DatasetRecord]) -> Iterator[DatasetRecord]:
+    """Yield the records of all datasets in Minari's folder; one that cannot be read is left out."""
+    if not root().is_dir():
+        return
+    for folder in _dataset_folders(root()):
+        dataset_id = PREFIX + folder.relative_to(root()).as_posix()
+        try:
+            record = find_local(dataset_id, known.get(dataset_id))
+        except DatumrlError:  # told when it is asked for
+            continue
+        if record is not None:
+            yield record
+
+
+def _dataset_folders(folder: Path) -> Iterator[Path]:
+    """Yield the folders that hold a dataset, in the order of their names."""
+    try:
+        below = sorted(path for path in folder.iterdir() if path.is_dir())
+    except OSError:
+        return
+    for path in below:
+        if (path / "data" / "metadata.json").is_file():
+            yield path
+        elif not path.is_symlink():
+            yield from _dataset_folders(path)
+
+
+def _record(dataset_id: str, metadata: Metadata) -> DatasetRecord:
+    environment, problem = minari_metadata.environment(metadata)
+    observations, actions = metadata.observations, metadata.actions
+    flat = minari_metadata.layout(observations)
+    discrete = actions[0].type in ("Discrete", "MultiDiscrete", "MultiBinary")
+    width = 1
+    for size in actions[0].shape:
+        width *= size
+    described = metadata.fields.get("description")
+    notes = (described.strip() if isinstance(described, str) else "", problem)
+    return DatasetRecord(
+        id=dataset_id,
+        reader="minari",
+        environment=environment,
+        reference=minari_metadata.reference(metadata),
+        time_limit=environment.time_limit if environment else 0,
+        observation_dim=observations[0].shape[0] if flat == "flat" else 0,
+        action_dim=actions[0].count or width,
+        licence=LICENCE,
+        citation=_citation(metadata),
+        bibtex=BIBTEX,
+        source=_text(metadata, "code_permalink") or "its own metadata, in Minari's folder",
+        errata=tuple(note for note in notes if note),
+        observation_layout=flat,
+        discrete_actions=discrete,
+        rows=metadata.total_steps,
+        access=ACCESS,
+        folder=True,
+    )
+
+
+def _citation(metadata: Metadata) -> str:
+    authors = metadata.fields.get("author")
+    named = ", ".join(map(str, authors)) if isinstance(authors, list) else str(authors or "")
+    return f"{named}; {CITATION}" if named else CITATION
+
+
+def _text(metadata: Metadata, name: str) -> str:
+    value = metadata.fields.get(name)
+    return value if isinstance(value, str) else ""

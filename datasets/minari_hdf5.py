@@ -1,0 +1,170 @@
+"""Episodes of Minari's HDF5 storage: a group ``episode_<i>`` each, in ``data/main_data.hdf5``.
+
+h5py's low-level interface: its objects take longer to make than the arrays of a short episode take
+to be read.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import h5py
+import numpy as np
+from h5py import h5d, h5g, h5s
+
+from datumrl.datasets.minari_images import decode
+from datumrl.datasets.minari_metadata import Error, Leaf, Metadata, data_folder
+
+_MAIN_FILE = "main_data.hdf5"
+_COLUMNS = ("actions", "rewards", "terminations", "truncations")
+
+
+class Storage:
+    """A context with the episodes of a file."""
+
+    def __init__(self, folder: Path, metadata: Metadata, error: Error) -> None:
+        self._path = data_folder(folder) / _MAIN_FILE
+        self._metadata, self._error = metadata, error
+
+    def __enter__(self) -> Storage:
+        if not self._path.is_file():
+            raise self._error(f"has no {_MAIN_FILE}, which its data_format asks for")
+        with damage(self._error):
+            self._file = h5py.File(self._path, "r")
+        try:
+            with damage(self._error):
+                count = sum(name.startswith("episode_") for name in self._file)
+        except BaseException:
+            self._file.close()
+            raise
+        self.total_episodes = count
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def episodes(self) -> Iterator[Episode]:
+        """Yield the episodes in the order of their numbers."""
+        for number in range(self.total_episodes):
+            with damage(self._error):
+                name = f"episode_{number}".encode()
+                if name not in self._file.id:
+                    raise self._error(
+                        f"has {self.total_episodes} episodes, but none of number {number}"
+                    )
+                yield Episode(number, h5g.open(self._file.id, name), self._metadata, self._error)
+
+
+class Episode:
+    """One episode, read piece by piece."""
+
+    def __init__(self, number: int, group: h5g.GroupID, metadata: Metadata, error: Error) -> None:
+        self._error, self._number, self._group = error, number, group
+        self._opened: dict[str | Leaf, h5d.DatasetID] = {
+            name: self._open(name) for name in _COLUMNS
+        }
+        for leaf in metadata.observations:
+            self._opened[leaf] = self._open("/".join(filter(None, ("observations", leaf.hdf5))))
+        self.steps = self._rows("rewards")
+        for name in _COLUMNS:
+            if self._rows(name) != self.steps:
+                raise self.error(f"holds {self._rows(name)} {name} for {self.steps} rewards")
+        counts = {self._rows(leaf) for leaf in metadata.observations}
+        if len(counts) != 1:
+            raise self.error(f"holds observations of different lengths, {sorted(counts)}")
+        self.observations = counts.pop()
+
+    def error(self, problem: str) -> Exception:
+        """Return an error that names the episode."""
+        return self._error(f"episode {self._number} {problem}")
+
+    def width(self) -> int:
+        """Return about how many bytes a step takes."""
+        return sum(
+            int(np.prod(each.shape[1:])) * each.dtype.itemsize for each in self._opened.values()
+        )
+
+    def observation(self, leaf: Leaf, begin: int, end: int) -> np.ndarray:
+        """Return rows of an array of the observations: numbers, images, or bytes as objects."""
+        values = self._read(leaf, begin, end)
+        if leaf.kind == "image" and values.shape[1:] != leaf.shape:  # else it is stored as it is
+            return decode(list(values), leaf.shape, self.error)
+        return values
+
+    def column(self, name: str, begin: int, end: int) -> np.ndarray:
+        """Return rows of the actions, rewards, terminations or truncations."""
+        return self._read(name, begin, end)
+
+    def infos(self) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
+        """Return the shape and type of every array of numbers in the infos, by name."""
+        if b"infos" not in self._group:
+            return {}
+        names = _datasets_below(h5g.open(self._group, b"infos"), "infos")
+        return {name: found for name in names if (found := self.info_form(name)) is not None}
+
+    def info_form(self, name: str) -> tuple[tuple[int, ...], np.dtype] | None:
+        """Return the shape and type of an array of the infos; None without one of numbers."""
+        try:
+            opened = h5d.open(self._group, name.encode())
+            dtype = opened.dtype
+        except (KeyError, ValueError, TypeError):
+            return None
+        if not opened.shape or dtype.kind not in "biuf":
+            return None
+        self._opened[name] = opened
+        return opened.shape, dtype
+
+    def info(self, name: str, begin: int, end: int) -> np.ndarray:
+        """Return rows of an array of the infos, of which `info_form` told the shape."""
+        return self._read(name, begin, end)
+
+    def _open(self, name: str) -> h5d.DatasetID:
+        try:
+            return h5d.open(self._group, name.encode())
+        except (KeyError, ValueError, TypeError):
+            raise self.error(f"has no {name}") from None
+
+    def _rows(self, name: str | Leaf) -> int:
+        shape = self._opened[name].shape
+        if not shape:
+            label = name if isinstance(name, str) else f"observations {name.name}".strip()
+            raise self.error(f"holds one number as {label} where a row per step is needed")
+        return int(shape[0])
+
+    def _read(self, name: str | Leaf, begin: int, end: int) -> np.ndarray:
+        dataset = self._opened[name]
+        shape = dataset.shape
+        values = np.empty((end - begin, *shape[1:]), dataset.dtype)
+        with damage(self._error):
+            if end - begin == shape[0]:
+                dataset.read(h5s.ALL, h5s.ALL, values)
+            else:
+                stored = dataset.get_space()
+                start, count = (begin, *(0,) * (len(shape) - 1)), values.shape
+                stored.select_hyperslab(start, count)
+                dataset.read(h5s.create_simple(count), stored, values)
+        return values
+
+
+def _datasets_below(group: h5g.GroupID, prefix: str) -> Iterator[str]:
+    """Yield the path of every dataset below a group; what links lead elsewhere are not followed."""
+    for name in group:
+        kind, path = (
+            h5g.get_objinfo(group, name, follow_link=False).type,
+            f"{prefix}/{name.decode()}",
+        )
+        if kind == h5g.GROUP:
+            yield from _datasets_below(h5g.open(group, name), path)
+        elif kind == h5g.DATASET:
+            yield path
+
+
+@contextlib.contextmanager
+def damage(error: Error) -> Iterator[None]:
+    """Turn what h5py raises for a damaged file into an error that says so."""
+    try:
+        yield
+    except (OSError, RuntimeError, KeyError, EOFError, SystemError) as problem:
+        raise error(f"is truncated or damaged ({problem})") from problem

@@ -1,0 +1,255 @@
+"""Datasets of the user's own: described by a TOML file, registered under ``DATUMRL_HOME``.
+
+A registered dataset keeps its meaning: its description is copied to ``registered/<name>.toml`` with
+the sha256 of its data, and another description, or other data, is another name (or ``--replace``).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from datumrl.datasets import files, identity, registration_schema
+from datumrl.datasets.errors import DatumrlError
+from datumrl.datasets.record import DatasetRecord, Environment, Reference
+from datumrl.datasets.registration_schema import PREFIX
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*(?:\.[a-z0-9_-]+)*")
+_MEMBERS = ".files"  # folder of links to the files that a pattern names
+_OWN = "registered"  # the table that is added to a description
+
+
+@dataclass(frozen=True)
+class Registered:
+    """What `register` did."""
+
+    record: DatasetRecord
+    path: Path  # of the registered description
+    changes: tuple[str, ...]  # what it replaced, in words
+    unchanged: bool  # it was registered before, as it is
+
+
+def folder() -> Path:
+    """Return where the registered descriptions lie."""
+    return files.home() / "registered"
+
+
+def registered_path(dataset_id: str) -> Path | None:
+    """Return where the description of an id lies, or would; None for what can be no such id."""
+    name = dataset_id.removeprefix(PREFIX)
+    known = dataset_id.startswith(PREFIX) and len(name) <= 100 and _NAME.fullmatch(name)
+    return folder() / f"{name}.toml" if known else None
+
+
+def register(path: Path, *, replace: bool = False, progress: Any = None) -> Registered:
+    """Register the dataset that a TOML file describes, and read it once from end to end.
+
+    ``progress`` is told of the reading.  Raises DatumrlError for a description that is not right,
+    for data that does not fit it, and (unless ``replace``) where the name is taken by another.
+    """
+    text = _text(path)
+    content = registration_schema.parse(text, path)
+    target = registered_path(content["id"])
+    if target is None:
+        raise DatumrlError(
+            f"{path}: id = {content['id']!r}: a name is {PREFIX} and lower-case letters, digits, "
+            "'.', '_' and '-', such as user/my-robot-v1"
+        )
+    members = _members(content, path)
+    single = not _is_pattern(content["path"])
+    own = {
+        "folder": str(path.resolve().parent),
+        "sha256": _digest(members, single),
+        "members": [str(member) for member in members],
+    }
+    changes = _changes(target, content, own)
+    if target.exists() and not changes:
+        return Registered(record(target), target, (), True)
+    if changes and not replace:
+        raise DatumrlError(
+            f"{content['id']} is registered with another meaning ({'; '.join(changes)}); choose "
+            "another id, such as the next version, or --replace it"
+        )
+    links = _links(target, own["sha256"])
+    if not single:
+        _link(links, members)
+    try:
+        _read_and_keep(target, text, content, own, progress)
+    except BaseException:
+        if not single and not any("lie elsewhere" in change for change in changes):
+            shutil.rmtree(links, ignore_errors=True)
+        raise
+    return Registered(record(target), target, changes, False)
+
+
+def record(path: Path) -> DatasetRecord:
+    """Return the record of a registered description.  Raises DatumrlError for a bad one."""
+    content = registration_schema.parse(_text(path), path, own=_OWN)
+    return _record(path, content, content[_OWN])
+
+
+def description(dataset_id: str) -> dict[str, Any]:
+    """Return what the registered TOML file of an id holds."""
+    path = registered_path(dataset_id)
+    if path is None or not path.is_file():
+        raise DatumrlError(f"{dataset_id} is not registered; `datumrl register FILE.toml` does it")
+    return registration_schema.parse(_text(path), path, own=_OWN)
+
+
+def _read_and_keep(
+    target: Path, text: str, content: dict[str, Any], own: dict[str, Any], progress: Any
+) -> None:
+    """Convert the data, and only then keep the description and put the columns in place."""
+    from datumrl.datasets import places, prepared, user_reader
+
+    temporary = _record(target, content, own)
+    prepared_folder = places.prepared_folder(temporary)
+    staged = prepared_folder.with_name(f".{prepared_folder.name}.staged")
+    source = places.raw_path(temporary)
+    try:
+        user_reader.convert_described(source, temporary, content, staged, progress)
+        episodes = prepared.read(staged, temporary.id)
+        own = {**own, **_forms(episodes)}
+        added = "\n".join(f"{key} = {json.dumps(value)}" for key, value in own.items())
+        if prepared_folder.exists():
+            shutil.rmtree(prepared_folder)
+        with files.replacing(target, "w") as handle:
+            handle.write(f"{text.rstrip()}\n\n[{_OWN}]\n{added}\n")
+        with files.storage_errors(prepared_folder):
+            staged.replace(prepared_folder)
+    finally:
+        shutil.rmtree(staged, ignore_errors=True)
+
+
+def _forms(episodes: Any) -> dict[str, Any]:
+    """Return what the data tells of its own form."""
+    from datumrl.datasets import columns
+
+    observations, actions = episodes.observations, episodes.actions
+    flat = not isinstance(observations, dict) and observations.ndim == 2
+    discrete = actions.dtype.kind in "iu"
+    count = int(actions.max()) + 1 if discrete and actions.ndim == 1 else 0
+    return {
+        "rows": len(episodes),
+        "observation_dim": observations.shape[1] if flat else 0,
+        "observation_layout": "flat" if flat else columns.describe(observations),
+        "action_dim": count if count else (actions.shape[1] if actions.ndim > 1 else 1),
+    }
+
+
+def _record(path: Path, content: Mapping[str, Any], own: Mapping[str, Any]) -> DatasetRecord:
+    limit = content.get("time_limit", 0)
+    environment = reference = None
+    if given := content.get("environment"):
+        environment = Environment(
+            given["id"],
+            given.get("time_limit", limit),
+            tuple(sorted(given.get("kwargs", {}).items())),
+            given.get("equivalent", True),
+            given.get("note", ""),
+        )
+    if given := content.get("reference"):
+        reference = Reference(float(given["minimum"]), float(given["maximum"]), given["origin"])
+    single = not _is_pattern(content["path"])
+    source = Path(own["members"][0]) if single else _links(path, own["sha256"])
+    return DatasetRecord(
+        id=content["id"],
+        reader="user",
+        environment=environment,
+        reference=reference,
+        time_limit=limit,
+        observation_dim=own.get("observation_dim", 0),
+        action_dim=own.get("action_dim", 0),
+        sha256=own["sha256"],
+        licence=content.get("licence", "not stated"),
+        citation=content.get("citation", "not stated"),
+        bibtex=content.get("bibtex", ""),
+        source=content.get("source", f"registered from {own['folder']}"),
+        errata=tuple(content.get("notes", ())),
+        observation_layout=own.get("observation_layout", "in the data"),
+        discrete_actions=content.get("discrete_actions", False),
+        rows=own.get("rows"),
+        access="its files lie where they were registered; `datumrl register` reads them anew",
+        folder=content["format"] == "minari" or not single,
+        options=(("path", str(source)),),
+    )
+
+
+def _is_pattern(path: str) -> bool:
+    return any(letter in path for letter in "*?[")
+
+
+def _members(content: Mapping[str, Any], described_in: Path) -> list[Path]:
+    """Return the files that ``path`` names, in the order of their names."""
+    given = Path(content["path"]).expanduser()
+    whole = given if given.is_absolute() else described_in.resolve().parent / given
+    if _is_pattern(content["path"]):
+        if content["format"] == "minari":
+            raise DatumrlError(f"{described_in}: path = {content['path']!r}: name one folder")
+        base = Path(whole.anchor)
+        found = sorted(path for path in base.glob(str(whole.relative_to(base))) if path.is_file())
+        if not found:
+            raise DatumrlError(f"{described_in}: no file is named {whole}; check path")
+        return [path.resolve() for path in found]
+    wanted = whole.is_dir() if content["format"] == "minari" else whole.is_file()
+    if not wanted:
+        kind = "folder" if content["format"] == "minari" else "file"
+        raise DatumrlError(f"{described_in}: there is no {kind} {whole}; check path")
+    return [whole.resolve()]
+
+
+def _links(target: Path, sha256: str) -> Path:
+    return target.with_name(f"{target.stem}.{sha256[:12]}{_MEMBERS}")
+
+
+def _link(links: Path, members: list[Path]) -> None:
+    """Make the folder that stands for the files of a pattern: a link to each, in their order."""
+    with files.replacing_folder(links) as temporary:
+        for number, member in enumerate(members):
+            (temporary / f"{number:06d}-{member.name}").symlink_to(member)
+
+
+def _digest(members: list[Path], single: bool) -> str:
+    """Return the sha256 of a file or folder, or of the files of a pattern as `identity` has it."""
+    if single:
+        return identity.sha256(members[0])
+    digest = hashlib.sha256()
+    for number, member in enumerate(members):
+        name = f"{number:06d}-{member.name}"
+        digest.update(f"{name}\0{files.sha256(member)}\n".encode())
+    return digest.hexdigest()
+
+
+def _changes(target: Path, content: Mapping[str, Any], own: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return in words what differs from what is registered under the name."""
+    if not target.exists():
+        return ()
+    before = registration_schema.parse(_text(target), target, own=_OWN)
+    known = before.pop(_OWN)
+    changes = [
+        f"{key} was {json.dumps(before.get(key))} and is {json.dumps(content.get(key))}"
+        for key in sorted({*before, *content})
+        if before.get(key) != content.get(key) and key != "path"
+    ]
+    if known["sha256"] != own["sha256"]:
+        changes.append(f"its data had sha256 {known['sha256'][:12]} and has {own['sha256'][:12]}")
+    elif known["members"] != own["members"]:
+        changes.append("its files lie elsewhere")
+    return tuple(changes)
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise DatumrlError(
+            f"{path} does not exist; `datumrl register --example csv` prints one"
+        ) from None
+    except (OSError, UnicodeDecodeError) as problem:
+        raise DatumrlError(f"{path}: cannot be read as text ({problem}); check it") from None
