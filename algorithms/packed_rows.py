@@ -68,7 +68,7 @@ def require_vectors(episodes: Episodes) -> None:
     """Raise DatumrlError unless a dataset has flat observations and continuous actions."""
     found = None
     if isinstance(episodes.observations, dict):
-        found = f"a dict of observations ({', '.join(episodes.observations)})"
+        found = f"a dict of observations ({', '.join(sorted(episodes.observations))})"
     elif episodes.observations.ndim != 2:
         shape = " x ".join(map(str, episodes.observations.shape[1:])) or "one number"
         found = f"observations of shape {shape}, {episodes.observations.dtype}"

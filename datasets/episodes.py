@@ -77,9 +77,17 @@ class Episodes:
 
         An episode that is not complete (see `complete`) has only the part that was recorded.
         """
-        if len(self) == 0:
-            return np.zeros(0)
-        return np.add.reduceat(self.rewards, self.starts[:-1], dtype=np.float64)
+        returns = np.zeros(len(self.starts) - 1 if len(self) else 0)
+        first = 0
+        while first < len(returns):  # numpy would copy the whole column to float64
+            begin = self.starts[first]
+            last = np.searchsorted(self.starts, begin + _ROWS_AT_ONCE, side="right") - 1
+            last = max(first + 1, min(int(last), len(returns)))
+            rewards = np.asarray(self.rewards[begin : self.starts[last]])
+            places = self.starts[first:last] - begin
+            returns[first:last] = np.add.reduceat(rewards, places, dtype=np.float64)
+            first = last
+        return returns
 
     def complete(self) -> np.ndarray:
         """Return which episodes end at a flag, (episodes,) bool; only the last can be open."""

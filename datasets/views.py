@@ -152,7 +152,7 @@ def _d4rl_legacy(episodes: Episodes) -> Index:
     if episodes.timeouts_recorded:
         skipped, reason = np.flatnonzero(episodes.timeouts), "timeout row"
     else:
-        skipped = np.flatnonzero(_counted_ends(episodes.terminals, episodes.time_limit))
+        skipped = _counted_ends(episodes.terminals, episodes.time_limit)
         reason = f"step {episodes.time_limit} of D4RL's own count, since the file has no timeouts"
     last = len(episodes) - 1
     skipped = skipped[skipped != last]
@@ -170,7 +170,7 @@ def _counts(dropped: dict[str, int]) -> dict[str, int]:
 
 
 def _counted_ends(terminals: np.ndarray, limit: int) -> np.ndarray:
-    """Return the rows at which D4RL's step counter stands at its last step, (rows,) bool.
+    """Return the rows at which D4RL's step counter stands at its last step, (k,) int64, increasing.
 
     The counter starts the file at 0, restarts at 1 after a terminal row (it is reset before it is
     increased) and at 0 after a row at the limit (which is skipped before the increase).  So a run
@@ -190,7 +190,9 @@ def _counted_ends(terminals: np.ndarray, limit: int) -> np.ndarray:
     since = np.maximum.accumulate(np.where(forgets, number, 0))
     swapped = np.concatenate([[0], np.cumsum(swaps)])
     counter = (since > 0) ^ ((swapped - swapped[since]) % 2 == 1)
-    offset = np.arange(len(terminals)) - np.repeat(
-        begins - counter, np.diff(np.append(begins, len(terminals)))
-    )
-    return offset % limit == limit - 1
+    # Each run's first such row, and how many there are up to its end, one every limit.
+    first = begins + (limit - 1 - counter) % limit
+    behind = np.append(begins[1:], len(terminals))
+    counts = np.maximum(0, -((first - behind) // limit))
+    place = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+    return np.repeat(first, counts) + limit * place

@@ -31,7 +31,7 @@ class Command:
     device: Literal["cpu", "cuda"] = "cpu"
     """where the policies run"""
     nearest: bool = False
-    """roll out even where the environment is only the nearest; such returns are never normalised"""
+    """roll out even where the environment is only the nearest; returns are then no scores"""
     export: Path | None = None
     """instead, write each policy into this folder: .npz for numpy, .pt2 of torch.export"""
     json: bool = False

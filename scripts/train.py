@@ -49,9 +49,9 @@ class Command:
     matmul_precision: Literal["highest", "medium"] = "highest"
     """medium rounds the factors of matrix products to bfloat16: faster, and recorded"""
     memory: str | None = None
-    """most memory for training data, e.g. 4GB; the rest stays on disk (default: half of the free)"""
+    """most memory for training data, e.g. 4GB; the rest stays on disk (default: half the free)"""
     nearest: bool = False
-    """roll out even where the environment is only the nearest; such returns are never normalised"""
+    """roll out even where the environment is only the nearest; returns are then no scores"""
     workers: int | None = None
     """processes of one thread each; 1 trains in this one (default: as suits machine and work)"""
     out: Path | None = None
