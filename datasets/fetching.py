@@ -8,7 +8,6 @@ itself states it, since a source that lies the first time lies consistently.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import importlib.metadata
 import os
 import urllib.parse
@@ -16,17 +15,17 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Literal
+from typing import Literal
 
 from datumrl.datasets import downloading, files, folder_import, formats, identity, places
 from datumrl.datasets.catalogue import DatasetRecord
 from datumrl.datasets.downloading import Origin, Report, Step
 from datumrl.datasets.errors import DatumrlError
+from datumrl.datasets.hashing import hash_of
 from datumrl.datasets.locking import locked
 
 How = Literal["downloaded", "verified", "imported", "d4rl-cache"]
 MIRRORS_VARIABLE = "DATUMRL_MIRRORS"
-_CHUNK = 1 << 22
 
 
 @dataclass(frozen=True)
@@ -71,8 +70,9 @@ def fetch(
 
     The sources are the record's urls in order, then ``mirrors``, then those in DATUMRL_MIRRORS (see
     `mirror_url`).  ``source`` imports a file, or the file of that name in a folder, instead of
-    downloading (for a dataset that is a folder of files, that folder); ``force`` fetches again what is there.  ``timeout`` is the longest silence of a
-    server and ``pause`` the first wait before a repetition, both in seconds.
+    downloading (for a dataset that is a folder of files, that folder); ``force`` fetches again what
+    is there.  ``timeout`` is the longest silence of a server and ``pause`` the first wait before a
+    repetition, both in seconds.
 
     Raises DatumrlError where the dataset cannot be fetched; what was there before then still is,
     and an interrupted download is continued by the next call.
@@ -99,11 +99,6 @@ def fetch(
             return _import(record, path, _found(source, path.name), "imported", report)
         if not force and (fetched := _from_d4rl(record, path, report)):
             return fetched
-        if not urls:
-            raise DatumrlError(
-                f"{record.id}: has no address to download from; {record.access or 'get it by hand'}"
-                f", then run `datumrl fetch {record.id} --from PATH`"
-            )
         return _download(record, path, urls, report, timeout, pause)
 
 
@@ -166,7 +161,7 @@ def _sources(record: DatasetRecord, mirrors: Iterable[str]) -> list[str]:
 def _at_hand(record: DatasetRecord, path: Path, source: Path | None, report: Report) -> Fetched:
     """Verify the file that is there against its record; write the record if there is none."""
     sidecar = read_sidecar(path)
-    sha256 = _sha256(path, f"verifying {path.name}", report)
+    sha256 = hash_of(path, f"verifying {path.name}", report)
     again = f"`datumrl fetch {record.id} --force` fetches it again"
     if sidecar is not None and sidecar.sha256 != sha256:
         raise DatumrlError(
@@ -194,7 +189,7 @@ def _at_hand(record: DatasetRecord, path: Path, source: Path | None, report: Rep
 
 
 def _compare(path: Path, sha256: str, source: Path, report: Report) -> None:
-    if _sha256(source, f"comparing {source.name}", report) != sha256:
+    if hash_of(source, f"comparing {source.name}", report) != sha256:
         raise DatumrlError(
             f"{source} differs from {path}, which is there already; add --force to replace it"
         )
@@ -231,7 +226,7 @@ def _import(record: DatasetRecord, path: Path, source: Path, how: How, report: R
             with contextlib.suppress(OSError):
                 os.link(source, temporary)
         copy = None if temporary.exists() else temporary
-        sha256 = _sha256(source, f"importing {source.name}", report, copy)
+        sha256 = hash_of(source, f"importing {source.name}", report, copy)
         if fault := _contradiction(record, sha256, source):
             raise _UnusableError(f"{source}: {fault}; get the file anew")
         origin = Origin(str(source.resolve()), None, None, None)
@@ -249,7 +244,7 @@ def _import_folder(record: DatasetRecord, path: Path, source: Path, report: Repo
         sidecar_path(path).unlink(missing_ok=True)
     folder_import.bring(folder, path, report)
     sha256 = identity.sha256(path)
-    sidecar = _write_sidecar(record, path, sha256, Origin(str(folder.resolve()), None, None, None))
+    sidecar = write_sidecar(record, path, sha256, Origin(str(folder.resolve()), None, None, None))
     other = before.sha256 if before and before.sha256 != sha256 else None
     return Fetched(path, sha256, sidecar.confirmed, sidecar.url, "imported", other)
 
@@ -257,11 +252,16 @@ def _import_folder(record: DatasetRecord, path: Path, source: Path, report: Repo
 def _download(
     record: DatasetRecord, path: Path, urls: list[str], report: Report, timeout: float, pause: float
 ) -> Fetched:
+    if not urls:
+        raise DatumrlError(
+            f"{record.id}: has no address to download from; {record.access or 'get it by hand'}, "
+            f"then run `datumrl fetch {record.id} --from PATH`"
+        )
     sha256 = ""
 
     def what_is_wrong(part: Path) -> str | None:
         nonlocal sha256
-        sha256 = _sha256(part, f"verifying {path.name}", report)
+        sha256 = hash_of(part, f"verifying {path.name}", report)
         return formats.fault(part, path.suffix) or _contradiction(record, sha256, part)
 
     part = path.with_name(path.name + ".part")
@@ -330,34 +330,6 @@ def _contradiction(record: DatasetRecord, sha256: str, file: Path) -> str | None
     if record.md5 is not None and (found := files.md5(file)) != record.md5:
         return f"has md5 {found}, but its publisher says {record.md5}"
     return None
-
-
-def _sha256(path: Path, activity: str, report: Report, copy: Path | None = None) -> str:
-    """Return the hex sha256 of a file, copying it on the way if told where, or of a folder."""
-    if path.is_dir():
-        return identity.sha256(path)
-    digest = hashlib.sha256()
-    with contextlib.ExitStack() as stack:
-        handle = stack.enter_context(_readable(path))
-        target = None
-        if copy is not None:
-            with files.storage_errors(copy):
-                target = stack.enter_context(copy.open("wb", buffering=0))
-        total, done = os.fstat(handle.fileno()).st_size, 0
-        while chunk := handle.read(_CHUNK):
-            digest.update(chunk)
-            if target is not None and copy is not None:
-                downloading.write_all(target, chunk, copy)
-            done += len(chunk)
-            report(Step(activity, done, total))
-    return digest.hexdigest()
-
-
-def _readable(path: Path) -> IO[bytes]:
-    try:
-        return path.open("rb")
-    except OSError as problem:
-        raise DatumrlError(f"{path}: cannot be read ({problem.strerror}); check it") from None
 
 
 class _UnusableError(DatumrlError):
