@@ -113,7 +113,7 @@ def plane(axes: Axes, bar_axes: Axes, found: Plane | None) -> None:
 
 def actions(axes: Axes, found: Marginals | None, shade: str) -> None:
     """Draw a marginal per action dimension, the first on top, each as high as its own peak."""
-    axes.set_title("actions: marginals, each scaled to its peak")
+    axes.set_title("actions, each scaled to its peak")
     if found is None:
         _empty(axes, "not drawn: see the notes")
         return

@@ -102,7 +102,8 @@ def caption(subjects: Sequence[Subject], known: Sequence[MapPoint], versions: st
     placed = [each for each in shown if isinstance(each, MapPoint)]
     lines.append(
         f"Histograms: completed episodes. Coverage, actions: up to {sampled.sampled_rows:,} rows "
-        f"drawn with seed {sampled.seed}; white cells hold none of them."
+        f"drawn with seed {sampled.seed}; white cells hold none, those beyond the frame (0.1 % a "
+        "side) count at its border; components are of standardised observations."
     )
     lines.append(f"Map: {legend([*known, *placed])}.")
     for subject, point in zip(subjects, shown, strict=True):

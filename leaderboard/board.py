@@ -20,8 +20,10 @@ import jinja2
 from markupsafe import Markup, escape
 
 from datumrl.datasets import files
+from datumrl.datasets.dataset_card import Card
 from datumrl.datasets.errors import DatumrlError
-from datumrl.leaderboard import drawing, names, tables, wording
+from datumrl.leaderboard import dataset_pages, drawing, names, tables, wording
+from datumrl.leaderboard.dataset_pages import DatasetPage
 from datumrl.leaderboard.tables import Entry, Table
 
 MANIFEST = "board.json"
@@ -44,22 +46,32 @@ _CSV_COLUMNS = (
 )
 
 
-def write(board: Sequence[Table], out: Path, published: wording.Published | None = None) -> None:
+def write(
+    board: Sequence[Table],
+    out: Path,
+    published: wording.Published | None = None,
+    cards: Sequence[Card] = (),
+) -> None:
     """Write the site into a folder, replacing an earlier board as a whole.
 
-    ``published`` tells of the sources that published score rows name.  Raises DatumrlError if the
-    folder holds anything that no earlier board put there.
+    ``published`` tells of the sources that published score rows name; each dataset with a card has
+    a page.  Raises DatumrlError if the folder holds anything that no earlier board put there, or
+    where two cards of one dataset differ.
     """
     out = out.resolve()
     check_target(out)
+    datasets = dataset_pages.pages(cards)
     published = published or {}
     with files.replacing_folder(out) as folder:
         records = _write_records(board, folder)
         for table in board:
             _write(folder, f"data/{table.id}.csv", _csv(table, records))
         _write(folder, "data/summary.json", _json(wording.summary(board, published)))
-        templates = _Templates(published, records)
+        templates = _Templates(published, records, datasets)
         _write(folder, "index.html", templates.index(board))
+        for dataset in datasets:
+            _write(folder, dataset.page, templates.dataset(dataset))
+            _write(folder, dataset.data, _json(dataset.card.to_json()))
         for table in board:
             for entry in table.entries:
                 _write(folder, f"runs/{entry.id}.html", templates.entry(entry, table))
@@ -142,7 +154,14 @@ def _csv(table: Table, records: Mapping[int, str]) -> str:
 class _Templates:
     """The page templates with their filters; every string that is not markup is made inert."""
 
-    def __init__(self, published: wording.Published, records: Mapping[int, str]) -> None:
+    def __init__(
+        self,
+        published: wording.Published,
+        records: Mapping[int, str],
+        datasets: Sequence[DatasetPage],
+    ) -> None:
+        self._datasets = datasets
+        page_of = {each.card.id: each.page for each in datasets}
         self._environment = jinja2.Environment(
             loader=jinja2.FunctionLoader(_asset),
             autoescape=True,
@@ -160,6 +179,7 @@ class _Templates:
             settings=tables,
             published=published,
             record_of=lambda run: records.get(id(run)),
+            dataset_page=page_of.get,
             style=Markup(_asset("board.css")),
             script=Markup(script),
             script_digest=digest,
@@ -174,7 +194,14 @@ class _Templates:
             datasets=len({run.row.dataset for run in every}),
             runs=len(every),
             failed=sum(run.status == "failed" for run in every),
+            dataset_pages=self._datasets,
+            overview=dataset_pages.overview(self._datasets) if self._datasets else {},
         )
+
+    def dataset(self, page: DatasetPage) -> str:
+        """Render the page of one dataset: its card."""
+        shown = dataset_pages.context(page, self._datasets)
+        return self._environment.get_template("dataset.html").render(shown)
 
     def entry(self, entry: Entry, table: Table) -> str:
         """Render the page of one row: every run behind it."""

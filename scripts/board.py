@@ -15,6 +15,7 @@ from datumrl.datasets.errors import DatumrlError
 from datumrl.scripts import console
 
 if TYPE_CHECKING:
+    from datumrl.datasets.dataset_card import Card
     from datumrl.leaderboard.published_tables import PublishedTable
     from datumrl.leaderboard.runs import Run
     from datumrl.leaderboard.tables import Table
@@ -29,7 +30,10 @@ class Command:
     out: Path = Path("board")
     """folder to write; an earlier board in it is replaced, anything else is left alone"""
     published: bool = True
-    """include the published raw scores that come with datumrl"""
+    """include the published raw scores and the dataset cards that come with datumrl"""
+    cards: tuple[Path, ...] = ()
+    """dataset cards (card.json of `datumrl stats --card`) or folders of them, a page each; those
+    beside run records are found"""
     json: bool = False
     """print the aggregated numbers as JSON"""
 
@@ -43,12 +47,13 @@ class Command:
         if self.published:
             rows, sources = _published_runs()
             found += rows
-        if not found:
+        cards = _cards(self.cards, self.runs, self.published)
+        if not found and not cards:
             raise DatumrlError("no run records and no published scores; train something first")
         with console.progress() as progress:
             task = progress.add_task("statistics, runs", total=len(found), rate="")
             built = tables.build(found, lambda count: progress.advance(task, count))
-        board.write(built, self.out, sources)
+        board.write(built, self.out, sources, cards)
         if self.json:
             console.print_json(wording.summary(built, sources))
         else:
@@ -73,6 +78,19 @@ def _local_runs(paths: Sequence[Path], out: Path) -> list[Run]:
                 "outside it"
             )
     return runs.from_records(records.find_records(paths))
+
+
+def _cards(given: Sequence[Path], runs: Sequence[Path], published: bool) -> list[Card]:
+    """Return the cards given, those beside run records, and those of datumrl of other datasets."""
+    from datumrl.datasets import dataset_card
+    from datumrl.leaderboard import known_quality
+
+    folders = [path for path in runs or [files.home() / "runs"] if path.is_dir()]
+    beside = [found for path in folders for found in path.rglob(dataset_card.NAME)]
+    cards = [dataset_card.read(path) for path in dataset_card.find([*given, *beside])]
+    known = {card.id for card in cards}
+    own = known_quality.own_cards() if published else []
+    return [*cards, *(card for card in own if card.id not in known)]
 
 
 def _published_runs() -> tuple[list[Run], dict[str, PublishedTable]]:

@@ -1,0 +1,185 @@
+"""Drawings of a dataset as inline SVG: histograms, coverage, actions, the TQ-SACo map.
+
+Colours come from the page's style sheet, so they follow its light and its dark form.  Numbers are
+those of cards that were read strictly; text is made inert.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+
+from markupsafe import Markup, escape
+
+from datumrl.datasets.pictures import Marginals, Plane
+from datumrl.datasets.quality_map import ENVIRONMENTS, MapPoint
+from datumrl.datasets.returns_quality import Distribution
+from datumrl.leaderboard import drawing, names
+from datumrl.leaderboard.drawing import Axis
+
+_WIDTH, _HEIGHT = 380, 230
+_LEFT, _RIGHT, _TOP, _BOTTOM = 46.0, 370.0, 20.0, 190.0  # the frame of what is drawn
+_LEVELS = 6  # of opacity, each twice as many rows as the one before at least
+_FAR = 1.0  # marks further off than this many widths of the data are left to the text
+_SHAPES = {
+    "hopper": "M-4 0a4 4 0 1 0 8 0a4 4 0 1 0 -8 0z",
+    "halfcheetah": "M-3.6 -3.6h7.2v7.2h-7.2z",
+    "walker2d": "M0 -4.6l4.4 7.8h-8.8z",
+    "": "M0 -4.8l4.8 4.8l-4.8 4.8l-4.8 -4.8z",
+}
+assert set(_SHAPES) == {*ENVIRONMENTS, ""}
+
+
+def histogram(found: Distribution, unit: str, marks: Sequence[tuple[str, float]] = ()) -> Markup:
+    """Draw a histogram of completed episodes; ``marks`` are (label, value) of vertical lines."""
+    if not found.count or found.minimum is None or found.maximum is None:
+        return _nothing("no completed episode")
+    width = (found.maximum - found.minimum) or max(abs(found.maximum), 1.0) * 0.1
+    low, high = found.minimum - _FAR * width, found.maximum + _FAR * width
+    near = [(label, value) for label, value in marks if low <= value <= high]
+    edges = found.bin_edges
+    if len(found.bin_counts) == 1:  # all episodes alike
+        edges = (found.minimum - 0.05 * width, found.maximum + 0.05 * width)
+        x = drawing.axis((found.minimum - width, found.maximum + width), [v for _, v in near])
+    else:
+        x = drawing.axis(edges, [value for _, value in near])
+    y = drawing.axis(found.bin_counts, (0.0,))
+    parts = _frame(x, y, unit, "episodes")
+    parts += [
+        _rectangle("bin", _across(x, left), _up(y, count), _across(x, right), _up(y, 0.0))
+        for left, right, count in zip(edges, edges[1:], found.bin_counts, strict=False)
+        if count
+    ]
+    for label, value in near:
+        place = _across(x, value)
+        parts.append(_line("mark", place, _TOP, place, _BOTTOM))
+        parts.append(_text(label, place, _TOP - 5, "middle"))
+    return _drawing(parts, f"histogram, {unit}")
+
+
+def plane(found: Plane) -> Markup:
+    """Draw the coverage in two dimensions; the darker a cell, the more rows."""
+    x = Axis(found.x_edges[0], found.x_edges[-1], _ticks(found.x_edges))
+    y = Axis(found.y_edges[0], found.y_edges[-1], _ticks(found.y_edges))
+    width = (_RIGHT - _LEFT) / (len(found.x_edges) - 1)
+    height = (_BOTTOM - _TOP) / (len(found.y_edges) - 1)
+    largest = max(2, *(max(row) for row in found.counts))
+    cells: dict[int, list[str]] = {}
+    for row, counts in enumerate(found.counts):
+        for column, count in enumerate(counts):
+            if count:
+                share = math.log(count) / math.log(largest) if count > 1 else 0.0
+                level = min(_LEVELS - 1, int(share * _LEVELS))
+                left, top = _LEFT + column * width, _BOTTOM - (row + 1) * height
+                cells.setdefault(level, []).append(f"M{left:.1f} {top:.1f}")
+    box = f"h{width:.2f}v{height:.2f}h-{width:.2f}z"
+    parts = _frame(x, y, found.labels[0], found.labels[1])
+    for level, starts in sorted(cells.items()):
+        opacity = 0.15 + 0.85 * level / (_LEVELS - 1)
+        path = "".join(start + box for start in starts)
+        parts.append(f'<path class="covered" opacity="{opacity:.2f}" d="{path}"/>')
+    return _drawing(parts, f"coverage: {found.labels[0]} against {found.labels[1]}")
+
+
+def actions(found: Marginals) -> Markup:
+    """Draw a marginal per action dimension, the first on top, each as high as its own peak."""
+    x = Axis(found.edges[0], found.edges[-1], _ticks(found.edges))
+    step = (_BOTTOM - _TOP) / len(found.counts)
+    parts = _frame(x, None, found.label, "share of rows" if found.discrete else "dimension")
+    every = max(1, -(-len(found.counts) // 12))
+    for number, counts in enumerate(found.counts):
+        base = _TOP + (number + 1) * step
+        scale = 0.88 * step / max(1, *counts)
+        path = f"M{_across(x, found.edges[0]):.1f} {base:.1f}"
+        for right, count in zip(found.edges[1:], counts, strict=True):
+            path += f"V{base - scale * count:.1f}H{_across(x, right):.1f}"
+        parts.append(f'<path class="bin" d="{path}V{base:.1f}z"/>')
+        if number % every == 0 and not found.discrete:
+            parts.append(_text(str(number), _LEFT - 6, base - 0.5 * step + 4, "end"))
+    return _drawing(parts, "marginals of actions")
+
+
+def quality_map(points: Sequence[MapPoint], shown: Iterable[str] = ()) -> Markup:
+    """Draw the TQ-SACo map; datasets whose ids are ``shown`` stand out."""
+    if not points:
+        return _nothing("no dataset has a TQ and a SACo")
+    ours = set(shown)
+    x = drawing.axis([point.tq for point in points], (0.0, 1.0))
+    y = drawing.axis([point.saco for point in points], (0.0, 1.0))
+    parts = _frame(x, y, "TQ: 0 random, 1 expert", "SACo: 1 as the reference")
+    parts.append(_line("grid", _across(x, 1.0), _TOP, _across(x, 1.0), _BOTTOM))
+    parts.append(_line("grid", _LEFT, _up(y, 1.0), _RIGHT, _up(y, 1.0)))
+    for point in sorted(points, key=lambda each: each.id in ours):
+        kind = "ours" if point.id in ours else point.origin
+        hollow = " hollow" if point.own_reference else ""
+        place = f"translate({_across(x, point.tq):.1f} {_up(y, point.saco):.1f})"
+        title = f"{point.id}: TQ {point.tq:.3f}, SACo {point.saco:.3f}"
+        label = _text(point.mark, 6, -4, "start") if len(point.mark) < 3 else ""
+        parts.append(
+            f'<g class="point {kind}{hollow}" transform="{place}"><title>{_inert(title)}</title>'
+            f'<path d="{_SHAPES[point.environment]}"/>{label}</g>'
+        )
+    return _drawing(parts, "TQ and SACo of all datasets known")
+
+
+def _ticks(edges: Sequence[float]) -> tuple[float, ...]:
+    """Return round numbers within a frame that is drawn to its very ends."""
+    return tuple(
+        tick
+        for tick in drawing.axis((edges[0], edges[-1]), ()).ticks
+        if edges[0] <= tick <= edges[-1]
+    )
+
+
+def _across(on: Axis, value: float) -> float:
+    return _LEFT + (_RIGHT - _LEFT) * on.fraction(value)
+
+
+def _up(on: Axis, value: float) -> float:
+    return _BOTTOM - (_BOTTOM - _TOP) * on.fraction(value)
+
+
+def _frame(x: Axis, y: Axis | None, across: str, up: str) -> list[str]:
+    """Return grid lines, ticks and the names of the axes."""
+    parts = [_line("axis-line", _LEFT, _BOTTOM, _RIGHT, _BOTTOM)]
+    for tick in x.ticks:
+        place = _across(x, tick)
+        parts.append(_line("axis-line", place, _BOTTOM, place, _BOTTOM + 3))
+        parts.append(_text(f"{tick:,.6g}", place, _BOTTOM + 15, "middle"))
+    for tick in y.ticks if y is not None else ():
+        place = _up(y, tick)  # type: ignore[arg-type]
+        parts.append(_line("grid", _LEFT, place, _RIGHT, place))
+        parts.append(_text(f"{tick:,.6g}", _LEFT - 5, place + 4, "end"))
+    parts.append(_text(across, (_LEFT + _RIGHT) / 2, _HEIGHT - 6, "middle"))
+    parts.append(_text(up, 2, 10, "start"))
+    return parts
+
+
+def _inert(text: str) -> Markup:
+    return escape(names.shown(text))
+
+
+def _text(words: str, x: float, y: float, anchor: str) -> str:
+    words = words.replace("-", "−") if words[:1] == "-" and words[1:2].isdigit() else words
+    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{_inert(words)}</text>'
+
+
+def _line(css_class: str, x1: float, y1: float, x2: float, y2: float) -> str:
+    return f'<path class="{css_class}" d="M{x1:.1f} {y1:.1f}L{x2:.1f} {y2:.1f}"/>'
+
+
+def _rectangle(css_class: str, left: float, top: float, right: float, bottom: float) -> str:
+    return (
+        f'<rect class="{css_class}" x="{left:.1f}" y="{top:.1f}" width="{right - left:.1f}" '
+        f'height="{bottom - top:.1f}"/>'
+    )
+
+
+def _drawing(parts: Sequence[str], words: str) -> Markup:
+    box = f'viewBox="0 0 {_WIDTH} {_HEIGHT}"'
+    label = f'role="img" aria-label="{_inert(words)}"'
+    return Markup(f'<svg class="plot" {box} {label}>{"".join(parts)}</svg>')
+
+
+def _nothing(words: str) -> Markup:
+    return Markup(f'<p class="none">{_inert(words)}</p>')
