@@ -20,7 +20,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from datumrl.algorithms import memory, registry, training, worker
+from datumrl.algorithms import finished_runs, memory, training, worker
+from datumrl.algorithms.trackers import Trackers
 from datumrl.algorithms.training import Job, Progress
 from datumrl.datasets.errors import DatumrlError
 from datumrl.datasets.loading import load
@@ -92,7 +93,8 @@ def place(
     """
     split = out is not None and any(out.glob("seeds-*"))
     if out is not None and not split and (parts == 1 or any(out.glob("seed-*.json"))):
-        return [Placed(job, out, _finished(job, out, job.seeds))]  # one stack, in the folder itself
+        # One stack, in the folder itself.
+        return [Placed(job, out, finished_runs.ended(job, out, job.seeds))]
     prefix = out or job.folder(root).parent
     digest = "" if out else job.folder(root).name.partition("seeds-")[0]
     left, placed = set(job.seeds), []
@@ -122,18 +124,8 @@ def _found(prefix: Path, digest: str, job: Job) -> list[tuple[Path, tuple[int, .
     for folder in sorted(prefix.glob(f"{digest}seeds-*")):
         if (folder / checkpoints.FILE).exists():
             seeds = checkpoints.seeds_of(folder)
-            found.append((folder, seeds, _finished(job, folder, seeds)))
+            found.append((folder, seeds, finished_runs.ended(job, folder, seeds)))
     return sorted(found, key=lambda each: (each[1] != job.seeds, not each[2], -len(each[1])))
-
-
-def _record_paths(job: Job, folder: Path, seeds: Iterable[int]) -> list[Path]:
-    entries = registry.entries(job.algorithm, registry.configuration(job.config))
-    return [folder / f"seed-{seed:03d}{entry.suffix}.json" for entry in entries for seed in seeds]
-
-
-def _finished(job: Job, folder: Path, seeds: Iterable[int]) -> bool:
-    paths = _record_paths(job, folder, seeds)
-    return all(path.exists() and read_record(path).status != "running" for path in paths)
 
 
 def run(
@@ -143,30 +135,60 @@ def run(
     restart: bool = False,
     checkpoint_seconds: float = training.CHECKPOINT_SECONDS,
     memory_limit: int | None = None,
+    trackers: Trackers | None = None,
 ) -> list[Outcome]:
     """Do jobs, ``workers`` of them at a time in processes of their own, or 0: here, in turn.
 
-    A job that fails is reported with its error and the others go on.  Ctrl-C lets every job save
+    Of a finished job the records are read, unless it is to ``restart``.  A job that fails is
+    reported with its error and the others go on.  Ctrl-C lets every job save
     and raises KeyboardInterrupt; the next call goes on.  Results do not depend on ``workers``, up
     to floating-point order between numbers of threads, nor on ``memory_limit``, the bytes that the
     data of all workers may take before it stays on disk.
     """
     for dataset in {each.job.dataset for each in placed}:
         load(dataset)  # so that what it prepares is prepared once
-    if workers:
-        unique = list({each.folder: each for each in placed}.values())
-        tasks = [(each.job, each.folder) for each in unique]
-        share = memory.for_each(min(workers, len(tasks)), memory_limit)
-        settings = worker.Settings(restart, checkpoint_seconds, share)
-        report = None if progress is None else lambda at, now: progress(unique[at], now)
-        found = worker.run_all(tasks, workers, settings, report)
-        errors = dict(zip((each.folder for each in unique), found, strict=True))
-        return [_outcome(each, errors[each.folder]) for each in placed]
-    return [_here(each, progress, restart, checkpoint_seconds, memory_limit) for each in placed]
+    report = _reported(progress, trackers)
+    unique = {each.folder: each for each in placed if restart or not each.finished}
+    errors: dict[Path, str | None] = {}
+    if workers and unique:
+        waiting = list(unique.values())
+        share = memory.for_each(min(workers, len(waiting)), memory_limit)
+        found = worker.run_all(
+            [(each.job, each.folder) for each in waiting],
+            workers,
+            worker.Settings(restart, checkpoint_seconds, share),
+            None if report is None else lambda at, now: report(waiting[at], now),
+        )
+        errors = dict(zip(unique, found, strict=True))
+    outcomes = [
+        _outcome(each, errors[each.folder])
+        if each.folder in errors
+        else _here(each, report, restart, checkpoint_seconds, memory_limit)
+        for each in placed
+    ]
+    for each in outcomes:
+        if trackers is not None and each.error is None:
+            trackers.finish(each.placed.job, each.placed.folder)
+    return outcomes
+
+
+def _reported(
+    progress: Callable[[Placed, Progress], None] | None, trackers: Trackers | None
+) -> Callable[[Placed, Progress], None] | None:
+    """Return what tells both of a job's progress."""
+    if trackers is None:
+        return progress
+
+    def report(placed: Placed, now: Progress) -> None:
+        trackers.update(placed.job, placed.folder, now)
+        if progress is not None:
+            progress(placed, now)
+
+    return report
 
 
 def _outcome(placed: Placed, error: str | None) -> Outcome:
-    paths = _record_paths(placed.job, placed.folder, placed.job.seeds)
+    paths = finished_runs.record_paths(placed.job, placed.folder, placed.job.seeds)
     return Outcome(placed, [] if error else [read_record(path) for path in paths], error)
 
 
@@ -204,12 +226,15 @@ def trainer(
     root: Path | None = None,
     workers: int | None = None,
     progress: Callable[[Placed, Progress], None] | None = None,
+    tensorboard: Path | str | bool = False,
+    wandb: str | None = None,
     **settings: Any,
 ) -> Callable[[str, str, Iterable[int]], list[RunRecord]]:
     """Return ``run(algorithm, dataset, seeds) -> records``, which trains only what is missing.
 
     Runs are kept under ``root``, by default ``runs`` under ``DATUMRL_HOME``, where those of
-    `datumrl.train` are found too.  ``settings`` are those of `training.plan`.
+    `datumrl.train` are found too.  ``tensorboard`` and ``wandb`` are those of `datumrl.train`,
+    ``settings`` those of `training.plan`.
     """
 
     def run_seeds(algorithm: str, dataset: str, seeds: Iterable[int]) -> list[RunRecord]:
@@ -217,6 +242,8 @@ def trainer(
         count = choose([job], workers).workers
         placed = place(job, max(1, count), root=root)
         open_jobs = sum(not each.finished for each in placed)
-        return records_of(run(placed, count if open_jobs > 1 else 0, progress), job.seeds)
+        with Trackers(tensorboard, wandb) as trackers:
+            outcomes = run(placed, count if open_jobs > 1 else 0, progress, trackers=trackers)
+        return records_of(outcomes, job.seeds)
 
     return run_seeds

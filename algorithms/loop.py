@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from datumrl.algorithms import checkpoints, policies, registry
+from datumrl.algorithms import checkpoints, finished_runs, policies, registry
 from datumrl.algorithms.packed_rows import require_vectors
 from datumrl.algorithms.stack import Stack, Task
 from datumrl.algorithms.streams import Streams
@@ -49,12 +49,21 @@ def run(
     checkpoint_seconds: float,
     progress: Callable[[Progress], None] | None,
 ) -> list[RunRecord]:
-    """Do a job in a folder, from its checkpoint if there is one; see `training.train`."""
+    """Do a job in a folder, from its checkpoint if there is one; see `training.train`.
+
+    The records of a finished run are returned as they are: they tell on what it was trained.
+    """
     dataset = catalogue.find(job.dataset)
     episodes = load(job.dataset)
     require_vectors(episodes)
     config = registry.completed(job.algorithm, job.config, dataset, episodes)
     job = dataclasses.replace(job, config=config)
+    if not restart:
+        protocol = protocol_for(dataset, job.episodes, nearest=job.nearest)
+        identity = finished_runs.identity(job, protocol, episodes.sha256)
+        done = finished_runs.records(job, folder, identity)
+        if done is not None:
+            return done
     task = _task(dataset, episodes, torch.device(job.device), job.nearest)
     training = _Training(job, folder, dataset, episodes, task, checkpoint_seconds, progress)
     with _only_process(folder):  # all that input can spoil has been tried before the folder exists
@@ -88,6 +97,7 @@ class _Training:
         self._environment = environments.environment_of(dataset)
         self._protocol = protocol_for(dataset, job.episodes, nearest=job.nearest)
         self._sha256 = episodes.sha256
+        self._identity = finished_runs.identity(job, self._protocol, episodes.sha256)
         self._method = registry.find(job.algorithm)
         device = task.max_action.device
         self._source = self._method.data(job.config, episodes, job.view, device)
@@ -111,7 +121,7 @@ class _Training:
         path = self._folder / checkpoints.FILE
         if path.exists():
             saved = checkpoints.load(path, self._stack.task.max_action.device)
-            checkpoints.require_same(path, saved["identity"], self._identity())
+            checkpoints.require_same(path, saved["identity"], self._identity)
             self._stack.restore(saved["stack"])
             self._step = saved["step"]
             self._failures = saved["failures"]
@@ -219,26 +229,10 @@ class _Training:
         steps = self._job.config.steps
         self._progress(Progress(self._step, steps, losses, mean_return, evaluated, episodes, each))
 
-    def _identity(self) -> dict[str, Any]:
-        """Return what makes this run the one it is, as JSON."""
-        return {
-            "algorithm": self._job.algorithm,
-            "configuration": registry.configuration(self._job.config),
-            "dataset": self._job.dataset,
-            "dataset_sha256": self._sha256,
-            "view": self._job.view,
-            "seeds": list(self._job.seeds),
-            "evaluate_every": self._job.evaluate_every,
-            "protocol": self._protocol.model_dump(mode="json"),
-            "device": self._job.device,
-            **self._job.recorded_preset(),
-            **self._job.recorded_precision(),
-        }
-
     def _save(self) -> None:
         task = self._stack.task
         content = {
-            "identity": self._identity(),
+            "identity": self._identity,
             "step": self._step,
             "stack": self._stack.state(),
             "task": vars(task),

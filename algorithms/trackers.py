@@ -69,6 +69,25 @@ class Trackers:
             self._jobs[folder] = _Job(job, folder, self._tensorboard, self._wandb, self._restart)
         self._jobs[folder].update(progress)
 
+    def finish(self, job: Job, folder: Path) -> None:
+        """Log the evaluation points of a finished job that are not yet logged."""
+        steps = job.config.steps
+        if not self._complete(job, folder):
+            self.update(job, folder, Progress(steps, steps, {}, None, evaluated=True))
+
+    def _complete(self, job: Job, folder: Path) -> bool:
+        """Return whether nothing of a job is left to log."""
+        path, names = folder / FILE, _names(self._tensorboard, self._wandb)
+        if (self._restart and folder not in self._jobs) or not path.exists():
+            return not names
+        known = files.read_json(path)
+        return all(
+            known.get(name, {}).get(str(seed), {"logged": -1})["logged"]
+            >= max(_points(folder, seed), default=0)
+            for name in names
+            for seed in job.seeds
+        )
+
 
 class _Job:
     """The seeds of one job in every tracker asked for."""
@@ -83,7 +102,7 @@ class _Job:
         for seed in job.seeds:
             if tensorboard:
                 where = self._tensorboard_folder(tensorboard, seed)
-                name = f"tensorboard {'' if tensorboard is True else tensorboard}".strip()
+                (name,) = _names(tensorboard, None)
                 if self._state(name, seed, {"logged": 0})["logged"] == 0:
                     for old in where.glob("events.out.tfevents.*"):
                         old.unlink()
@@ -108,7 +127,7 @@ class _Job:
     def update(self, progress: Progress) -> None:
         """Log each seed's losses at this step and the evaluation points not yet logged."""
         for place, seed in enumerate(self._job.seeds):
-            points = self._points(seed) if progress.evaluated else {}
+            points = _points(self._folder, seed) if progress.evaluated else {}
             losses = {
                 f"loss/{name}": values[place]
                 for name, values in progress.seed_losses.items()
@@ -126,22 +145,29 @@ class _Job:
                 sink.log(step, points[step])
                 state["logged"] = step
 
-    def _points(self, seed: int) -> dict[int, dict[str, float]]:
-        """Return step -> return, length and score of one seed's records in the run's folder."""
-        points: dict[int, dict[str, float]] = {}
-        for path in sorted(self._folder.glob(f"seed-{seed:03d}*.json")):
-            entry = path.stem.removeprefix(f"seed-{seed:03d}").strip("-")
-            for step, scalars in _scalars(read_record(path)).items():
-                named = {f"{name}{'/' if entry else ''}{entry}": x for name, x in scalars.items()}
-                points.setdefault(step, {}).update(named)
-        return points
-
     def _write(self) -> None:
         files.write_json(self._path, self._known)
 
     def close(self) -> None:
         for sink in self._sinks.values():
             sink.close()
+
+
+def _names(tensorboard: Path | bool, wandb: str | None) -> list[str]:
+    """Return what each tracker is known as in ``trackers.json``."""
+    names = [f"tensorboard {'' if tensorboard is True else tensorboard}".strip()]
+    return (names if tensorboard else []) + ([f"wandb {wandb}"] if wandb else [])
+
+
+def _points(folder: Path, seed: int) -> dict[int, dict[str, float]]:
+    """Return step -> return, length and score of one seed's records in the run's folder."""
+    points: dict[int, dict[str, float]] = {}
+    for path in sorted(folder.glob(f"seed-{seed:03d}*.json")):
+        entry = path.stem.removeprefix(f"seed-{seed:03d}").strip("-")
+        for step, scalars in _scalars(read_record(path)).items():
+            named = {f"{name}{'/' if entry else ''}{entry}": x for name, x in scalars.items()}
+            points.setdefault(step, {}).update(named)
+    return points
 
 
 def _scalars(record: RunRecord) -> dict[int, dict[str, float]]:

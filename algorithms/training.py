@@ -160,7 +160,9 @@ def train(
             if progress is not None:
                 progress(now)
 
-        return train_job(job, where, tell, restart, checkpoint_seconds, limit)
+        records = train_job(job, where, tell, restart, checkpoint_seconds, limit)
+        tracked.finish(job, where)
+        return records
 
 
 def train_job(
