@@ -166,14 +166,15 @@ def _train(jobs: list[tuple[training.Job, Path | None]], command: Command) -> li
     if left or command.restart:
         reason = layout.reason if workers or not layout.workers else "one process: one job"
         console.notes.print(f"{len(placed)} jobs in {reason}" if workers else reason)
-    with Display(placed) as display, _trackers(command) as trackers:
-
-        def report(one: executor.Placed, now: training.Progress) -> None:
-            trackers.update(one.job, one.folder, now)
-            display.update(one, now)
-
+    with Display(placed, command.restart) as display, _trackers(command) as trackers:
         return executor.run(
-            placed, workers, report, command.restart, command.checkpoint_seconds, limit
+            placed,
+            workers,
+            display.update,
+            command.restart,
+            command.checkpoint_seconds,
+            limit,
+            trackers,
         )
 
 

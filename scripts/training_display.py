@@ -16,9 +16,13 @@ from datumrl.scripts import console
 
 
 class Display:
-    """A `_Line` for each job, from its first report on; plain lines without a terminal."""
+    """A `_Line` for each job, from its first report on; plain lines without a terminal.
 
-    def __init__(self, placed: Sequence[Placed]) -> None:
+    Of several jobs it tells how many are done, those included that were done before.
+    """
+
+    def __init__(self, placed: Sequence[Placed], restart: bool = False) -> None:
+        self._done = {each.folder for each in placed if each.finished and not restart}
         self._bars = _Bars(
             rich.progress.TextColumn("{task.description}"),
             rich.progress.BarColumn(),
@@ -48,10 +52,23 @@ class Display:
             self._started = True
             self._bars.start()
         self._lines[placed.folder].update(progress)
+        # Without losses no seed is left: all have failed.
+        ended = progress.evaluated and (progress.step >= progress.steps or not progress.losses)
+        if ended and placed.folder not in self._done:
+            self._done.add(placed.folder)
+            if not console.notes.is_terminal:
+                console.notes.print(self._position(), end="")
+        self._bars.position = self._position()
+
+    def _position(self) -> str:
+        jobs = len(self._lines)
+        return f"{len(self._done)} of {jobs} jobs done\n" if jobs > 1 else ""
 
 
 class _Bars(rich.progress.Progress):
-    """Bars, each with a line of notes below."""
+    """Bars, each with a line of notes below, and how far all are."""
+
+    position = ""
 
     def get_renderables(self) -> Iterable[rich.console.RenderableType]:
         for task in self.tasks:
@@ -59,6 +76,8 @@ class _Bars(rich.progress.Progress):
                 yield self.make_tasks_table([task])
                 notes = f"  {task.fields['notes']}"
                 yield rich.text.Text(notes, overflow="ellipsis", no_wrap=True)
+        if self.position:
+            yield rich.text.Text(self.position.rstrip())
 
 
 class _Line:
