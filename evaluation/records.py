@@ -225,6 +225,18 @@ def score_rows(
     return rows
 
 
+def why_unscored(dataset_id: str) -> str:
+    """Return why returns of a dataset are not normalised."""
+    record = catalogue.find(dataset_id)
+    environment = record.environment
+    if record.reference is None or environment is None or environment.equivalent:
+        return "no reference scores"
+    return (
+        f"{environment.id} is only the nearest to the environment of {dataset_id}'s scores "
+        f"({environment.note})"
+    )
+
+
 def _is_strict_json(content: dict[str, JsonValue]) -> bool:
     try:
         json.dumps(content, allow_nan=False)

@@ -27,7 +27,7 @@ from datumrl.evaluation import (
 from datumrl.evaluation.bootstrap import FEW_RUNS
 from datumrl.evaluation.group_test import GroupTest
 from datumrl.evaluation.ragged import RaggedScores
-from datumrl.evaluation.records import RunRecord, ScoreRow
+from datumrl.evaluation.records import RunRecord, ScoreRow, why_unscored
 from datumrl.evaluation.report_parts import Curve, Measure, Options, Pair, Report, Summary
 from datumrl.evaluation.resampling import Estimate
 from datumrl.evaluation.score_table import ScoreTable
@@ -271,5 +271,6 @@ def _notes(table: ScoreTable, options: Options) -> list[str]:
         failed = sum(run.status == "failed" for runs in table.cells.values() for run in runs)
         notes.append(f"--failed-as {options.failed_as:g}: {failed} failed runs count as this")
     if table.unit == "return":
-        notes.append("no reference scores: numbers are undiscounted returns")
+        reasons = dict.fromkeys(why_unscored(dataset) for dataset in table.datasets)
+        notes += [f"{reason}: numbers are undiscounted returns" for reason in reasons]
     return notes

@@ -106,7 +106,9 @@ def subtitle(table: Table) -> str:
     if not found:
         return f"published by {table.runs[0].row.source.partition('@')[0] or 'a source not named'}"
     engines = listed(f"{name} {version}" for each in found for name, version in each.engine.items())
-    return f"own runs, {plural(found[0].episodes, 'episode')}, {engines}"
+    nearest = any(each.nearest for each in found)
+    where = ", in an environment that is only the nearest to that of the scores" if nearest else ""
+    return f"own runs, {plural(found[0].episodes, 'episode')}, {engines}{where}"
 
 
 def checkpoint(entry: Entry) -> str:
