@@ -31,12 +31,12 @@ class Episodes:
     read-only.
 
     Observations may have any shape and numeric type, or be a dict of such arrays (see `columns`);
-    actions are float vectors, or integers if discrete.
+    actions are float vectors, or integers if discrete: one a row, or several (MultiDiscrete).
     """
 
     id: str
     observations: Column  # (rows, ...), or a dict of such arrays
-    actions: np.ndarray  # (rows, action_dim) floating; (rows,) integers if discrete
+    actions: np.ndarray  # (rows, action_dim) floating; (rows,) or (rows, k) integers if discrete
     rewards: np.ndarray  # (rows,) floating
     terminals: np.ndarray  # (rows,) bool: the process ended, do not bootstrap
     timeouts: np.ndarray  # (rows,) bool: we stopped looking
@@ -197,10 +197,10 @@ class Episodes:
         discrete = actions.dtype.kind in "iu"
         if (
             len(actions) != rows
-            or actions.ndim != (1 if discrete else 2)
+            or actions.ndim not in ((1, 2) if discrete else (2,))
             or (not discrete and actions.dtype.kind != "f")
         ):
-            raise self._misfit("actions", actions, f"float ({rows}, any) or integer ({rows},)")
+            raise self._misfit("actions", actions, f"float ({rows}, any) or integer ({rows},) or ({rows}, any)")
 
     def _check_observations(self) -> None:
         rows, listed = len(self.rewards), len(self.successor_rows)

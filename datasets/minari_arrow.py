@@ -143,11 +143,13 @@ class Episode:
             if pa.types.is_struct(field.type):
                 yield from self._leaves(inner, below)
                 continue
-            shape = (field.metadata or {}).get(b"shape", b"").split(b",")
+            shape = (field.metadata or {}).get(b"shape")
             with contextlib.suppress(ValueError):  # no numbers, or not in every row
                 flat = _numbers(inner)
-                trailing = tuple(int(size) for size in shape if size)
-                yield below, flat.reshape(len(inner), *trailing) if trailing else flat
+                if shape is not None:
+                    trailing = tuple(int(size) for size in shape.split(b",") if size)
+                    flat = flat.reshape(len(inner), *trailing)
+                yield below, flat
 
     def _field(self, array: Any, key: str) -> Any:
         found = array.type.get_field_index(key) if pa.types.is_struct(array.type) else -1

@@ -14,6 +14,7 @@ import h5py
 import numpy as np
 from h5py import h5d, h5g, h5s
 
+from datumrl.datasets.errors import DatumrlError
 from datumrl.datasets.minari_images import decode
 from datumrl.datasets.minari_metadata import Error, Leaf, Metadata, data_folder
 
@@ -101,7 +102,8 @@ class Episode:
         """Return the shape and type of every array of numbers in the infos, by name."""
         if b"infos" not in self._group:
             return {}
-        names = _datasets_below(h5g.open(self._group, b"infos"), "infos")
+        with damage(self._error):
+            names = list(_datasets_below(h5g.open(self._group, b"infos"), "infos"))
         return {name: found for name in names if (found := self.info_form(name)) is not None}
 
     def info_form(self, name: str) -> tuple[tuple[int, ...], np.dtype] | None:
@@ -166,5 +168,7 @@ def damage(error: Error) -> Iterator[None]:
     """Turn what h5py raises for a damaged file into an error that says so."""
     try:
         yield
-    except (OSError, RuntimeError, KeyError, EOFError, SystemError) as problem:
+    except DatumrlError:
+        raise
+    except (OSError, RuntimeError, KeyError, ValueError, EOFError, SystemError) as problem:
         raise error(f"is truncated or damaged ({problem})") from problem

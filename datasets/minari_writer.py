@@ -12,8 +12,6 @@ any other last step is left out, and its episode ends truncated one step earlier
 
 from __future__ import annotations
 
-import json
-import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -24,8 +22,9 @@ from typing import Any
 import h5py
 import numpy as np
 
-from datumrl.datasets import files, hdf5_output
+from datumrl.datasets import columns, files, hdf5_output, minari_spaces
 from datumrl.datasets.catalogue import DatasetRecord
+from datumrl.datasets.columns import Column
 from datumrl.datasets.episodes import Episodes
 from datumrl.datasets.errors import DatumrlError
 from datumrl.datasets.exports import Export, Progress, Source, described, refuse_existing
@@ -43,20 +42,15 @@ class EnvironmentFacts:
     action_high: np.ndarray  # (action_dim,) float32
 
 
-def default_root() -> Path:
-    """Return the folder in which `minari` looks for datasets."""
-    given = os.environ.get("MINARI_DATASETS_PATH")
-    return Path(given) if given else Path.home() / ".minari" / "datasets"
-
-
 def minari_id(record: DatasetRecord) -> str:
     """Return the id under which `minari` will know a dataset.
 
     ``local/hopper-medium-v1@100k`` is ``datumrl/hopper/medium-100k-v1``, and
     ``d4rl/hopper-medium-v2`` is ``datumrl/d4rl/hopper/medium-v2``: Minari's own ``D4RL`` datasets
-    are others.  A name without a version, such as ``neorl2/Pipeline``, gets 0.
+    are others.  A dot, which Minari's ids have none of, becomes an underscore, and a name without
+    a version, such as ``neorl2/Pipeline``, gets 0.
     """
-    collection, _, name = record.full_id.partition("/")
+    collection, _, name = record.full_id.replace(".", "_").partition("/")
     _, at, prefix = record.id.partition("@")
     match = re.fullmatch(r"(.*)-v([0-9]+)", name)
     stem, version = match.groups() if match else (name, "0")
@@ -113,7 +107,8 @@ class _Plan:
 
     begins: np.ndarray  # (episodes,) int64: first row
     lengths: np.ndarray  # (episodes,) int64: steps that are written, at least one
-    finals: np.ndarray  # (episodes, observation_dim) float32; NaN where the next row is written
+    finals: Column  # (episodes, ...), of the form of observations; those that are `final`
+    final: np.ndarray  # (episodes,) bool; False: the row after the steps is the last observation
     notes: tuple[str, ...]
 
 
@@ -122,7 +117,8 @@ def _plan(episodes: Episodes) -> _Plan:
     finals, known = episodes.final_observations()
     terminal = np.asarray(episodes.terminals[ends])
     stand_ins = terminal & ~known
-    finals[stand_ins] = episodes.observations[ends[stand_ins]]
+    own = columns.take(episodes.observations, ends[stand_ins])
+    columns.place(finals, np.flatnonzero(stand_ins), own)
     cut = ~terminal & ~known
     lengths = episodes.lengths() - cut
     kept = lengths > 0
@@ -143,7 +139,8 @@ def _plan(episodes: Episodes) -> _Plan:
         "the following row stands": (~np.isin(episodes.successor_rows, ends)).sum(),
     }
     told = tuple(note.format(int(count)) for note, count in notes.items() if count)
-    return _Plan(begins[kept], lengths[kept], finals[kept], told)
+    finals = columns.apply(lambda values: values[kept], finals)
+    return _Plan(begins[kept], lengths[kept], finals, ~cut[kept], told)
 
 
 def _other_notes(source: Source, environment: EnvironmentFacts | None) -> Iterator[str]:
@@ -159,12 +156,9 @@ def _other_notes(source: Source, environment: EnvironmentFacts | None) -> Iterat
 def _episodes(source: Source, plan: _Plan) -> Iterator[dict[str, Any]]:
     """Yield each episode's arrays by their names in Minari."""
     episodes, infos = source.episodes, source.infos()
-    for begin, length, final in zip(plan.begins, plan.lengths, plan.finals, strict=True):
+    for number, (begin, length) in enumerate(zip(plan.begins, plan.lengths, strict=True)):
         rows = slice(begin, begin + length)
-        if np.isnan(final).any():
-            observations = episodes.observations[begin : begin + length + 1]
-        else:
-            observations = np.concatenate([episodes.observations[rows], final[None]])
+        observations = _observations(episodes, plan, number)
         terminations = np.asarray(episodes.terminals[rows])
         truncations = np.array(episodes.timeouts[rows])
         truncations[-1] |= not terminations[-1]
@@ -178,12 +172,25 @@ def _episodes(source: Source, plan: _Plan) -> Iterator[dict[str, Any]]:
         }
 
 
+def _observations(episodes: Episodes, plan: _Plan, number: int) -> Column:
+    """Return the observations of an episode, one more than its steps."""
+    begin, length = plan.begins[number], plan.lengths[number]
+    if not plan.final[number]:
+        return columns.apply(lambda each: each[begin : begin + length + 1], episodes.observations)
+    return columns.apply(
+        lambda each, finals: np.concatenate([each[begin : begin + length], finals[[number]]]),
+        episodes.observations,
+        plan.finals,
+    )
+
+
 def _write_episode(group: h5py.Group, number: int, episode: dict[str, Any]) -> None:
     group.attrs["id"] = number
     group.attrs["total_steps"] = len(episode["rewards"])
     infos = episode.pop("infos")
-    for name, values in episode.items():
-        group.create_dataset(name, data=values)
+    for name, column in episode.items():
+        for part, values in columns.parts(column).items():
+            group.create_dataset(f"{name}/{part}" if part else name, data=values)
     if infos:
         inner = group.create_group("infos")
         for name, values in infos.items():
@@ -200,21 +207,14 @@ def _metadata(
 ) -> dict[str, Any]:
     """Return the content of ``metadata.json``; keys of which nothing is known are absent."""
     record, episodes = source.record, source.episodes
-    width, unbounded = episodes.actions.shape[1], np.full(episodes.actions.shape[1], np.inf)
-    low, high = (
-        (environment.action_low, environment.action_high)
-        if environment
-        else (-unbounded, unbounded)
-    )
-    everywhere = np.full(episodes.observations.shape[1], np.inf)
-    assert low.shape == (width,), f"{record.id}: actions of {width}, bounds of {low.shape}"
+    bounds = (environment.action_low, environment.action_high) if environment else None
     metadata: dict[str, Any] = {
         "total_episodes": len(plan.lengths),
         "total_steps": int(plan.lengths.sum()),
         "data_format": "hdf5",
         "jpeg_encoding": False,
-        "observation_space": _box(-everywhere, everywhere),
-        "action_space": _box(low, high),
+        "observation_space": minari_spaces.of_observations(episodes.observations),
+        "action_space": minari_spaces.of_actions(episodes.actions, bounds),
         "dataset_id": name,
         "minari_version": MINARI_VERSION,
         "author": [record.citation.partition(":")[0] or "unknown"],
@@ -233,11 +233,6 @@ def _metadata(
     if requirements := _requirements(source):
         metadata["requirements"] = requirements
     return metadata
-
-
-def _box(low: np.ndarray, high: np.ndarray) -> str:
-    box = {"type": "Box", "dtype": "float32", "shape": list(low.shape)}
-    return json.dumps({**box, "low": low.tolist(), "high": high.tolist()})
 
 
 def _algorithm(source: Source) -> str | None:

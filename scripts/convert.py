@@ -54,10 +54,10 @@ class Command:
 
     def _target(self, record: catalogue.DatasetRecord) -> Path:
         """Return the D4RL file or the Minari root, refusing what exists before any work."""
-        from datumrl.datasets import exports, minari_writer
+        from datumrl.datasets import exports, minari_catalogue, minari_writer
 
         if self.to == "minari":
-            root = self.out or minari_writer.default_root()
+            root = self.out or minari_catalogue.root()
             exports.refuse_existing(root / minari_writer.minari_id(record), self.force)
             return root
         name = f"{record.id.partition('/')[2]}.hdf5"
