@@ -25,6 +25,7 @@ COLLECTIONS = (
     "minari_catalogue",
     "ogbench_catalogue",
     "dgrl_catalogue",
+    "vd4rl_catalogue",
     "local_catalogue",
 )  # in this order
 IN_FOLDERS = {"minari": "minari_catalogue", "user": "user_catalogue"}  # collection -> module

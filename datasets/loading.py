@@ -110,8 +110,13 @@ def _convert(source: Path, record: DatasetRecord, folder: Path, progress: Progre
     # The reader is not needed, nor imported, for later loads.
     from datumrl.datasets import fetching
 
-    own = source.is_dir() or record.collection == "user"  # with nothing of ours beside it
-    fetched = None if own else fetching.read_sidecar(source)
+    # A folder, or a user's file, has nothing of ours beside it unless it was imported.
+    foreign = source.is_dir() and source != places.raw_path(record)
+    fetched = (
+        None
+        if foreign or record.collection in ("minari", "user")
+        else fetching.read_sidecar(source)
+    )
     if fetched is not None and record.sha256 is None:
         # The file has to be what was fetched, even where nothing confirms what that was.
         record = replace(record, sha256=fetched.sha256)

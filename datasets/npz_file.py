@@ -7,7 +7,10 @@ are refused: reading them would run code that comes with the data.
 from __future__ import annotations
 
 import contextlib
+import lzma
 import math
+import struct
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -159,6 +162,13 @@ class NpzFile:
             OSError,
             EOFError,
             ValueError,
+            TypeError,
+            OverflowError,
+            KeyError,
+            SyntaxError,  # of a header's text
+            tokenize.TokenError,
+            struct.error,
+            lzma.LZMAError,
             RuntimeError,
             NotImplementedError,
             zipfile.BadZipFile,

@@ -16,6 +16,7 @@ READERS = {
     "d4rl-gym-mujoco": "d4rl_hdf5",
     "d4rl": "d4rl_hdf5",
     "neorl": "neorl_npz",
+    "vd4rl": "vd4rl_folder",
     "ogbench": "ogbench_npz",
     "minari": "minari_reader",
     "user": "user_reader",
