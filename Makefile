@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help quickstart test test-fast lint bench behaviour-policies clean
+.PHONY: help quickstart test test-fast lint bench cards behaviour-policies clean
 
 help:
 	@echo "make quickstart          install, then go from data to a leaderboard page (about 5 minutes)"
@@ -12,6 +12,7 @@ help:
 	@echo "make test-fast           the same without the slow tests (under 3 minutes)"
 	@echo "make lint                ruff and types"
 	@echo "make bench               every speed benchmark, one after the other"
+	@echo "make cards               cards of the local datasets in DATUMRL_HOME, into leaderboard/cards"
 	@echo "make behaviour-policies  train the policies behind the local suite (hours)"
 
 $(READY): setup.cfg pyproject.toml constraints.txt
@@ -45,6 +46,10 @@ BENCHMARKS = $(filter-out %_study.py %_calibration.py,$(wildcard benchmarks/*.py
 
 bench: $(READY)
 	@for study in $(BENCHMARKS); do echo "== $$study"; $(BIN)/python $$study || exit 1; done
+
+# Published with the suite; each takes a minute or so.
+cards: $(READY)
+	$(BIN)/python -m datumrl.scripts.write_local_cards
 
 .venv-policies/.ready: constraints-policies.txt
 	$(PYTHON) -m venv .venv-policies

@@ -6,8 +6,10 @@ those of cards that were read strictly; text is made inert.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from markupsafe import Markup, escape
 
@@ -17,8 +19,8 @@ from datumrl.datasets.returns_quality import Distribution
 from datumrl.leaderboard import drawing, names
 from datumrl.leaderboard.drawing import Axis
 
-_WIDTH, _HEIGHT = 380, 230
-_LEFT, _RIGHT, _TOP, _BOTTOM = 46.0, 370.0, 20.0, 190.0  # the frame of what is drawn
+_WIDTH, _HEIGHT = 380, 242
+_LEFT, _RIGHT, _TOP, _BOTTOM = 46.0, 370.0, 32.0, 202.0  # the largest frame
 _LEVELS = 6  # of opacity, each twice as many rows as the one before at least
 _FAR = 1.0  # marks further off than this many widths of the data are left to the text
 _SHAPES = {
@@ -30,6 +32,37 @@ _SHAPES = {
 assert set(_SHAPES) == {*ENVIRONMENTS, ""}
 
 
+@dataclass(frozen=True)
+class _Frame:
+    """Where two axes lie in a drawing."""
+
+    x: Axis
+    y: Axis
+    right: float = _RIGHT
+    top: float = _TOP
+
+    def across(self, value: float) -> float:
+        return _LEFT + (self.right - _LEFT) * self.x.fraction(value)
+
+    def up(self, value: float) -> float:
+        return _BOTTOM - (_BOTTOM - self.top) * self.y.fraction(value)
+
+    def parts(self, across: str, up: str) -> list[str]:
+        """Return grid lines, ticks and the names of the axes."""
+        parts = [_line("axis-line", _LEFT, _BOTTOM, self.right, _BOTTOM)]
+        for tick in self.x.ticks:
+            place = self.across(tick)
+            parts.append(_line("axis-line", place, _BOTTOM, place, _BOTTOM + 3))
+            parts.append(_text(f"{tick:,.6g}", place, _BOTTOM + 15, "middle"))
+        for tick in self.y.ticks:
+            place = self.up(tick)
+            parts.append(_line("grid", _LEFT, place, self.right, place))
+            parts.append(_text(f"{tick:,.6g}", _LEFT - 5, place + 4, "end"))
+        parts.append(_text(across, (_LEFT + _RIGHT) / 2, _HEIGHT - 6, "middle"))
+        parts.append(_text(up, 2, 10, "start"))
+        return parts
+
+
 def histogram(found: Distribution, unit: str, marks: Sequence[tuple[str, float]] = ()) -> Markup:
     """Draw a histogram of completed episodes; ``marks`` are (label, value) of vertical lines."""
     if not found.count or found.minimum is None or found.maximum is None:
@@ -37,21 +70,21 @@ def histogram(found: Distribution, unit: str, marks: Sequence[tuple[str, float]]
     width = (found.maximum - found.minimum) or max(abs(found.maximum), 1.0) * 0.1
     low, high = found.minimum - _FAR * width, found.maximum + _FAR * width
     near = [(label, value) for label, value in marks if low <= value <= high]
-    edges = found.bin_edges
+    edges, ends = found.bin_edges, found.bin_edges
     if len(found.bin_counts) == 1:  # all episodes alike
         edges = (found.minimum - 0.05 * width, found.maximum + 0.05 * width)
-        x = drawing.axis((found.minimum - width, found.maximum + width), [v for _, v in near])
-    else:
-        x = drawing.axis(edges, [value for _, value in near])
-    y = drawing.axis(found.bin_counts, (0.0,))
-    parts = _frame(x, y, unit, "episodes")
+        ends = (found.minimum - width, found.maximum + width)
+    frame = _Frame(
+        drawing.axis(ends, [value for _, value in near]), drawing.axis(found.bin_counts, (0.0,))
+    )
+    parts = frame.parts(unit, "episodes")
     parts += [
-        _rectangle("bin", _across(x, left), _up(y, count), _across(x, right), _up(y, 0.0))
-        for left, right, count in zip(edges, edges[1:], found.bin_counts, strict=False)
+        _rectangle("bin", frame.across(left), frame.up(count), frame.across(right), frame.up(0.0))
+        for (left, right), count in zip(itertools.pairwise(edges), found.bin_counts, strict=True)
         if count
     ]
     for label, value in near:
-        place = _across(x, value)
+        place = frame.across(value)
         parts.append(_line("mark", place, _TOP, place, _BOTTOM))
         parts.append(_text(label, place, _TOP - 5, "middle"))
     return _drawing(parts, f"histogram, {unit}")
@@ -59,21 +92,19 @@ def histogram(found: Distribution, unit: str, marks: Sequence[tuple[str, float]]
 
 def plane(found: Plane) -> Markup:
     """Draw the coverage in two dimensions; the darker a cell, the more rows."""
-    x = Axis(found.x_edges[0], found.x_edges[-1], _ticks(found.x_edges))
-    y = Axis(found.y_edges[0], found.y_edges[-1], _ticks(found.y_edges))
-    width = (_RIGHT - _LEFT) / (len(found.x_edges) - 1)
-    height = (_BOTTOM - _TOP) / (len(found.y_edges) - 1)
+    frame = _plane_frame(found)
+    width = (frame.right - _LEFT) / (len(found.x_edges) - 1)
+    height = (_BOTTOM - frame.top) / (len(found.y_edges) - 1)
     largest = max(2, *(max(row) for row in found.counts))
     cells: dict[int, list[str]] = {}
     for row, counts in enumerate(found.counts):
         for column, count in enumerate(counts):
             if count:
-                share = math.log(count) / math.log(largest) if count > 1 else 0.0
-                level = min(_LEVELS - 1, int(share * _LEVELS))
+                level = min(_LEVELS - 1, int(_LEVELS * math.log(count) / math.log(largest)))
                 left, top = _LEFT + column * width, _BOTTOM - (row + 1) * height
                 cells.setdefault(level, []).append(f"M{left:.1f} {top:.1f}")
     box = f"h{width:.2f}v{height:.2f}h-{width:.2f}z"
-    parts = _frame(x, y, found.labels[0], found.labels[1])
+    parts = frame.parts(*found.labels)
     for level, starts in sorted(cells.items()):
         opacity = 0.15 + 0.85 * level / (_LEVELS - 1)
         path = "".join(start + box for start in starts)
@@ -81,21 +112,32 @@ def plane(found: Plane) -> Markup:
     return _drawing(parts, f"coverage: {found.labels[0]} against {found.labels[1]}")
 
 
+def _plane_frame(found: Plane) -> _Frame:
+    """Return the largest frame, narrower or lower where a step must be as long on either axis."""
+    x = Axis(found.x_edges[0], found.x_edges[-1], _ticks(found.x_edges))
+    y = Axis(found.y_edges[0], found.y_edges[-1], _ticks(found.y_edges))
+    if not found.square:
+        return _Frame(x, y)
+    scale = min((_RIGHT - _LEFT) / (x.high - x.low), (_BOTTOM - _TOP) / (y.high - y.low))
+    right, top = _LEFT + scale * (x.high - x.low), _BOTTOM - scale * (y.high - y.low)
+    return _Frame(x, y, right, top)
+
+
 def actions(found: Marginals) -> Markup:
     """Draw a marginal per action dimension, the first on top, each as high as its own peak."""
     x = Axis(found.edges[0], found.edges[-1], _ticks(found.edges))
-    step = (_BOTTOM - _TOP) / len(found.counts)
-    parts = _frame(x, None, found.label, "share of rows" if found.discrete else "dimension")
+    frame = _Frame(x, Axis(0.0, float(len(found.counts)), ()))
+    parts = frame.parts(found.label, "share of rows" if found.discrete else "dimension")
     every = max(1, -(-len(found.counts) // 12))
     for number, counts in enumerate(found.counts):
-        base = _TOP + (number + 1) * step
-        scale = 0.88 * step / max(1, *counts)
-        path = f"M{_across(x, found.edges[0]):.1f} {base:.1f}"
+        base = len(found.counts) - number - 1
+        path = f"M{frame.across(found.edges[0]):.1f} {frame.up(base):.1f}"
         for right, count in zip(found.edges[1:], counts, strict=True):
-            path += f"V{base - scale * count:.1f}H{_across(x, right):.1f}"
-        parts.append(f'<path class="bin" d="{path}V{base:.1f}z"/>')
+            top = frame.up(base + 0.88 * count / max(1, *counts))
+            path += f"V{top:.1f}H{frame.across(right):.1f}"
+        parts.append(f'<path class="bin" d="{path}V{frame.up(base):.1f}z"/>')
         if number % every == 0 and not found.discrete:
-            parts.append(_text(str(number), _LEFT - 6, base - 0.5 * step + 4, "end"))
+            parts.append(_text(str(number), _LEFT - 6, frame.up(base + 0.5) + 4, "end"))
     return _drawing(parts, "marginals of actions")
 
 
@@ -104,15 +146,17 @@ def quality_map(points: Sequence[MapPoint], shown: Iterable[str] = ()) -> Markup
     if not points:
         return _nothing("no dataset has a TQ and a SACo")
     ours = set(shown)
-    x = drawing.axis([point.tq for point in points], (0.0, 1.0))
-    y = drawing.axis([point.saco for point in points], (0.0, 1.0))
-    parts = _frame(x, y, "TQ: 0 random, 1 expert", "SACo: 1 as the reference")
-    parts.append(_line("grid", _across(x, 1.0), _TOP, _across(x, 1.0), _BOTTOM))
-    parts.append(_line("grid", _LEFT, _up(y, 1.0), _RIGHT, _up(y, 1.0)))
+    frame = _Frame(
+        drawing.axis([point.tq for point in points], (0.0, 1.0)),
+        drawing.axis([point.saco for point in points], (0.0, 1.0)),
+    )
+    parts = frame.parts("TQ: 0 random, 1 expert", "SACo: 1 as the reference")
+    parts.append(_line("axis-line faint", frame.across(1.0), _TOP, frame.across(1.0), _BOTTOM))
+    parts.append(_line("axis-line faint", _LEFT, frame.up(1.0), _RIGHT, frame.up(1.0)))
     for point in sorted(points, key=lambda each: each.id in ours):
         kind = "ours" if point.id in ours else point.origin
         hollow = " hollow" if point.own_reference else ""
-        place = f"translate({_across(x, point.tq):.1f} {_up(y, point.saco):.1f})"
+        place = f"translate({frame.across(point.tq):.1f} {frame.up(point.saco):.1f})"
         title = f"{point.id}: TQ {point.tq:.3f}, SACo {point.saco:.3f}"
         label = _text(point.mark, 6, -4, "start") if len(point.mark) < 3 else ""
         parts.append(
@@ -129,30 +173,6 @@ def _ticks(edges: Sequence[float]) -> tuple[float, ...]:
         for tick in drawing.axis((edges[0], edges[-1]), ()).ticks
         if edges[0] <= tick <= edges[-1]
     )
-
-
-def _across(on: Axis, value: float) -> float:
-    return _LEFT + (_RIGHT - _LEFT) * on.fraction(value)
-
-
-def _up(on: Axis, value: float) -> float:
-    return _BOTTOM - (_BOTTOM - _TOP) * on.fraction(value)
-
-
-def _frame(x: Axis, y: Axis | None, across: str, up: str) -> list[str]:
-    """Return grid lines, ticks and the names of the axes."""
-    parts = [_line("axis-line", _LEFT, _BOTTOM, _RIGHT, _BOTTOM)]
-    for tick in x.ticks:
-        place = _across(x, tick)
-        parts.append(_line("axis-line", place, _BOTTOM, place, _BOTTOM + 3))
-        parts.append(_text(f"{tick:,.6g}", place, _BOTTOM + 15, "middle"))
-    for tick in y.ticks if y is not None else ():
-        place = _up(y, tick)  # type: ignore[arg-type]
-        parts.append(_line("grid", _LEFT, place, _RIGHT, place))
-        parts.append(_text(f"{tick:,.6g}", _LEFT - 5, place + 4, "end"))
-    parts.append(_text(across, (_LEFT + _RIGHT) / 2, _HEIGHT - 6, "middle"))
-    parts.append(_text(up, 2, 10, "start"))
-    return parts
 
 
 def _inert(text: str) -> Markup:

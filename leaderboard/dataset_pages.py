@@ -14,6 +14,8 @@ from datumrl.datasets.errors import DatumrlError
 from datumrl.datasets.quality_map import MapPoint
 from datumrl.leaderboard import dataset_drawing, known_quality, names
 
+_SHAPES = "● hopper, ■ halfcheetah, ▲ walker2d, ◆ others"
+
 
 @dataclass(frozen=True)
 class DatasetPage:
@@ -50,7 +52,7 @@ def overview(every: Sequence[DatasetPage]) -> dict[str, Any]:
     known = points([each.card for each in every])
     return {
         "map": dataset_drawing.quality_map(known, [each.card.id for each in every]),
-        "legend": quality_map.legend(known),
+        "legend": _legend(known),
     }
 
 
@@ -89,10 +91,14 @@ def _plots(card: Card, known: Sequence[MapPoint]) -> list[tuple[str, Markup, str
         words = f"{sampled} Marginals, each scaled to its peak."
         plots.append(("Actions", dataset_drawing.actions(drawn.actions), words))
     placed = quality_map.place(found)
-    legend = f"{quality_map.legend(known)}. Grey: published, D4RL v0."
+    legend = _legend(known)
     words = legend if isinstance(placed, MapPoint) else f"Not on the map: {placed}. {legend}"
     plots.append(("Quality and coverage", dataset_drawing.quality_map(known, [card.id]), words))
     return plots
+
+
+def _legend(known: Sequence[MapPoint]) -> str:
+    return f"{_SHAPES}; {quality_map.legend(known)}. Grey: published, D4RL v0."
 
 
 def _marks(card: Card) -> list[tuple[str, float]]:
