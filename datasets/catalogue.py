@@ -26,6 +26,7 @@ COLLECTIONS = (
     "ogbench_catalogue",
     "dgrl_catalogue",
     "vd4rl_catalogue",
+    "rlu_catalogue",
     "local_catalogue",
 )  # in this order
 IN_FOLDERS = {"minari": "minari_catalogue", "user": "user_catalogue"}  # collection -> module

@@ -22,6 +22,7 @@ READERS = {
     "user": "user_reader",
     "dgrl-procgen": "dgrl_procgen",
     "dgrl-webshop": "dgrl_webshop",
+    "rlu-control": "rlu_control",
 }
 
 
