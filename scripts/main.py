@@ -23,6 +23,7 @@ COMMANDS = {
     "evaluate": ("evaluate", "re-roll the policies of a finished run"),
     "compare": ("compare", "compare runs: intervals, groups, AdaStop; --sequential trains"),
     "reproduce": ("reproduce", "recompute a published table from its raw scores"),
+    "submit": ("submit", "build, import, check and verify submissions to the leaderboard"),
     "board": ("board", "write the static leaderboard site"),
 }
 USER_ERROR = 2

@@ -1,0 +1,145 @@
+"""Do new results agree with submitted ones?  A two-sample test and an equivalence test.
+
+Per cell (a dataset), groups of returns are compared: the episodes of each policy where policies
+were rolled out again, or the means of all seeds where new seeds were trained.
+
+*Difference*: a permutation test within the groups on the mean difference, two-sided; p values of
+all cells go through Holm's procedure at level 0.05.  A cell differs if it is rejected and its
+difference is beyond the margin.  *Equivalence*: two one-sided t tests at level 0.05 (Schuirmann
+1987), that is: the 90% interval of the mean difference over all cells, with Welch's degrees of
+freedom, lies within the margin.  Results agree if they are equivalent and no cell differs; where
+neither can be shown, they are inconclusive.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+MARGIN = 5.0  # normalised points; percent of the largest submitted return where nothing normalises
+LEVEL = 0.05
+PERMUTATIONS = 10_000
+_CHUNK = 1_000  # permutations held at once
+_MANY = 1_000  # values of a cell
+
+Verdict = Literal["agrees", "differs", "inconclusive"]
+Group = tuple[np.ndarray, np.ndarray]  # submitted (n,), new (m,)
+
+
+@dataclass(frozen=True)
+class CellAgreement:
+    """One dataset: the mean difference new - submitted, its standard error, and the test."""
+
+    dataset: str
+    difference: float
+    error: float
+    freedom: float  # Welch's degrees of freedom
+    p_value: float
+    differs: bool
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """All cells, and the 90% interval of their mean difference."""
+
+    verdict: Verdict
+    low: float
+    high: float
+    cells: tuple[CellAgreement, ...]
+
+
+def compare(cells: dict[str, Sequence[Group]], failed: bool = False) -> Agreement:
+    """Return the agreement of cells, each a list of groups in comparable units (points).
+
+    ``failed`` tells that new runs failed, so that agreement cannot be shown.
+    """
+    generator = np.random.default_rng(0)
+    found = []
+    for dataset, groups in sorted(cells.items()):
+        difference, error, freedom = _welch(groups)
+        p_value = permutation_p_value(groups, generator)
+        found.append(CellAgreement(dataset, difference, error, freedom, p_value, False))
+    rejected = _holm([cell.p_value for cell in found])
+    judged = tuple(
+        CellAgreement(**{**vars(cell), "differs": no and abs(cell.difference) > MARGIN})
+        for cell, no in zip(found, rejected, strict=True)
+    )
+    low, high = _interval(judged)
+    if any(cell.differs for cell in judged) or low > MARGIN or high < -MARGIN:
+        return Agreement("differs", low, high, judged)
+    equivalent = low > -MARGIN and high < MARGIN and not failed
+    return Agreement("agrees" if equivalent else "inconclusive", low, high, judged)
+
+
+def permutation_p_value(groups: Sequence[Group], generator: np.random.Generator) -> float:
+    """Return the two-sided p value of the mean difference under relabelling within each group.
+
+    With many values the permutation distribution is normal, with a variance known exactly.
+    """
+    observed = abs(_difference(groups))
+    if sum(len(sample) for group in groups for sample in group) > _MANY:
+        return _normal_p_value(groups, observed)
+    pools = [(np.concatenate(group), len(group[0])) for group in groups]
+    hits = 0
+    for _ in range(PERMUTATIONS // _CHUNK):
+        total = np.zeros(_CHUNK)
+        for pool, size in pools:
+            shuffled = generator.permuted(np.tile(pool, (_CHUNK, 1)), axis=1)
+            total += shuffled[:, size:].mean(axis=1) - shuffled[:, :size].mean(axis=1)
+        tolerance = 1e-12 * max(1.0, observed)  # rounding must not tell equal splits apart
+        hits += int((np.abs(total) / len(pools) >= observed - tolerance).sum())
+    return (hits + 1) / (PERMUTATIONS + 1)
+
+
+def _normal_p_value(groups: Sequence[Group], observed: float) -> float:
+    variance = 0.0
+    for submitted, new in groups:
+        spread = float(np.concatenate([submitted, new]).var(ddof=1))
+        variance += spread * (1 / len(submitted) + 1 / len(new)) / len(groups) ** 2
+    return math.erfc(observed / math.sqrt(2 * variance)) if variance else 1.0
+
+
+def _difference(groups: Sequence[Group]) -> float:
+    return float(np.mean([new.mean() - submitted.mean() for submitted, new in groups]))
+
+
+def _welch(groups: Sequence[Group]) -> tuple[float, float, float]:
+    """Return mean difference, standard error and degrees of freedom; inf without a spread."""
+    parts = []  # (variance of a mean, its degrees of freedom)
+    for group in groups:
+        for sample in group:
+            variance = float(sample.var(ddof=1)) / len(sample) if len(sample) > 1 else math.inf
+            parts.append((variance / len(groups) ** 2, len(sample) - 1))
+    total = math.fsum(variance for variance, _ in parts)
+    if total == 0 or math.isinf(total):
+        return _difference(groups), math.sqrt(total), 1.0
+    spread = math.fsum(variance**2 / freedom for variance, freedom in parts if variance)
+    return _difference(groups), math.sqrt(total), total**2 / spread
+
+
+def _interval(cells: Sequence[CellAgreement]) -> tuple[float, float]:
+    centre = math.fsum(cell.difference for cell in cells) / len(cells)
+    variance = math.fsum(cell.error**2 for cell in cells) / len(cells) ** 2
+    if variance == 0:
+        return centre, centre
+    if math.isinf(variance):
+        return -math.inf, math.inf
+    from scipy import special
+
+    shares = math.fsum((cell.error / len(cells)) ** 4 / cell.freedom for cell in cells)
+    reach = float(special.stdtrit(variance**2 / shares, 1 - LEVEL)) * math.sqrt(variance)
+    return centre - reach, centre + reach
+
+
+def _holm(p_values: Sequence[float]) -> list[bool]:
+    rejected = [False] * len(p_values)
+    order = sorted(range(len(p_values)), key=lambda place: p_values[place])
+    for rank, place in enumerate(order):
+        if p_values[place] > LEVEL / (len(p_values) - rank):
+            break
+        rejected[place] = True
+    return rejected

@@ -1,0 +1,56 @@
+"""Bounds that no episode's return can leave, by dataset, as far as they are known."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from datumrl.datasets.record import DatasetRecord
+
+# Of environments without sharper bounds: an episode more than three times as far from the reference
+# policies as they are from each other has not been seen; a slip in units is further out.
+FURTHEST_SCORE = 300.0
+LARGEST_RETURN = 1e9  # where no reference is known
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """An episode's return lies in ``low + per_step_low * length`` to its counterpart."""
+
+    low: float
+    high: float
+    per_step_low: float
+    per_step_high: float
+    why: str
+
+    def of(self, length: int) -> tuple[float, float]:
+        """Return the least and largest return of an episode of this length."""
+        return self.low + self.per_step_low * length, self.high + self.per_step_high * length
+
+
+# Rewards of these are known exactly; checked in this order, against "dataset id environment id".
+_KNOWN = (
+    (r"InvertedPendulum", Bounds(0, 0, 0, 1, "the reward is 1 for every step upright")),
+    (r"d4rl/kitchen|FrankaKitchen", Bounds(0, 4, 0, 0, "there are four subtasks, each worth 1")),
+    (r"d4rl/antmaze", Bounds(0, 0, 0, 1, "the reward is 0, or 1 at the goal")),
+    (r"maze2d|pointmaze|PointMaze", Bounds(0, 0, 0, 1, "the reward of a step is 0 to 1")),
+)
+
+
+def bounds(dataset: DatasetRecord) -> Bounds:
+    """Return the bounds of a dataset's episodes."""
+    environment = dataset.environment.id if dataset.environment else ""
+    for pattern, known in _KNOWN:
+        if re.search(pattern, f"{dataset.id} {environment}"):
+            return known
+    reference = dataset.reference
+    if reference is None:
+        return Bounds(-LARGEST_RETURN, LARGEST_RETURN, 0, 0, "no reference returns are known")
+    reach = FURTHEST_SCORE / 100 * (reference.maximum - reference.minimum)
+    return Bounds(
+        reference.minimum - reach,
+        reference.minimum + reach,
+        0,
+        0,
+        f"it would be a score beyond ±{FURTHEST_SCORE:g}, which suggests other units",
+    )

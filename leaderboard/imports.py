@@ -1,0 +1,285 @@
+"""Other tools' results as ScoreRows.  What a source does not say stays missing, and is listed.
+
+Nothing is guessed: neither what a column measures (``quantity``), nor which dataset a name means
+where several have it, nor seeds, steps and numbers of episodes.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Literal
+
+from datumrl.datasets import catalogue, files
+from datumrl.datasets.errors import DatumrlError
+from datumrl.evaluation.records import ScoreRow
+
+Format = Literal["wandb", "d3rlpy", "csv"]
+Quantity = Literal["return", "score"]
+
+LARGEST = 200_000_000  # bytes of a file
+# Columns by the names that are in use, in this order; compared in small letters.
+_COLUMNS = {
+    "algorithm": ("algorithm", "algo", "method", "agent", "alg"),
+    "dataset": ("dataset", "dataset_id", "dataset_name", "env_name", "env_id", "env", "task"),
+    "seed": ("seed", "train_seed", "random_seed"),
+    "step": ("step", "_step", "steps", "global_step", "training_step"),
+    "episodes": ("episodes", "n_episodes", "eval_episodes"),
+}
+_VALUES: dict[Quantity, tuple[str, ...]] = {
+    "return": ("mean_return", "return", "eval/return", "evaluation/return"),
+    "score": ("score", "normalized_score", "d4rl_score", "d4rl_normalized_score", "eval/score"),
+}
+
+
+@dataclass(frozen=True)
+class Given:
+    """What the user says of a source, which goes before what the source says itself."""
+
+    quantity: Quantity | None = None
+    metric: str | None = None  # the column, or d3rlpy's file, with the values
+    algorithm: str | None = None
+    dataset: str | None = None
+    source: str | None = None  # the publication; without one, the rows are one's own ("local")
+
+
+@dataclass(frozen=True)
+class Imported:
+    """Rows, and what they lack: field -> number of rows without it."""
+
+    rows: tuple[ScoreRow, ...]
+
+    @property
+    def missing(self) -> dict[str, int]:
+        """Return how many rows lack each field; a row has either a return or a score."""
+        looked_at = ("seed", "step", "episodes", "protocol")
+        counts = {name: sum(getattr(row, name) is None for row in self.rows) for name in looked_at}
+        return {name: count for name, count in counts.items() if count}
+
+
+def read(kind: Format, path: Path, given: Given) -> Imported:
+    """Import a W&B CSV export, a folder of d3rlpy logs, or a CSV file of per-seed scores."""
+    if kind == "d3rlpy":
+        rows = list(_d3rlpy(path, given))
+    else:
+        rows = list(_tabular(path, given, charts=kind == "wandb"))
+    if not rows:
+        raise DatumrlError(f"{path} holds no scores; give a file or folder with at least one")
+    return Imported(tuple(rows))
+
+
+def write(imported: Imported, path: Path) -> None:
+    """Write rows as the CSV that `datumrl compare` reads; empty fields are missing."""
+    columns = list(ScoreRow.model_fields)
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    for row in imported.rows:
+        values = [getattr(row, name) for name in columns]
+        writer.writerow("" if value is None else value for value in values)
+    with files.replacing(path, "w") as handle:
+        handle.write(text.getvalue())
+
+
+def _row(given: Given, found: Mapping[str, Any], value: float, where: str) -> ScoreRow:
+    algorithm = given.algorithm or found.get("algorithm")
+    dataset = given.dataset or found.get("dataset")
+    for name, known in (("algorithm", algorithm), ("dataset", dataset)):
+        if not known:
+            raise DatumrlError(f"{where}: does not say the {name}; give it with --{name}")
+    seed = _whole(found.get("seed"), f"{where}: seed")
+    failed = not math.isfinite(value)
+    number = {"mean_return" if given.quantity == "return" else "score": value}
+    tier = "local"
+    if given.source is not None:
+        tier = "reported" if seed is None else "raw published"
+    return ScoreRow(
+        tier=tier,  # type: ignore[arg-type]
+        algorithm=str(algorithm),
+        dataset=dataset_id(str(dataset), where),
+        seed=seed,
+        step=_whole(found.get("step"), f"{where}: step"),
+        episodes=_whole(found.get("episodes"), f"{where}: episodes"),
+        failed=failed,
+        source=given.source or where.partition(":")[0],
+        **({} if failed else number),  # type: ignore[arg-type]
+    )
+
+
+def dataset_id(name: str, where: str) -> str:
+    """Return the id that a name stands for: itself, or the only one that ends in it."""
+    if "/" in name:
+        return catalogue.find(name).id
+    tail = name.lower()
+    found = [one.id for one in catalogue.all_records() if one.id.lower().endswith(f"/{tail}")]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise DatumrlError(
+            f"{where}: {name!r} may be {' or '.join(found[:4])}; say which with --dataset"
+        )
+    return catalogue.find(name).id  # unknown: names the nearest
+
+
+def _tabular(path: Path, given: Given, charts: bool) -> Iterator[ScoreRow]:
+    if path.stat().st_size > LARGEST if path.exists() else False:
+        raise DatumrlError(f"{path} is over {LARGEST // 10**6} MB; export fewer columns")
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as handle:
+            table = list(csv.DictReader(handle))
+    except FileNotFoundError:
+        raise DatumrlError(f"{path} does not exist; check the path") from None
+    except (OSError, UnicodeDecodeError, csv.Error) as problem:
+        raise DatumrlError(f"{path} is no CSV file ({problem}); export it anew") from None
+    header = [name for name in (table[0] if table else ()) if name]
+    curves = [name for name in header if re.search(r" - [^-]+$", name)] if charts else []
+    if curves and "name" not in {name.lower() for name in header}:
+        yield from _chart(path, table, curves, given)
+        return
+    column, given = _value_column(path, header, given)
+    places = {field: _column(header, names) for field, names in _COLUMNS.items()}
+    for number, line in enumerate(table, start=2):
+        where = f"{path.name}: line {number}"
+        text = (line.get(column) or "").strip()
+        if not text:
+            continue  # no value, so no score: the run is shown nowhere as zero
+        found = {field: line.get(name) for field, name in places.items() if name}
+        yield _row(given, found, _number(text, where), where)
+
+
+def _chart(
+    path: Path, table: Sequence[Mapping[str, str | None]], curves: Sequence[str], given: Given
+) -> Iterator[ScoreRow]:
+    """Yield the rows of a chart's export: a column ``run - metric`` for every run."""
+    if given.quantity is None:
+        raise DatumrlError(f"{path}: say what its curves are: --quantity return or score")
+    metrics: dict[str, list[str]] = defaultdict(list)
+    for name in curves:
+        run, _, metric = name.rpartition(" - ")
+        if not metric.endswith(("__MIN", "__MAX")):
+            metrics[metric].append(run)
+    if given.metric is None and len(metrics) > 1:
+        shown = ", ".join(sorted(metrics)[:6])
+        raise DatumrlError(f"{path} has several metrics ({shown}); choose one with --metric")
+    metric = given.metric or next(iter(metrics), "")
+    if metric not in metrics:
+        raise DatumrlError(f"{path} has no metric {metric!r}; it has {', '.join(sorted(metrics))}")
+    steps = _column(list(table[0]), _COLUMNS["step"])
+    for run in metrics[metric]:
+        found, where = _seed_in(run), f"{path.name}: {run}"
+        told = [(line, (line.get(f"{run} - {metric}") or "").strip()) for line in table]
+        rows = [
+            _row(given, {**found, "step": line.get(steps or "")}, _number(text, where), where)
+            for line, text in told
+            if text
+        ]
+        yield from _of_one_run(rows)
+
+
+def _d3rlpy(path: Path, given: Given) -> Iterator[ScoreRow]:
+    """Yield the evaluations of d3rlpy's logs: ``environment.csv`` has epoch, step and mean return.
+
+    The log names the algorithm in its folder (``TD3PlusBC_20240101120000``) and in
+    ``params.json``, but neither dataset nor seed.
+    """
+    if not path.is_dir():
+        raise DatumrlError(f"{path} is no folder; give one that d3rlpy logged to, or its parent")
+    metric = given.metric or "environment"
+    logs = sorted(path.rglob(f"{metric}.csv"))
+    if not logs:
+        raise DatumrlError(f"no {metric}.csv under {path}; log with evaluators, or give --metric")
+    if given.quantity is None:
+        # d3rlpy's EnvironmentEvaluator logs mean undiscounted returns under this name by default.
+        if metric != "environment":
+            raise DatumrlError(f"{metric}.csv: say what it holds: --quantity return or score")
+        given = _with(given, quantity="return")
+    for log in logs:
+        told = {"algorithm": _d3rlpy_algorithm(log.parent), **_seed_in(log.parent.name)}
+        rows = []
+        for number, line in enumerate(log.read_text(encoding="utf-8").splitlines(), start=1):
+            where = f"{log.parent.name}/{log.name}: line {number}"
+            parts = line.split(",")
+            if len(parts) != 3:
+                raise DatumrlError(f"{where}: expected epoch,step,value; this is no log of d3rlpy")
+            value = _number(parts[2], where)
+            rows.append(_row(given, {**told, "step": parts[1]}, value, where))
+        yield from _of_one_run(rows)
+
+
+def _seed_in(name: str) -> dict[str, str]:
+    """Return the seed that a run's or folder's name states, as in ``iql_seed3``, if it does."""
+    found = re.search(r"seed[-_= ]?(\d{1,18})(?!\d)", name, re.IGNORECASE)
+    return {"seed": found[1]} if found else {}
+
+
+def _of_one_run(rows: list[ScoreRow]) -> list[ScoreRow]:
+    """Return a run's rows; without a seed, which alone keeps them together, only the last."""
+    return rows if rows and rows[0].seed is not None else rows[-1:]
+
+
+def _d3rlpy_algorithm(folder: Path) -> str | None:
+    path = folder / "params.json"
+    content = files.read_json(path) if path.exists() else {}
+    told = content.get("algorithm") if isinstance(content, dict) else None
+    if isinstance(told, str):
+        return told
+    match = re.fullmatch(r"([A-Za-z0-9]+)_\d{14}", folder.name)
+    return match[1] if match else None
+
+
+def _value_column(path: Path, header: Sequence[str], given: Given) -> tuple[str, Given]:
+    """Return the column of values and what is given, with the quantity known."""
+    if given.metric is not None:
+        if given.metric not in header:
+            shown = ", ".join(header[:12])
+            raise DatumrlError(f"{path} has no column {given.metric!r}; it has {shown}")
+        known = [q for q, names in _VALUES.items() if given.metric.lower() in names]
+        quantity = given.quantity or (known[0] if known else None)
+        if quantity is None:
+            raise DatumrlError(f"{given.metric}: say what it is: --quantity return or score")
+        return given.metric, _with(given, quantity=quantity)
+    found = {q: _column(header, names) for q, names in _VALUES.items() if _column(header, names)}
+    if given.quantity is not None:
+        found = {q: name for q, name in found.items() if q == given.quantity}
+    if len(found) != 1:
+        what = "both returns and scores" if found else "no column of returns or scores"
+        remedy = "choose with --quantity" if found else "name one with --metric"
+        raise DatumrlError(f"{path} has {what}; {remedy} ({', '.join(header[:12])})")
+    ((quantity, column),) = found.items()
+    assert column is not None
+    return column, _with(given, quantity=quantity)
+
+
+def _column(header: Sequence[str], names: Sequence[str]) -> str | None:
+    """Return the first column with one of the names, with or without ``config.`` before it."""
+    plain = {re.sub(r"^config[./]", "", name.strip().lower()): name for name in reversed(header)}
+    return next((plain[name] for name in names if name in plain), None)
+
+
+def _with(given: Given, **changes: Any) -> Given:
+    return Given(**{**{each.name: getattr(given, each.name) for each in fields(Given)}, **changes})
+
+
+def _number(text: str, where: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise DatumrlError(f"{where}: {text[:60]!r} is no number; mend the file") from None
+
+
+def _whole(text: Any, where: str) -> int | None:
+    if text is None or not str(text).strip():
+        return None
+    try:
+        value = float(text)
+        if value.is_integer() and value >= 0:
+            return int(value)
+    except (ValueError, OverflowError):
+        pass
+    raise DatumrlError(f"{where} {str(text)[:60]!r} is no whole number; mend the file")

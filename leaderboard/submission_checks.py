@@ -1,0 +1,128 @@
+"""Checking submissions: every rule over every submission, without exemptions, and their tiers.
+
+Needs neither torch nor an environment, and starts in well under a second.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from datumrl.leaderboard import (
+    submission_context,
+    submission_evidence,
+    submission_files,
+    submission_history_rules,
+    submission_identity_rules,
+    submission_run_rules,
+)
+from datumrl.leaderboard.submission_context import Context
+from datumrl.leaderboard.submission_files import Finding, Submission
+from datumrl.leaderboard.submission_schema import FOLDER
+
+Rule = Callable[[Submission, Context], Iterator[Finding]]
+
+RULES: tuple[Rule, ...] = (
+    submission_identity_rules.names_equal_contents,
+    submission_identity_rules.ids_known,
+    submission_identity_rules.dataset_hashes,
+    submission_identity_rules.whole_suites,
+    submission_identity_rules.tuning_is_told,
+    submission_identity_rules.nothing_derived,
+    submission_run_rules.distinct_seeds,
+    submission_run_rules.tuning_seeds_apart,
+    submission_run_rules.tuning_configurations,
+    submission_run_rules.failures_are_told,
+    submission_run_rules.evaluation_points,
+    submission_run_rules.episodes,
+    submission_run_rules.protocol_is_the_datasets,
+    submission_run_rules.attainable_returns,
+    submission_history_rules.supersedes_the_last,
+    submission_history_rules.identical_returns,
+    submission_history_rules.evidence_holds,
+)
+MOST_FINDINGS = 20  # of one rule on one submission
+
+Tier = Literal["reproduced", "submitted"]
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was checked, and what the rules found."""
+
+    submissions: tuple[Submission, ...]
+    findings: tuple[Finding, ...]
+
+    @property
+    def errors(self) -> tuple[Finding, ...]:
+        """Return the findings that must be mended."""
+        return tuple(each for each in self.findings if each.severity == "error")
+
+    @property
+    def unconfirmed(self) -> list[tuple[str, str, str]]:
+        """Return (submission, dataset, sha256) of hashes that no independent submitter confirms."""
+        named = {each.where for each in self.findings if (each.rule, each.severity) == UNCONFIRMED}
+        return [
+            (one.title, result.dataset, result.dataset_sha256)
+            for one in self.submissions
+            for name, result in one.results.items()
+            if f"{one.title}/{name}" in named
+        ]
+
+    def of(self, submission: Submission) -> list[Finding]:
+        """Return the errors of one submission."""
+        title = submission.title
+        return [
+            each
+            for each in self.errors
+            if each.where == title or each.where.startswith(f"{title}/")
+        ]
+
+
+UNCONFIRMED = ("dataset-hashes", "flag")
+
+
+def check(path: Path, base: Path | None = None) -> Report:
+    """Check a submission, or a folder of them, against what is in ``base`` if that is given."""
+    found = submission_files.read_all(path)
+    before = submission_files.read_all(base) if base is not None else None
+    if not (path / submission_files.METHOD_FILE).exists():
+        return check_read(found, before)
+    # A revision stands among its method's others and what is published.
+    others = [one for one in submission_files.read_revisions(path) if one.title != found[0].title]
+    published = () if base is not None else submission_files.read_all(FOLDER)
+    return check_read(found, before, [*others, *published], whole=False)
+
+
+def check_read(
+    found: Sequence[Submission],
+    base: Sequence[Submission] | None = None,
+    others: Sequence[Submission] = (),
+    whole: bool = True,
+) -> Report:
+    """Check submissions that were read; ``whole`` says that all there are must be among them.
+
+    ``others`` are looked at, for copies and confirmed hashes, but not checked.
+    """
+    findings: list[Finding] = []
+    around = submission_context.context(found, others, base)
+    for submission in found:
+        findings += submission.unreadable
+        for rule in RULES:
+            findings += itertools.islice(rule(submission, around), MOST_FINDINGS)
+    if base is not None:
+        titles = {one.title for one in found}
+        old = [one for one in base if whole or one.title in titles]
+        findings += submission_history_rules.append_only(found, old)
+    return Report(tuple(found), tuple(findings))
+
+
+def tier(submission: Submission, report: Report) -> Tier:
+    """Return a sound submission's tier: reproduced with evidence that agrees, else submitted."""
+    if submission.evidence is None or report.of(submission):
+        return "submitted"
+    found = submission_evidence.judged(submission, submission.evidence)
+    return "reproduced" if found.verdict == "agrees" else "submitted"

@@ -1,0 +1,263 @@
+"""Reading what strangers wrote: bounded, strict, never executed, and nothing outside the folder.
+
+Every file is a regular file (no link, no device) of limited size with one strict JSON value:
+no NaN, no number beyond a double, no key given twice, no deep nesting, no invisible characters.
+"""
+
+from __future__ import annotations
+
+import collections
+import hashlib
+import json
+import math
+import os
+import re
+import stat
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import pydantic
+
+from datumrl.datasets.errors import DatumrlError
+from datumrl.evaluation.records import describe_invalid
+from datumrl.leaderboard import names
+from datumrl.leaderboard.submission_schema import (
+    EVIDENCE_FILE,
+    METHOD_FILE,
+    DatasetResult,
+    Evidence,
+    Method,
+)
+
+LARGEST_FILE = 8_000_000  # bytes: 10 seeds x 200 points x 100 episodes of one dataset fit
+LARGEST_SUBMISSION = 64_000_000
+MOST_FILES = 400
+MOST_METHODS = 2_000
+DEEPEST = 20  # levels of nesting
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9@._+-]{0,150}\.json")
+_UNSEEN = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
+_RESERVED = {"schema", "README.md"}  # beside the methods, and ours
+
+Model = TypeVar("Model", bound=pydantic.BaseModel)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a rule has to say.  An error must be mended; a flag is shown to the reader."""
+
+    rule: str
+    severity: Literal["error", "flag"]
+    where: str
+    message: str
+
+    def __str__(self) -> str:
+        return names.shown(f"{self.severity} [{self.rule}] {self.where}: {self.message}")
+
+
+@dataclass(frozen=True)
+class Submission:
+    """One revision of one method as found on disk; what could not be read is in ``unreadable``."""
+
+    path: Path
+    folder: tuple[str, str]  # names of the method's and the revision's folder
+    method: Method | None = None
+    results: dict[str, DatasetResult] = field(default_factory=dict)  # by file name
+    evidence: Evidence | None = None
+    hashes: dict[str, str] = field(default_factory=dict)  # file name -> sha256, of every file
+    unreadable: tuple[Finding, ...] = ()
+
+    @property
+    def title(self) -> str:
+        """Return for example ``td3-bc/r1``."""
+        return "/".join(self.folder)
+
+    @property
+    def number(self) -> int:
+        """Return the revision's number, 0 for a folder of another name."""
+        match = re.fullmatch("r([1-9][0-9]{0,3})", self.folder[1])
+        return int(match[1]) if match else 0
+
+
+def read_all(path: Path) -> list[Submission]:
+    """Read a folder of submissions (``method/revision``), or the folder of a single revision."""
+    path = Path(os.path.abspath(path))  # noqa: PTH100 - resolve() would follow links
+    if not path.is_dir():
+        raise DatumrlError(f"{path} is no folder; give a submission or a folder of them")
+    if (path / METHOD_FILE).exists():
+        return [read(path)]
+    found = []
+    for method in _folders(path):
+        if method.name not in _RESERVED:
+            found += [read(revision) for revision in _folders(method)]
+    return found
+
+
+def read_revisions(path: Path) -> list[Submission]:
+    """Read a revision's folder and those of the other revisions of its method."""
+    beside = _folders(Path(os.path.abspath(path)).parent)  # noqa: PTH100
+    return [read(each) for each in beside if re.fullmatch("r[1-9][0-9]{0,3}", each.name)]
+
+
+def _folders(path: Path) -> list[Path]:
+    """Return what lies in a folder, sorted; an excess is an error instead of a long wait."""
+    with os.scandir(path) as entries:
+        found = []
+        for entry in entries:
+            found.append(Path(entry.path))
+            if len(found) > MOST_METHODS:
+                raise DatumrlError(f"{path} holds over {MOST_METHODS} entries; split it")
+    return sorted(found)
+
+
+def read(path: Path) -> Submission:
+    """Read one revision.  Whatever lies there, this returns; what is wrong becomes findings."""
+    folder = (path.parent.name, path.name)
+    title = "/".join(folder)
+    if path.parent.is_symlink() or path.is_symlink() or not path.is_dir():
+        problem = _error("files", title, "is no folder; keep only method/revision/*.json")
+        return Submission(path, folder, unreadable=(problem,))
+    problems: list[Finding] = []
+    parsed: dict[str, Any] = {}
+    hashes: dict[str, str] = {}
+    size = 0
+    for name, problem in _listed(path, title):
+        if problem is not None:
+            problems.append(problem)
+            continue
+        try:
+            content = _bytes(path / name)
+            size += len(content)
+            if size > LARGEST_SUBMISSION:
+                limit = f"{LARGEST_SUBMISSION // 1_000_000} MB"
+                raise DatumrlError(f"the submission is over {limit}; evaluate at fewer points")
+            hashes[name] = hashlib.sha256(content).hexdigest()
+            parsed[name] = _parsed(name, content)
+        except (DatumrlError, OSError) as wrong:
+            problems.append(_error("files", f"{title}/{name}", str(wrong)))
+    if METHOD_FILE not in hashes:
+        problems.append(_error("files", title, f"has no readable {METHOD_FILE}; add it"))
+    method, evidence = parsed.pop(METHOD_FILE, None), parsed.pop(EVIDENCE_FILE, None)
+    return Submission(path, folder, method, parsed, evidence, hashes, tuple(problems))
+
+
+def _listed(path: Path, title: str) -> Iterator[tuple[str, Finding | None]]:
+    with os.scandir(path) as entries:
+        listed = []
+        for entry in entries:
+            listed.append(entry.name)
+            if len(listed) > MOST_FILES:
+                message = f"holds over {MOST_FILES} files; one per dataset is enough"
+                yield "", _error("files", title, message)
+                return
+    for name in sorted(listed):
+        if not _NAME.fullmatch(name):
+            message = "only JSON files with plain names belong here; rename or remove it"
+            yield name, _error("files", f"{title}/{name}", message)
+        else:
+            yield name, None
+
+
+def _bytes(path: Path) -> bytes:
+    """Read a regular file of limited size; neither follows a link nor waits at a pipe."""
+    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+    if not stat.S_ISREG(path.lstat().st_mode):
+        raise DatumrlError("is no regular file; links, folders and devices are refused")
+    with os.fdopen(os.open(path, flags), "rb") as handle:
+        if not stat.S_ISREG(os.fstat(handle.fileno()).st_mode):
+            raise DatumrlError("is no regular file; links, folders and devices are refused")
+        content = handle.read(LARGEST_FILE + 1)
+    if len(content) > LARGEST_FILE:
+        raise DatumrlError(
+            f"is larger than {LARGEST_FILE // 1_000_000} MB; evaluate at fewer points or split "
+            "the seeds over revisions"
+        )
+    return content
+
+
+def _parsed(name: str, content: bytes) -> pydantic.BaseModel:
+    model: type[pydantic.BaseModel] = {METHOD_FILE: Method, EVIDENCE_FILE: Evidence}.get(
+        name, DatasetResult
+    )
+    strict_json(content)
+    try:
+        # The JSON mode is the one in which lists stand for tuples.
+        return model.model_validate_json(content)
+    except (pydantic.ValidationError, ValueError) as problem:
+        raise DatumrlError(f"{describe_invalid(problem)}; see submissions/schema/") from None
+
+
+def strict_json(content: bytes) -> Any:
+    """Parse JSON as strictly as it can be meant; DatumrlError says what is wrong and where."""
+    try:
+        value = json.loads(
+            content.decode("utf-8"),
+            object_pairs_hook=_unique,
+            parse_constant=_refused_constant,
+            parse_float=_finite,
+            parse_int=_bounded,
+        )
+    except RecursionError:
+        raise DatumrlError(f"nests deeper than {DEEPEST} levels; flatten it") from None
+    except ValueError as problem:
+        raise DatumrlError(f"is no strict JSON ({problem}); write it anew") from None
+    _check_depth_and_text(value)
+    return value
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice, _ = collections.Counter(key for key, _ in pairs).most_common(1)[0]
+        raise ValueError(f"key {twice[:60]!r} is given twice")
+    return found
+
+
+def _refused_constant(name: str) -> float:
+    raise ValueError(f"{name} is not a number that JSON knows")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"number {text[:30]} is beyond any double")
+    return value
+
+
+def _bounded(text: str) -> int:
+    if len(text) > 20:
+        raise ValueError(f"number {text[:30]}... has {len(text)} digits")
+    return int(text)
+
+
+def _check_depth_and_text(value: Any) -> None:
+    level = [value]
+    for _ in range(DEEPEST):
+        inner: list[Any] = []
+        for each in level:
+            if isinstance(each, dict):
+                inner += [*each, *each.values()]
+            elif isinstance(each, list):
+                inner += each
+            elif isinstance(each, str):
+                _check_text(each)
+        if not inner:
+            return
+        level = inner
+    raise DatumrlError(f"nests deeper than {DEEPEST} levels; flatten it")
+
+
+def _check_text(text: str) -> None:
+    if text.isascii() and text.isprintable():
+        return
+    for letter in text:
+        if unicodedata.category(letter) in _UNSEEN:
+            raise DatumrlError(
+                f"{text[:60]!r} holds the invisible character U+{ord(letter):04X}; remove it"
+            )
+
+
+def _error(rule: str, where: str, message: str) -> Finding:
+    return Finding(rule, "error", where, message)

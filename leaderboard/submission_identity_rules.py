@@ -1,0 +1,193 @@
+"""Rules on what a submission is: names, datasets, suites, tuning.  One function per rule."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from datumrl.datasets import catalogue
+from datumrl.leaderboard.runs import Suite, suite_of
+from datumrl.leaderboard.submission_context import (
+    Context,
+    dataset_of,
+    error,
+    flag,
+    independent,
+)
+from datumrl.leaderboard.submission_files import Finding, Submission
+from datumrl.leaderboard.submission_schema import METHOD_FILE, file_name
+
+_SHOWN = 4  # names that a message lists
+_DERIVED = re.compile(
+    r"(mean|average|avg|final|best|normali[sz]ed|d4rl)_?(eval_?)?(score|return|reward)s?|scores?|"
+    r"iqm|optimality_gap",
+    re.IGNORECASE,
+)
+
+
+def names_equal_contents(submission: Submission, context: Context) -> Iterator[Finding]:
+    """Folders and files are named after what they hold."""
+    rule = "names-equal-contents"
+    method = submission.method
+    if method is not None:
+        for place, told, noun in zip(
+            submission.folder,
+            (method.method, method.revision),
+            ("method", "revision"),
+            strict=True,
+        ):
+            if place != told:
+                message = f"{noun} is {told!r}, the folder {place!r}; make them equal"
+                yield error(rule, submission, message, METHOD_FILE)
+    for name, result in submission.results.items():
+        if name != file_name(result.dataset):
+            message = f"holds {result.dataset!r}; name it {file_name(result.dataset)}"
+            yield error(rule, submission, message, name)
+        if method is not None and result.method != method.method:
+            message = f"is of method {result.method!r}, not {method.method!r}; make them equal"
+            yield error(rule, submission, message, name)
+    algorithms = sorted({result.algorithm for result in submission.results.values()})
+    if len(algorithms) > 1:
+        message = (
+            f"holds several algorithms ({', '.join(algorithms[:_SHOWN])}); submit each as a "
+            "method of its own"
+        )
+        yield error(rule, submission, message)
+
+
+def ids_known(submission: Submission, context: Context) -> Iterator[Finding]:
+    """Every dataset is in the catalogue."""
+    rule = "ids-known"
+    remedy = "`datumrl datasets` lists those known; add it to the catalogue first"
+    for name, result in submission.results.items():
+        if dataset_of(result.dataset) is None:
+            yield error(rule, submission, f"unknown dataset {result.dataset!r}; {remedy}", name)
+        if result.protocol.dataset != result.dataset:
+            message = (
+                f"the protocol is of {result.protocol.dataset!r}, the results of "
+                f"{result.dataset!r}; make them equal"
+            )
+            yield error(rule, submission, message, name)
+    if submission.method is not None:
+        for dataset in (*submission.method.not_run, *submission.method.tuning.datasets):
+            if dataset_of(dataset) is None:
+                message = f"unknown dataset {dataset!r}; {remedy}"
+                yield error(rule, submission, message, METHOD_FILE)
+
+
+def dataset_hashes(submission: Submission, context: Context) -> Iterator[Finding]:
+    """A hash is the catalogue's, or unconfirmed until two independent submitters agree on it."""
+    rule = "dataset-hashes"
+    for name, result in submission.results.items():
+        dataset = dataset_of(result.dataset)
+        if dataset is None:
+            continue
+        sha256 = result.dataset_sha256
+        if dataset.sha256 is not None:
+            if dataset.sha256 != sha256:
+                message = (
+                    f"{result.dataset} has sha256 {sha256[:12]}..., the catalogue's is "
+                    f"{dataset.sha256[:12]}...; fetch the file again and train on that"
+                )
+                yield error(rule, submission, message, name)
+            continue
+        others = {
+            other.title: theirs.dataset_sha256
+            for other in context.known
+            if independent(submission, other)
+            for theirs in other.results.values()
+            if theirs.dataset == result.dataset
+        }
+        if sha256 in others.values():
+            continue
+        told = f"unconfirmed hash {sha256} of {result.dataset}"
+        if others:
+            told += f"; {min(others)} has another, so one of the two is of other data"
+        yield flag(rule, submission, f"{told}; an independent submitter can confirm it", name)
+
+
+def whole_suites(submission: Submission, context: Context) -> Iterator[Finding]:
+    """Every dataset of a suite has results or is said, with a reason, not to be run."""
+    rule = "whole-suites"
+    if submission.method is None:
+        return
+    present = {result.dataset for result in submission.results.values()}
+    if not present:
+        remedy = "add the results of at least one dataset"
+        yield error(rule, submission, f"there is no dataset; {remedy}")
+    named = set(submission.method.not_run)
+    for dataset in sorted(present & named):
+        message = f"{dataset} has results, yet is said not to be run; remove it from not_run"
+        yield error(rule, submission, message, METHOD_FILE)
+    for suite in sorted({suite_of(dataset) for dataset in present if dataset_of(dataset)}):
+        absent = [each for each in members(suite) if each not in present | named]
+        if absent:
+            shown = ", ".join(absent[:_SHOWN]) + (" ..." if len(absent) > _SHOWN else "")
+            message = (
+                f"{len(absent)} datasets of {suite.title} are missing ({shown}); run them, or say "
+                "why not under not_run"
+            )
+            yield error(rule, submission, message, METHOD_FILE)
+
+
+def members(suite: Suite) -> list[str]:
+    """Return the ids of a suite's datasets, with the suite's prefix if it has one."""
+    found = []
+    for record in catalogue.all_records():
+        if record.id.startswith("user/"):
+            continue
+        own = suite_of(record.id)
+        if (own.collection, own.family, own.version) == (
+            suite.collection,
+            suite.family,
+            suite.version,
+        ):
+            found.append(f"{record.id}@{suite.prefix}" if suite.prefix else record.id)
+    return found
+
+
+def tuning_is_told(submission: Submission, context: Context) -> Iterator[Finding]:
+    """What was tried out names its seeds and datasets; online choices are told alike everywhere."""
+    rule = "tuning-is-told"
+    method = submission.method
+    if method is None:
+        return
+    tuning = method.tuning
+    if tuning.configurations > 1 and not (tuning.seeds and tuning.datasets):
+        message = (
+            f"{tuning.configurations} configurations were tried out; name the seeds and the "
+            "datasets they were tried on"
+        )
+        yield error(rule, submission, message, METHOD_FILE)
+    for name, result in submission.results.items():
+        if result.protocol.online_selection != method.chosen_online:
+            told = "chose something" if result.protocol.online_selection else "chose nothing"
+            message = (
+                f"its protocol says that online returns {told}, {METHOD_FILE} "
+                f"{method.online_returns_chose!r}; say the same in both"
+            )
+            yield error(rule, submission, message, name)
+        if result.protocol.checkpoint == "best" and not result.protocol.online_selection:
+            message = (
+                "checkpoint 'best' is chosen by online returns; set online_selection, or use 'last'"
+            )
+            yield error(rule, submission, message, name)
+
+
+def nothing_derived(submission: Submission, context: Context) -> Iterator[Finding]:
+    """Configurations hold settings, not results."""
+    for name, result in submission.results.items():
+        for key in _keys(result.configuration):
+            if _DERIVED.fullmatch(key):
+                message = f"configuration holds {key!r}, a derived number; remove it"
+                yield error("nothing-derived", submission, message, name)
+
+
+def _keys(content: object) -> Iterator[str]:
+    if isinstance(content, dict):
+        for key, value in content.items():
+            yield key
+            yield from _keys(value)
+    elif isinstance(content, list):
+        for value in content:
+            yield from _keys(value)

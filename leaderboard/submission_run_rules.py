@@ -1,0 +1,195 @@
+"""Rules on the runs of a submission: seeds, episodes, returns.  One function per rule."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import Iterator
+
+from datumrl.leaderboard.attainable import bounds
+from datumrl.leaderboard.submission_context import Context, dataset_of, error, flag
+from datumrl.leaderboard.submission_files import Finding, Submission
+from datumrl.leaderboard.submission_schema import METHOD_FILE, DatasetResult, Point, SeedRun
+
+# With 5 seeds each, two methods that never overlap differ with p = 2/252 < 0.01 in a permutation
+# test; with 3 the least possible p is 2/20 = 0.1, so no result could tell them apart.
+FEWEST_SEEDS = 5
+FEW_SEEDS = 10  # fewer are flagged: their intervals cover less than they say
+FEWEST_EPISODES = 10  # per evaluation point, as D4RL's publications have it
+_SHOWN = 5
+
+
+def distinct_seeds(submission: Submission, context: Context) -> Iterator[Finding]:
+    """Seeds differ, there are enough of them, and none in between is missing unsaid."""
+    rule = "distinct-seeds"
+    for name, result in submission.results.items():
+        seeds = [run.seed for run in result.runs]
+        seed, count = Counter(seeds).most_common(1)[0]
+        if count > 1:
+            yield error(rule, submission, f"seed {seed} is there {count} times; keep one", name)
+        distinct = len(set(seeds))
+        if distinct < FEWEST_SEEDS:
+            message = (
+                f"{distinct} seeds, but {FEWEST_SEEDS} are needed (with fewer, no test can tell "
+                "methods apart reliably); train more seeds"
+            )
+            yield error(rule, submission, message, name)
+        elif distinct < FEW_SEEDS:
+            yield flag(rule, submission, f"{distinct} seeds; {FEW_SEEDS} say more", name)
+        gaps = max(seeds) - min(seeds) + 1 - distinct
+        if 0 < gaps <= distinct:
+            message = (
+                f"seeds {min(seeds)} to {max(seeds)} lack {gaps} in between; a failed seed is "
+                "submitted as failed, not left out"
+            )
+            yield flag(rule, submission, message, name)
+
+
+def tuning_seeds_apart(submission: Submission, context: Context) -> Iterator[Finding]:
+    """No seed that settings were chosen on is among those reported."""
+    if submission.method is None:
+        return
+    tuned = set(submission.method.tuning.seeds)
+    for name, result in submission.results.items():
+        both = sorted(tuned & {run.seed for run in result.runs})
+        if both:
+            shown = ", ".join(map(str, both[:_SHOWN]))
+            message = f"seeds {shown} were used for tuning too; report others"
+            yield error("tuning-seeds-apart", submission, message, name)
+
+
+def failures_are_told(submission: Submission, context: Context) -> Iterator[Finding]:
+    """Exactly the failed runs say why; they stay, and are seen."""
+    rule = "failures-are-told"
+    for name, result in submission.results.items():
+        for run in result.runs:
+            if (run.status == "failed") != (run.failure is not None):
+                message = f"seed {run.seed} is {run.status}; give `failure` for failed runs only"
+                yield error(rule, submission, message, name)
+        failed = [run.seed for run in result.runs if run.status == "failed"]
+        if failed:
+            told = f"{len(failed)} of {len(result.runs)} seeds failed"
+            yield flag(rule, submission, told, name)
+
+
+def evaluation_points(submission: Submission, context: Context) -> Iterator[Finding]:
+    """Complete runs are evaluated at the same steps, the last of training included."""
+    rule = "evaluation-points"
+    for name, result in submission.results.items():
+        usual = Counter(_steps(run) for run in result.runs if run.status == "complete")
+        expected = usual.most_common(1)[0][0] if usual else None
+        for run in result.runs:
+            steps = _steps(run)
+            if any(later <= earlier for earlier, later in itertools.pairwise(steps)):
+                message = f"seed {run.seed}: steps of evaluation must increase; sort them"
+                yield error(rule, submission, message, name)
+            if run.status == "failed":
+                continue
+            if not steps or steps[-1] != result.budget.steps:
+                reached = steps[-1] if steps else "none"
+                message = (
+                    f"seed {run.seed}: the last evaluation is at step {reached}, training ends at "
+                    f"{result.budget.steps}; evaluate the last policy, or record the run as failed"
+                )
+                yield error(rule, submission, message, name)
+            elif steps != expected:
+                message = f"seed {run.seed} is evaluated at other steps than the rest; keep all"
+                yield error(rule, submission, message, name)
+
+
+def episodes(submission: Submission, context: Context) -> Iterator[Finding]:
+    """Every point has the protocol's number of episodes, none longer than the time limit."""
+    rule = "episodes"
+    for name, result in submission.results.items():
+        wanted, limit = result.protocol.episodes, result.protocol.time_limit
+        if wanted < FEWEST_EPISODES:
+            message = f"{wanted} episodes per evaluation; at least {FEWEST_EPISODES} are needed"
+            yield error(rule, submission, message, name)
+        for run, point in _points(result):
+            where = f"seed {run.seed}, step {point.step}"
+            if not len(point.returns) == len(point.lengths) == wanted:
+                message = (
+                    f"{where}: {len(point.returns)} returns and {len(point.lengths)} lengths, but "
+                    f"the protocol says {wanted} episodes; give every episode"
+                )
+                yield error(rule, submission, message, name)
+            if max(point.lengths) > limit:
+                message = (
+                    f"{where}: an episode of {max(point.lengths)} steps is longer than the time "
+                    f"limit {limit}; cut episodes off there"
+                )
+                yield error(rule, submission, message, name)
+
+
+def protocol_is_the_datasets(submission: Submission, context: Context) -> Iterator[Finding]:
+    """Policies are evaluated in the dataset's environment, up to its time limit."""
+    rule = "protocol-is-the-datasets"
+    for name, result in submission.results.items():
+        dataset = dataset_of(result.dataset)
+        if dataset is None or dataset.environment is None:
+            continue
+        environment, told = dataset.environment, result.protocol
+        if told.environment != environment.id:
+            message = (
+                f"evaluated in {told.environment}, while scores of {dataset.id} are defined in "
+                f"{environment.id}: shown as returns, not as scores"
+            )
+            yield flag(rule, submission, message, name)
+        elif dict(environment.kwargs) != told.environment_kwargs:
+            message = (
+                f"environment_kwargs must be {dict(environment.kwargs)}; evaluate with "
+                "`datumrl.evaluate` or a Recorder"
+            )
+            yield error(rule, submission, message, name)
+        if told.time_limit != environment.time_limit:
+            message = (
+                f"time limit {told.time_limit}, but {dataset.id} has {environment.time_limit}; "
+                "evaluate with that"
+            )
+            yield error(rule, submission, message, name)
+        if not told.engine:
+            message = "no engine version is given; name the packages that moved the environment"
+            yield error(rule, submission, message, name)
+
+
+def attainable_returns(submission: Submission, context: Context) -> Iterator[Finding]:
+    """No episode's return is beyond what its environment can give."""
+    for name, result in submission.results.items():
+        dataset = dataset_of(result.dataset)
+        if dataset is None:
+            continue
+        limits = bounds(dataset)
+        for run, point in _points(result):
+            for value, length in zip(point.returns, point.lengths, strict=False):
+                low, high = limits.of(length)
+                if not low - 1e-6 <= value <= high + 1e-6:
+                    message = (
+                        f"seed {run.seed}, step {point.step}: return {value:g} of {length} steps "
+                        f"lies outside [{low:g}, {high:g}]: {limits.why}; give raw undiscounted "
+                        "returns"
+                    )
+                    yield error("attainable-returns", submission, message, name)
+                    break
+
+
+def tuning_configurations(submission: Submission, context: Context) -> Iterator[Finding]:
+    """A different configuration for every dataset is tuning, and is told as such."""
+    if submission.method is None or submission.method.tuning.configurations > 1:
+        return
+    distinct = {str(sorted(result.configuration.items())) for result in submission.results.values()}
+    if len(distinct) > 1:
+        message = (
+            f"{len(distinct)} configurations over {len(submission.results)} datasets, yet tuning "
+            "says one: chosen elsewhere, e.g. taken from a paper"
+        )
+        yield flag("tuning-configurations", submission, message, METHOD_FILE)
+
+
+def _steps(run: SeedRun) -> tuple[int, ...]:
+    return tuple(point.step for point in run.evaluations)
+
+
+def _points(result: DatasetResult) -> Iterator[tuple[SeedRun, Point]]:
+    for run in result.runs:
+        for point in run.evaluations:
+            yield run, point

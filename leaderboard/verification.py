@@ -1,0 +1,100 @@
+"""Verifying a submission: new returns of its policies, or of new seeds, as evidence beside it.
+
+What trains or rolls out is a callable that the script supplies; the verdict is derived from the
+evidence by `submission_evidence`, here and at every later check.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+import pydantic
+
+from datumrl.datasets.errors import DatumrlError
+from datumrl.evaluation.records import RunRecord, describe_invalid
+from datumrl.leaderboard import names, submission_evidence
+from datumrl.leaderboard.submission_context import is_author
+from datumrl.leaderboard.submission_files import Submission
+from datumrl.leaderboard.submission_schema import (
+    FORMAT,
+    MOST_CELLS,
+    DatasetResult,
+    Evidence,
+)
+
+# (submitted result, seeds) -> a record of each seed
+Run = Callable[[DatasetResult, Sequence[int]], Sequence[RunRecord]]
+NEW_SEEDS = 5  # trained per cell, the number that a submission needs
+
+
+def sampled(submission: Submission, count: int) -> list[DatasetResult]:
+    """Return the results to verify, drawn by the hashes of the submission's files."""
+    if not 1 <= count <= MOST_CELLS:
+        raise DatumrlError(f"--sample {count}: verify 1 to {MOST_CELLS} datasets")
+    by_dataset = {result.dataset: result for result in submission.results.values()}
+    files = submission_evidence.submitted_files(submission)
+    return [by_dataset[name] for name in submission_evidence.drawn(files, list(by_dataset), count)]
+
+
+def verify(
+    submission: Submission,
+    count: int,
+    kind: Literal["re-rolled", "retrained"],
+    run: Run,
+    verified_by: str,
+    new_seeds: int = NEW_SEEDS,
+) -> Evidence:
+    """Run a sample of a submission's cells anew and return the evidence.
+
+    Raises DatumrlError for a submission that is not sound, or an author who verifies himself.
+    """
+    if submission.method is None or submission.unreadable or not submission.results:
+        raise DatumrlError(f"{submission.path} cannot be read; `datumrl submit --check` says why")
+    if is_author(submission, verified_by):
+        raise DatumrlError(f"{verified_by!r} is an author; somebody else has to verify")
+    cells = []
+    for result in sampled(submission, count):
+        seeds = _seeds(submission, result, kind, new_seeds)
+        runs = [_as_json(record) for record in run(result, seeds)]
+        cells.append({"dataset": result.dataset, "runs": runs})
+    content = {
+        "schema_version": FORMAT,
+        "method": submission.method.method,
+        "revision": submission.method.revision,
+        "kind": kind,
+        "verified_by": verified_by,
+        "files": submission_evidence.submitted_files(submission),
+        "sampled": count,
+        "cells": cells,
+    }
+    try:
+        evidence = Evidence.model_validate_json(json.dumps(content))
+    except (pydantic.ValidationError, ValueError) as problem:
+        raise DatumrlError(f"evidence: {describe_invalid(problem)}") from None
+    wrong = submission_evidence.problems(submission, evidence)
+    if wrong:
+        raise DatumrlError(f"{submission.title}: the evidence says nothing: {'; '.join(wrong)}")
+    return evidence
+
+
+def _seeds(submission: Submission, result: DatasetResult, kind: str, new_seeds: int) -> list[int]:
+    if kind == "re-rolled":
+        return [run.seed for run in result.runs if run.status == "complete"]
+    if new_seeds < 2:
+        raise DatumrlError(f"{new_seeds} new seeds say nothing of their spread; train at least 2")
+    assert submission.method is not None
+    used = {run.seed for run in result.runs} | set(submission.method.tuning.seeds)
+    fresh = (seed for seed in range(len(used) + new_seeds + 1) if seed not in used)
+    return [next(fresh) for _ in range(new_seeds)]
+
+
+def _as_json(record: RunRecord) -> dict[str, object]:
+    content = record.model_dump(
+        mode="json", include={"seed", "status", "failure", "software", "hardware"}
+    )
+    if record.failure is not None:
+        content["failure"] = names.shown(record.failure)[:300]
+    last = record.evaluations[-1:]  # the one that counts
+    return {**content, "evaluations": [point.model_dump(mode="json") for point in last]}
