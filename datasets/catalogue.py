@@ -27,6 +27,7 @@ COLLECTIONS = (
     "dgrl_catalogue",
     "vd4rl_catalogue",
     "rlu_catalogue",
+    "d4rl_pybullet_catalogue",
     "local_catalogue",
 )  # in this order
 IN_FOLDERS = {"minari": "minari_catalogue", "user": "user_catalogue"}  # collection -> module

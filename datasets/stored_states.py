@@ -90,12 +90,19 @@ class StoredStates:
                 kept = values[keep[begin : begin + len(values)]]
                 column.append(kept.reshape(len(kept), *shape))
 
-    def write_boundaries(self, writer: Writer, terminals: np.ndarray | None = None) -> None:
-        """Write flags and starts: an episode ends by timeout unless its last row is terminal."""
+    def write_boundaries(
+        self, writer: Writer, terminals: np.ndarray | None = None, *, unfinished: bool = False
+    ) -> None:
+        """Write flags and starts: an episode ends by timeout unless its last row is terminal.
+
+        ``unfinished`` says that the last episode just stops where the file does.
+        """
         if terminals is None:
             terminals = np.zeros(self.rows, bool)
         timeouts = np.zeros(self.rows, bool)
         timeouts[self.successor_rows] = ~terminals[self.successor_rows]
+        if unfinished:
+            timeouts[-1] = False
         writer.array("terminals", terminals)
         writer.array("timeouts", timeouts)
         writer.array("starts", self.starts)
