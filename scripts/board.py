@@ -26,11 +26,14 @@ class Command:
     """Write the static leaderboard site: published raw scores and your own run records."""
 
     runs: Annotated[tuple[Path, ...], tyro.conf.Positional] = ()
-    """run records (seed-*.json) or folders of them; default: DATUMRL_HOME/runs, if there are any"""
+    """run records (seed-*.json), folders of them, or CSV files of score rows; default:
+    DATUMRL_HOME/runs, if there are any"""
     out: Path = Path("board")
     """folder to write; an earlier board in it is replaced, anything else is left alone"""
     published: bool = True
-    """include the published raw scores and the dataset cards that come with datumrl"""
+    """include the published raw scores, the submissions and the dataset cards of datumrl"""
+    submissions: tuple[Path, ...] = ()
+    """further folders of submissions (method/revision)"""
     cards: tuple[Path, ...] = ()
     """dataset cards (card.json of `datumrl stats --card`) or folders of them, a page each; those
     beside run records are found"""
@@ -47,6 +50,7 @@ class Command:
         if self.published:
             rows, sources = _published_runs()
             found += rows
+        found += _submitted_runs(self.submissions, self.published)
         cards = _cards(self.cards, self.runs, self.published)
         if not found and not cards:
             raise DatumrlError("no run records and no published scores; train something first")
@@ -63,7 +67,7 @@ class Command:
 
 def _local_runs(paths: Sequence[Path], out: Path) -> list[Run]:
     from datumrl.evaluation import records
-    from datumrl.leaderboard import runs
+    from datumrl.leaderboard import runs, submitted_runs
 
     if not paths:
         default = files.home() / "runs"
@@ -77,7 +81,18 @@ def _local_runs(paths: Sequence[Path], out: Path) -> list[Run]:
                 f"--out {out} lies inside {path}, where run records are read; choose a folder "
                 "outside it"
             )
-    return runs.from_records(records.find_records(paths))
+    tables = [path for path in paths if path.suffix.lower() == ".csv" and path.is_file()]
+    rows = [row for path in tables for row in submitted_runs.score_rows(path)]
+    kept = [path for path in paths if path not in tables]
+    own = runs.from_records(records.find_records(kept)) if kept else []
+    return [*own, *runs.from_rows(rows)]
+
+
+def _submitted_runs(folders: Sequence[Path], published: bool) -> list[Run]:
+    from datumrl.leaderboard import submission_schema, submitted_runs
+
+    roots = [submission_schema.FOLDER, *folders] if published else [*folders]
+    return [run for root in dict.fromkeys(roots) for run in submitted_runs.load(root)]
 
 
 def _cards(given: Sequence[Path], runs: Sequence[Path], published: bool) -> list[Card]:

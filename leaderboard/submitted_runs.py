@@ -1,0 +1,64 @@
+"""Submissions and imported score rows as the board reads them, each with its tier.
+
+Of every method the last revision counts.  A submission that breaks a rule is an error, not a row
+left out: what is shown has passed the same checks as when it came.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pydantic
+
+from datumrl.datasets.errors import DatumrlError
+from datumrl.evaluation.records import ScoreRow, describe_invalid
+from datumrl.leaderboard import runs, submission_checks, submission_files
+from datumrl.leaderboard.runs import Run
+from datumrl.leaderboard.submission_files import Submission
+from datumrl.leaderboard.submission_schema import FOLDER
+
+
+def load(root: Path = FOLDER) -> list[Run]:
+    """Return the runs of every method's last revision below a folder of submissions."""
+    report = submission_checks.check_read(submission_files.read_all(root))
+    if report.errors:
+        raise DatumrlError(
+            f"{report.errors[0]}; `datumrl submit --check {root}` lists all "
+            f"{len(report.errors)} errors"
+        )
+    found = []
+    for submission in latest(report.submissions):
+        tier = submission_checks.tier(submission, report)
+        assert submission.method is not None  # it would be an error
+        for result in submission.results.values():
+            for run in runs.from_records(result.records(submission.method.name)):
+                told = {"tier": tier, "source": f"submission {submission.title}"}
+                found.append(replace(run, row=run.row.model_copy(update=told)))
+    return found
+
+
+def latest(found: Sequence[Submission]) -> list[Submission]:
+    """Return each method's submission with the highest revision."""
+    last: dict[str, Submission] = {}
+    for one in sorted(found, key=lambda each: each.number):
+        last[one.folder[0]] = one
+    return [last[name] for name in sorted(last)]
+
+
+def score_rows(path: Path) -> list[ScoreRow]:
+    """Read a CSV of score rows, as `datumrl submit --from` writes it; empty fields are missing."""
+    rows = []
+    with path.open(encoding="utf-8-sig", newline="") as handle:
+        for number, raw in enumerate(csv.DictReader(handle), start=2):
+            given = {name: value.strip() for name, value in raw.items() if name and value}
+            try:
+                rows.append(ScoreRow.model_validate({"tier": "local", **given}))
+            except pydantic.ValidationError as problem:
+                said = describe_invalid(problem)
+                raise DatumrlError(f"{path}, line {number}: {said}; mend the row") from None
+    if not rows:
+        raise DatumrlError(f"{path} holds no scores; give at least one row below the header")
+    return rows
