@@ -176,6 +176,8 @@ def find(paths: list[Path]) -> list[Path]:
     """Return the cards among files and folders, by name; DatumrlError for a path without any."""
     found: set[Path] = set()
     for path in paths:
+        if not path.exists():
+            raise DatumrlError(f"{path} does not exist; check the path")
         mine = [path] if path.is_file() else sorted(path.rglob(NAME))
         if not mine:
             raise DatumrlError(f"{path}: holds no {NAME}; write one with `datumrl stats ID --card`")

@@ -1,0 +1,105 @@
+"""`datumrl stats --plot` and `--card`, and the board that shows the cards."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from datumrl.datasets import catalogue, dataset_card, places, prepared
+from datumrl.datasets.episodes import Episodes, episode_starts
+from datumrl.leaderboard import known_quality
+from datumrl.scripts import write_local_cards
+from datumrl.scripts.main import main
+
+MEDIUM, REPLAY = "local/hopper-medium-v1", "local/hopper-medium-replay-v1"
+
+
+@pytest.fixture(autouse=True)
+def _two_datasets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATUMRL_HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    for seed, name in enumerate((MEDIUM, REPLAY)):
+        rng, rows = np.random.default_rng(seed), 120
+        terminals = np.arange(rows) % 50 == 49
+        episodes = Episodes(
+            id=name,
+            observations=rng.normal(size=(rows, 11)).astype(np.float32),
+            actions=rng.uniform(-1, 1, (rows, 3)).astype(np.float32),
+            rewards=rng.random(rows).astype(np.float32),
+            terminals=terminals,
+            timeouts=np.zeros(rows, bool),
+            starts=episode_starts(terminals, np.zeros(rows, bool)),
+            successor_rows=np.zeros(0, np.int64),
+            successors=np.zeros((0, 11), np.float32),
+            time_limit=1000,
+            timeouts_recorded=True,
+        )
+        prepared.write(places.local_folder(catalogue.find(name)), episodes, {})
+
+
+def test_plot_and_card_in_one_go(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["stats", MEDIUM, REPLAY, "--json", "--plot", "a.svg", "--card", "cards"]) == 0
+    told = capsys.readouterr()
+    measured = json.loads(told.out)
+    assert "wrote a.svg" in told.err
+    drawn = (tmp_path / "a.svg").read_text(encoding="utf-8")
+    assert all(name in drawn for name in (MEDIUM, REPLAY, "published, D4RL v0"))
+    cards = [dataset_card.read(path) for path in dataset_card.find([tmp_path / "cards"])]
+    assert [card.id for card in cards] == [REPLAY, MEDIUM]
+    by_id = {card.id: json.loads(json.dumps(card.statistics.to_json())) for card in cards}
+    assert by_id == {each["id"]: each for each in measured}
+    assert {each.check for each in cards[0].audit} >= {"boundaries", "replay"}
+    assert cards[0].versions.keys() >= {"datumrl", "numpy"}
+
+    assert main(["board", "--no-published", "--cards", "cards", "--out", "site"]) == 0
+    index = (tmp_path / "site" / "index.html").read_text(encoding="utf-8")
+    for card in cards:
+        (page,) = (tmp_path / "site" / "datasets").glob(f"{card.id.replace('/', '-')}-*.html")
+        assert f'href="datasets/{page.name}"' in index
+
+
+def test_cards_beside_runs_are_found_and_differing_ones_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    beside = tmp_path / "home" / "runs" / "cards"
+    assert main(["stats", MEDIUM, "--card", str(beside)]) == 0
+    assert main(["board", "--no-published", "--out", "site"]) == 0
+    assert len(list((tmp_path / "site" / "datasets").iterdir())) == 1
+    assert main(["stats", MEDIUM, "--seed", "5", "--card", "other"]) == 0
+    assert main(["board", "--no-published", "--cards", "other", "--out", "site"]) == 2
+    assert f"{MEDIUM}: two cards of it differ" in capsys.readouterr().err
+
+
+def test_all_local_datasets_get_their_cards(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(known_quality, "CARDS", tmp_path / "own")
+    assert write_local_cards.main() == 0
+    assert [card.id for card in known_quality.own_cards()] == [REPLAY, MEDIUM]
+    placed = {point.id: point for point in known_quality.points()}
+    assert len(placed) == 14
+    assert (placed[MEDIUM].origin, placed["d4rl/hopper-expert-v0"].origin) == (
+        "measured",
+        "published",
+    )
+    monkeypatch.setenv("DATUMRL_HOME", str(tmp_path / "empty"))
+    assert write_local_cards.main() == 2
+    assert "holds no local dataset" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "shown"),
+    [
+        (["stats", MEDIUM, "--plot", "x.pdf"], "a plot is a .png, .svg or .html"),
+        (["stats", MEDIUM, "--audit", "--plot", "x.png"], "leave --audit out"),
+        (["stats", MEDIUM, "--audit", "--card", "x"], "leave --audit out"),
+        (["board", "--cards", "nowhere"], "nowhere does not exist"),
+        (["board", "--no-published"], "no run records"),
+    ],
+)
+def test_what_cannot_be_done_is_told(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], shown: str
+) -> None:
+    assert main(arguments) == 2
+    assert shown in capsys.readouterr().err
