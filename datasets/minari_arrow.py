@@ -96,10 +96,6 @@ class Episode:
         """Return an error that names the episode."""
         return self._error(f"episode {self._number} {problem}")
 
-    def width(self) -> int:
-        """Return about how many bytes a step takes."""
-        return sum(array.nbytes for array in self._arrays.values()) // max(1, self.observations)
-
     def observation(self, leaf: Leaf, begin: int, end: int) -> np.ndarray:
         """Return rows of an array of the observations: numbers, images, or text as objects."""
         array = self._arrays["observations"]
@@ -165,10 +161,12 @@ class Episode:
 
 
 def _read(path: Path) -> pa.Table:
+    # One file an episode: Arrow's threads and maps take longer to set up than to be of use.
+    content = pa.py_buffer(path.read_bytes())
     if path.suffix == ".parquet":
-        return pa.parquet.ParquetFile(path, memory_map=True).read()
-    with pa.memory_map(str(path)) as file:
-        return pa.ipc.open_file(file).read_all()
+        return pa.parquet.ParquetFile(content, pre_buffer=False).read(use_threads=False)
+    options = pa.ipc.IpcReadOptions(use_threads=False)
+    return pa.ipc.open_file(content, options=options).read_all()
 
 
 def _whole(column: pa.ChunkedArray) -> Any:

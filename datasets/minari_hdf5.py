@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import h5py
 import numpy as np
-from h5py import h5d, h5g, h5s
+from h5py import h5d, h5g, h5s, h5t
 
 from datumrl.datasets.errors import DatumrlError
 from datumrl.datasets.minari_images import decode
@@ -48,6 +49,7 @@ class Storage:
 
     def episodes(self) -> Iterator[Episode]:
         """Yield the episodes in the order of their numbers."""
+        types = _Types()
         for number in range(self.total_episodes):
             with damage(self._error):
                 name = f"episode_{number}".encode()
@@ -55,17 +57,42 @@ class Storage:
                     raise self._error(
                         f"has {self.total_episodes} episodes, but none of number {number}"
                     )
-                yield Episode(number, h5g.open(self._file.id, name), self._metadata, self._error)
+                yield Episode(
+                    number, h5g.open(self._file.id, name), self._metadata, types, self._error
+                )
+
+
+class _Types:
+    """NumPy's types of HDF5's, each made once: it takes longer than to read a short episode."""
+
+    def __init__(self) -> None:
+        self._known: list[tuple[h5t.TypeID, np.dtype]] = []
+
+    def of(self, dataset: h5d.DatasetID) -> tuple[h5t.TypeID, np.dtype]:
+        stored = dataset.get_type()
+        for pair in self._known:
+            if pair[0] == stored:
+                return pair
+        self._known.append((stored, dataset.dtype))
+        return self._known[-1]
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    dataset: h5d.DatasetID
+    shape: tuple[int, ...]
+    type: h5t.TypeID  # as stored, so that reading converts nothing
+    dtype: np.dtype
 
 
 class Episode:
     """One episode, read piece by piece."""
 
-    def __init__(self, number: int, group: h5g.GroupID, metadata: Metadata, error: Error) -> None:
-        self._error, self._number, self._group = error, number, group
-        self._opened: dict[str | Leaf, h5d.DatasetID] = {
-            name: self._open(name) for name in _COLUMNS
-        }
+    def __init__(
+        self, number: int, group: h5g.GroupID, metadata: Metadata, types: _Types, error: Error
+    ) -> None:
+        self._error, self._number, self._group, self._types = error, number, group, types
+        self._opened: dict[str | Leaf, _Opened] = {name: self._open(name) for name in _COLUMNS}
         for leaf in metadata.observations:
             self._opened[leaf] = self._open("/".join(filter(None, ("observations", leaf.hdf5))))
         self.steps = self._rows("rewards")
@@ -80,12 +107,6 @@ class Episode:
     def error(self, problem: str) -> Exception:
         """Return an error that names the episode."""
         return self._error(f"episode {self._number} {problem}")
-
-    def width(self) -> int:
-        """Return about how many bytes a step takes."""
-        return sum(
-            int(np.prod(each.shape[1:])) * each.dtype.itemsize for each in self._opened.values()
-        )
 
     def observation(self, leaf: Leaf, begin: int, end: int) -> np.ndarray:
         """Return rows of an array of the observations: numbers, images, or bytes as objects."""
@@ -109,24 +130,26 @@ class Episode:
     def info_form(self, name: str) -> tuple[tuple[int, ...], np.dtype] | None:
         """Return the shape and type of an array of the infos; None without one of numbers."""
         try:
-            opened = h5d.open(self._group, name.encode())
-            dtype = opened.dtype
+            opened = self._described(h5d.open(self._group, name.encode()))
         except (KeyError, ValueError, TypeError):
             return None
-        if not opened.shape or dtype.kind not in "biuf":
+        if not opened.shape or opened.dtype.kind not in "biuf":
             return None
         self._opened[name] = opened
-        return opened.shape, dtype
+        return opened.shape, opened.dtype
 
     def info(self, name: str, begin: int, end: int) -> np.ndarray:
         """Return rows of an array of the infos, of which `info_form` told the shape."""
         return self._read(name, begin, end)
 
-    def _open(self, name: str) -> h5d.DatasetID:
+    def _open(self, name: str) -> _Opened:
         try:
-            return h5d.open(self._group, name.encode())
+            return self._described(h5d.open(self._group, name.encode()))
         except (KeyError, ValueError, TypeError):
-            raise self.error(f"has no {name}") from None
+            raise self.error(f"has no {name} that can be read") from None
+
+    def _described(self, dataset: h5d.DatasetID) -> _Opened:
+        return _Opened(dataset, dataset.shape, *self._types.of(dataset))
 
     def _rows(self, name: str | Leaf) -> int:
         shape = self._opened[name].shape
@@ -136,17 +159,18 @@ class Episode:
         return int(shape[0])
 
     def _read(self, name: str | Leaf, begin: int, end: int) -> np.ndarray:
-        dataset = self._opened[name]
-        shape = dataset.shape
-        values = np.empty((end - begin, *shape[1:]), dataset.dtype)
+        opened = self._opened[name]
+        dataset, shape = opened.dataset, opened.shape
+        # Text and JPEG frames of different sizes are objects, whose type h5py has to make.
+        kind = None if opened.dtype.hasobject else opened.type
+        values = np.empty((end - begin, *shape[1:]), opened.dtype)
         with damage(self._error):
             if end - begin == shape[0]:
-                dataset.read(h5s.ALL, h5s.ALL, values)
+                dataset.read(h5s.ALL, h5s.ALL, values, kind)
             else:
                 stored = dataset.get_space()
-                start, count = (begin, *(0,) * (len(shape) - 1)), values.shape
-                stored.select_hyperslab(start, count)
-                dataset.read(h5s.create_simple(count), stored, values)
+                stored.select_hyperslab((begin, *(0,) * (len(shape) - 1)), values.shape)
+                dataset.read(h5s.create_simple(values.shape), stored, values, kind)
         return values
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import math
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +104,7 @@ class _Reading:
         self._exact: dict[str, bool] = {}
         self._text_widths: dict[str, int] = {}
         self._dropped_infos: dict[str, None] = {}
+        self._widest = 1  # bytes of a row of a column
         self._cut_infos = self._without_final = self._inside = self._rows = 0
         self.notes: list[str] = []
 
@@ -144,9 +146,6 @@ class _Reading:
             starts.append(self._rows)
             if final:
                 successor_rows.append(self._rows - 1)
-                for leaf in self._metadata.observations:
-                    last = self._observation(episode, leaf, episode.steps, episode.steps + 1)
-                    self._append(_named("successors", leaf), last, episode)
             self._without_final += 1 - final
             if self._progress is not None:
                 self._progress(number + 1, self._storage.total_episodes)
@@ -174,17 +173,25 @@ class _Reading:
             column(name, np.zeros(1, bool))
         for name, (shape, dtype) in first.infos().items():
             column(name, np.empty((0, *shape[1:]), dtype), extra=True)
+        self._widest = max(
+            math.prod(file.shape[1:]) * file.dtype.itemsize for file in self._files.values()
+        )
 
     def _write(self, episode: Any) -> None:
         """Append an episode, some rows at a time."""
         infos = [name for name in self._files if name.startswith("infos/")]
         kept = [name for name in infos if self._fits(episode, name)]
-        step = max(1, _BYTES_AT_ONCE // max(1, episode.width()))
+        step = max(1, _BYTES_AT_ONCE // self._widest)
+        for leaf in self._metadata.observations:
+            for begin in range(0, episode.observations, step):
+                end = min(begin + step, episode.observations)
+                values = self._observation(episode, leaf, begin, end)
+                steps = values[: max(0, episode.steps - begin)]
+                self._append(_named("observations", leaf), steps, episode)
+                if len(steps) < len(values):
+                    self._append(_named("successors", leaf), values[len(steps) :], episode)
         for begin in range(0, episode.steps, step):
             end = min(begin + step, episode.steps)
-            for leaf in self._metadata.observations:
-                values = self._observation(episode, leaf, begin, end)
-                self._append(_named("observations", leaf), values, episode)
             self._append("actions", self._actions(episode, begin, end), episode)
             self._append("rewards", self._flat(episode, "rewards", begin, end), episode)
             terminals = self._flags(episode, "terminations", begin, end)
