@@ -14,6 +14,7 @@ from datumrl.datasets import catalogue
 from datumrl.scripts import console
 
 FROM_DATASET = "derived from the dataset"
+_VALUE_WIDTH = 21  # a long value is folded before sources are
 
 
 @dataclass(frozen=True)
@@ -32,12 +33,14 @@ def show(jobs: Sequence[Shown], as_json: bool) -> None:
         return
     for each in jobs:
         title = f"{each.job.algorithm} on {each.job.dataset}"
-        table = rich.table.Table("setting", box=None, title=title)
-        for heading in ("value", "where from"):
-            table.add_column(heading, overflow="fold")  # a source is never cut
+        table = rich.table.Table(box=None, title=title)
+        table.add_column("setting", no_wrap=True)
+        table.add_column("value", overflow="fold", max_width=_VALUE_WIDTH)
+        table.add_column("where from", overflow="fold")  # a source is never cut
         for name, value, origin in _rows(each):
             table.add_row(name, str(value), origin)
         console.output.print(table)
+        console.output.print(f" folder: {each.folder}", soft_wrap=True)
 
 
 def _rows(shown: Shown) -> Iterator[tuple[str, Any, str]]:
@@ -51,7 +54,6 @@ def _rows(shown: Shown) -> Iterator[tuple[str, Any, str]]:
     yield "preset", job.preset, ""
     yield "seeds", list(job.seeds), ""
     yield "device", job.device, ""
-    yield "folder", shown.folder, ""
 
 
 def _completed(job: training.Job) -> Any:
@@ -66,7 +68,9 @@ def _derived(job: training.Job) -> Iterator[tuple[str, Any, str]]:
         if value is not None:
             yield name, value, FROM_DATASET
     if getattr(job.config, "normalize_states", False):
-        yield "mean and deviation of states", "of the rows trained on", FROM_DATASET
+        every = getattr(job.config, "statistics_of", "kept") == "all"
+        which = "of all episodes" if every else "of what is trained on"
+        yield "statistics of states", which, FROM_DATASET
     if getattr(job.config, "reward_transform", "none") == "return-range":
         yield "range of returns", "of its complete episodes", FROM_DATASET
 

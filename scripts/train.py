@@ -144,6 +144,8 @@ def parse_seeds(text: str) -> list[int]:
         for part in text.strip(",").split(","):
             first, dash, last = part.partition("-")
             seeds += range(int(first), int(last) + 1) if dash else [int(part)]
+        if not seeds:
+            raise ValueError
         return seeds
     except ValueError:
         raise DatumrlError(

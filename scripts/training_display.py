@@ -11,7 +11,7 @@ import rich.progress
 import rich.text
 
 from datumrl.algorithms.executor import Placed
-from datumrl.algorithms.training import Job, Progress
+from datumrl.algorithms.training import Job, Progress, seeds_name
 from datumrl.scripts import console
 
 
@@ -84,7 +84,9 @@ class _Line:
     """Steps, time left, seed-updates/s, last return and losses of one job."""
 
     def __init__(self, job: Job, bars: _Bars) -> None:
-        self._title = f"{job.algorithm} on {job.dataset}, {len(job.seeds)} seeds"
+        self._seeds = seeds_name(job.seeds).removeprefix("seeds-")
+        noun = "seed" if len(job.seeds) == 1 else f"{len(job.seeds)} seeds:"
+        self._title = f"{job.algorithm} on {job.dataset}, {noun} {self._seeds}"
         self._job, self._bars = job, bars
         self._task = bars.add_task("training", total=job.config.steps, notes="", visible=False)
         self._began: tuple[float, int] | None = None
@@ -104,15 +106,15 @@ class _Line:
         if progress.episodes is not None:
             doing = f"evaluating {progress.episodes}/{self._job.episodes * len(self._job.seeds)}"
         done = progress.step >= progress.steps and progress.evaluated
+        several = f"{self._job.algorithm} {self._seeds} " if len(self._bars.tasks) > 1 else ""
         self._bars.update(
             self._task,
             completed=progress.step,
-            description=doing,
+            description=f"{several}{doing}",
             notes=notes,
             visible=not done or len(self._bars.tasks) == 1,
         )
         if progress.evaluated and not console.notes.is_terminal:
-            several = f"{self._job.algorithm} " if len(self._bars.tasks) > 1 else ""
             line = f"  {several}step {progress.step:,}/{progress.steps:,}: {notes}"
             console.notes.print(line, soft_wrap=True)
 
