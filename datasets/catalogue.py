@@ -28,6 +28,7 @@ COLLECTIONS = (
     "vd4rl_catalogue",
     "rlu_catalogue",
     "d4rl_pybullet_catalogue",
+    "health_gym_catalogue",
     "local_catalogue",
 )  # in this order
 IN_FOLDERS = {"minari": "minari_catalogue", "user": "user_catalogue"}  # collection -> module

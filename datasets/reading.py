@@ -24,6 +24,7 @@ READERS = {
     "dgrl-procgen": "dgrl_procgen",
     "dgrl-webshop": "dgrl_webshop",
     "rlu-control": "rlu_control",
+    "health-gym": "health_gym_csv",
 }
 
 
