@@ -1,0 +1,48 @@
+"""The guide to training: its blocks run, and what it names exists."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from datumrl.algorithms import presets, registry
+from datumrl.scripts import main
+
+ROOT = Path(__file__).parents[1]
+GUIDE = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", GUIDE, re.MULTILINE | re.DOTALL)
+
+
+def test_methods_presets_and_options_are_those_there_are() -> None:
+    assert set(re.findall(r"\(`(\w+)`\)", GUIDE.partition("```")[0])) == set(registry.ALGORITHMS)
+    assert set(re.findall(r"`--preset (\w+)`", GUIDE)) == set(presets.PRESETS)
+    source = "".join(
+        (ROOT / "scripts" / f"{name}.py").read_text() for name in ("train", "evaluate")
+    )
+    for option in set(re.findall(r"--([a-z][a-z-]+)", GUIDE)):
+        assert f"    {option.replace('-', '_')}: " in source, option
+    for path in re.findall(r"`((?:algorithms|tests)/[\w/]+\.\w+)`", GUIDE):
+        assert (ROOT / path).exists(), path
+
+
+@pytest.mark.slow
+def test_blocks_run_in_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DATUMRL_HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    for line in "".join(blocks("sh")).splitlines():
+        assert main.main(shlex.split(line)[1:]) == 0, line
+    assert "preset corl (corl-team/CORL@" in " ".join(capsys.readouterr().out.split())
+    (checkpoint,) = (tmp_path / "home").rglob("checkpoint.pt")
+    written = checkpoint.stat().st_mtime_ns
+    for text in blocks("python"):
+        exec(compile(text, "training.md", "exec"), {})
+    (checkpoint,) = (tmp_path / "home").rglob("checkpoint.pt")
+    assert checkpoint.stat().st_mtime_ns == written
