@@ -5,7 +5,7 @@ Every table stands on its own, to be copied into a paper; it needs booktabs and 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from datumrl.evaluation import report_tables
 from datumrl.evaluation.report_parts import Report
@@ -52,11 +52,18 @@ _SMALL_FROM, _TINY_FROM = 7, 9  # columns; wider tables are set smaller
 
 def document(report: Report, figures: Mapping[str, str]) -> str:
     """Return the document; ``figures`` maps a figure's file (without ending) to its caption."""
+    return of_sheets(report_tables.sheets(report), report.notes, figures)
+
+
+def of_sheets(
+    sheets: Iterable[Sheet], notes: Sequence[str], figures: Mapping[str, str] | None = None
+) -> str:
+    """Return tables, figures and notes as a document; ``figures`` as of `document`."""
     parts = [_HEAD]
-    parts += [_table(sheet) for sheet in report_tables.sheets(report)]
-    parts += [_figure(name, caption) for name, caption in figures.items()]
-    if report.notes:
-        items = "\n".join(rf"\item {escaped(note)}" for note in report.notes)
+    parts += [_table(sheet) for sheet in sheets]
+    parts += [_figure(name, caption) for name, caption in (figures or {}).items()]
+    if notes:
+        items = "\n".join(rf"\item {escaped(note)}" for note in notes)
         parts.append(f"\\begin{{itemize}}\n{items}\n\\end{{itemize}}\n")
     return "\n".join([*parts, "\\end{document}\n"])
 

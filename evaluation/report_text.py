@@ -62,22 +62,24 @@ def markdown(report: Report, figures: Mapping[str, str]) -> str:
     """Return the report in Markdown; ``figures`` maps a figure's name to its caption."""
     parts = ["# Comparison", ""]
     for sheet in report_tables.sheets(report):
-        parts += [f"## {sheet.title}", "", *_markdown_table(sheet), "", _escaped(sheet.caption), ""]
+        parts += [f"## {sheet.title}", "", *markdown_table(sheet), "", escaped(sheet.caption), ""]
     for name, caption in figures.items():
-        parts += [f"![{_escaped(caption)}](figures/{name}.svg)", "", _escaped(caption), ""]
+        parts += [f"![{escaped(caption)}](figures/{name}.svg)", "", escaped(caption), ""]
     if report.notes:
-        parts += ["## Notes", "", *(f"- {_escaped(note)}" for note in report.notes), ""]
+        parts += ["## Notes", "", *(f"- {escaped(note)}" for note in report.notes), ""]
     return "\n".join(parts)
 
 
-def _markdown_table(sheet: Sheet) -> Iterator[str]:
-    yield "| " + " | ".join(map(_escaped, sheet.columns)) + " |"
+def markdown_table(sheet: Sheet) -> Iterator[str]:
+    """Yield the lines of a table in Markdown."""
+    yield "| " + " | ".join(map(escaped, sheet.columns)) + " |"
     yield "|" + "|".join(":--" if c in _TEXT_COLUMNS else "--:" for c in sheet.columns) + "|"
     for row in sheet.rows:
-        yield "| " + " | ".join(map(_escaped, row)) + " |"
+        yield "| " + " | ".join(map(escaped, row)) + " |"
 
 
-def _escaped(text: str) -> str:
+def escaped(text: str) -> str:
+    """Return text that Markdown shows as it is."""
     # Backticks of our own captions stay; what could start a link, tag, cell or emphasis does not.
     for mark in ("\\", "|", "<", ">", "[", "]", "*", "_"):
         text = text.replace(mark, f"\\{mark}")
