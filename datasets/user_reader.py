@@ -137,7 +137,7 @@ class _Reading:
                 use = "integers"
             uses.update(dict.fromkeys(_sources(self._mapping.get(field)), use))
         if (column := self._boundaries.episode_column) is not None and "rewards" in wanted:
-            uses[column] = "episode"
+            uses.setdefault(column, "episode")
         index = self._boundaries.index_column
         with self._table(path) as table:
             lacking = missing(table, [*uses, *([index] if index else [])])
