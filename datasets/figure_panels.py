@@ -144,7 +144,9 @@ def quality_map(
     for point in known:
         if point.id not in ours:
             shade = _PUBLISHED if point.origin == "published" else _MEASURED
-            _mark(axes, point, shade, 18, point.mark, 6, zorder=2)
+            # Only letters: names of others would cover each other; the legend tells the shapes.
+            words = point.mark if point.environment else ""
+            _mark(axes, point, shade, 18, words, 6, zorder=2)
     for point, number in shown:
         _mark(axes, point, colour(number), 60, "", 8, zorder=4)
     axes.set_title("trajectory quality and coverage, among all datasets known")

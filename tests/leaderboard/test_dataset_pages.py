@@ -140,7 +140,8 @@ def test_two_cards_of_one_dataset_must_agree(card: Card) -> None:
 
 def test_a_histogram_s_bars_are_as_high_as_their_counts(card: Card) -> None:
     found = card.statistics.returns.distribution
-    drawn = dataset_drawing.histogram(found, "return", [("score 0", found.minimum - 20), ("far", 1e9)])
+    marks = [("score 0", found.minimum - 20), ("far", 1e9)]
+    drawn = dataset_drawing.histogram(found, "return", marks)
     heights = [float(h) for h in re.findall(r'class="bin".*?height="([\d.]+)"', drawn)]
     counts = [count for count in found.bin_counts if count]
     np.testing.assert_allclose(
