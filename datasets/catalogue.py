@@ -29,6 +29,7 @@ COLLECTIONS = (
     "rlu_catalogue",
     "d4rl_pybullet_catalogue",
     "health_gym_catalogue",
+    "d4rl_atari_catalogue",
     "local_catalogue",
 )  # in this order
 IN_FOLDERS = {"minari": "minari_catalogue", "user": "user_catalogue"}  # collection -> module

@@ -22,8 +22,8 @@ BIBTEX = """@misc{seno2020d4rlpybullet,
 _ERRATA = (
     "as its collector writes it, reward and terminal of a row led into it, and an episode of n "
     "steps is n + 1 rows, the last with an action of zeros; a loader that takes the file for "
-    "D4RL's layout gives every action the reward of the one before. The reader tells by the zeros which "
-    "layout a file has, and says so",
+    "D4RL's layout gives every action the reward of the one before. The reader tells by the zeros "
+    "which layout a file has, and says so",
     "there are no timeouts: an episode of 1,000 steps was cut off by the time limit although its "
     "last row is terminal, a shorter one ended",
     "the file is cut at its number of rows, so the last episode may be unfinished",

@@ -20,11 +20,28 @@ from typing import IO, Any
 
 import numpy as np
 
-from datumrl.datasets.errors import DatumrlError
+from datumrl.datasets.errors import DatumrlError, brief
 from datumrl.datasets.reading import Progress
 
 _ROWS_AT_ONCE = 1 << 16
 _BYTES_AT_ONCE = 1 << 24
+# what zipfile, gzip and numpy raise for a damaged file
+DAMAGE = (
+    OSError,
+    EOFError,
+    ValueError,
+    TypeError,
+    OverflowError,
+    KeyError,
+    SyntaxError,  # of a header's text
+    tokenize.TokenError,
+    struct.error,
+    lzma.LZMAError,
+    RuntimeError,
+    NotImplementedError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 
 @dataclass(frozen=True)
@@ -96,7 +113,7 @@ class NpzFile:
         width = math.prod(shape) * member.dtype.itemsize
         step = at_once or min(_ROWS_AT_ONCE, max(1, _BYTES_AT_ONCE // max(1, width)))
         with self._damage(), self._zip.open(member.file_name) as stream:
-            _header(stream)
+            read_header(stream)
             for begin in range(0, rows, step):
                 count = min(step, rows - begin)
                 values = self._read(stream, count * width, member)
@@ -112,7 +129,7 @@ class NpzFile:
 
     def _describe(self, name: str) -> Member | None:
         with self._zip.open(name) as stream:
-            shape, fortran, dtype = _header(stream)
+            shape, fortran, dtype = read_header(stream)
         if dtype.hasobject:
             if self._skip_objects:
                 self.skipped.append(name)
@@ -133,7 +150,7 @@ class NpzFile:
 
     def _whole_fortran(self, member: Member) -> np.ndarray:
         with self._damage(), self._zip.open(member.file_name) as stream:
-            _header(stream)
+            read_header(stream)
             values = self._read(stream, member.bytes, member)
             self._expect_end(stream, member)
         return np.frombuffer(values, member.dtype).reshape(member.shape, order="F")
@@ -158,26 +175,11 @@ class NpzFile:
             yield
         except DatumrlError:
             raise
-        except (
-            OSError,
-            EOFError,
-            ValueError,
-            TypeError,
-            OverflowError,
-            KeyError,
-            SyntaxError,  # of a header's text
-            tokenize.TokenError,
-            struct.error,
-            lzma.LZMAError,
-            RuntimeError,
-            NotImplementedError,
-            zipfile.BadZipFile,
-            zlib.error,
-        ) as problem:
-            raise self._error(f"is truncated or damaged ({problem})") from problem
+        except DAMAGE as problem:
+            raise self._error(f"is truncated or damaged ({brief(problem)})") from problem
 
 
-def _header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
+def read_header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
     """Read an npy header, leaving the stream at the first value."""
     version = np.lib.format.read_magic(stream)
     readers: dict[tuple[int, int], Any] = {

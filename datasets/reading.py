@@ -16,6 +16,7 @@ READERS = {
     "d4rl-gym-mujoco": "d4rl_hdf5",
     "d4rl": "d4rl_hdf5",
     "neorl": "neorl_npz",
+    "d4rl-atari": "d4rl_atari_gzip",
     "d4rl-pybullet": "d4rl_pybullet_hdf5",
     "vd4rl": "vd4rl_folder",
     "ogbench": "ogbench_npz",
