@@ -293,6 +293,7 @@ def test_padding_does_not_matter():
         assert torch.equal(plain, other)
 
 
+@pytest.mark.slow
 def test_a_seed_alone_is_the_same_run_as_in_a_stack_of_five():
     """With a learning rate that is not small by its warm-up."""
     for dtype, tolerance in ((torch.float32, 1e-6), (torch.float64, 1e-10)):

@@ -33,7 +33,7 @@ def test_a_job_is_json():
 
 
 def test_workers_give_the_same_records_as_this_process(home, tmp_path):
-    jobs = [plan(), plan("bc", seeds=(2,)), plan("bc", seeds=(5,))]
+    jobs = [plan(), plan("bc", seeds=(2,))]
     reports = []
     there = executor.run(
         [executor.Placed(job, tmp_path / f"there-{at}") for at, job in enumerate(jobs)],
@@ -51,7 +51,7 @@ def test_workers_give_the_same_records_as_this_process(home, tmp_path):
             name = f"seed-{record.seed:03d}.json"
             mine, its = (each.placed.folder / name for each in (one, other))
             assert mine.read_bytes() == its.read_bytes()
-    assert {name for name, _ in reports} == {"there-0", "there-1", "there-2"}
+    assert {name for name, _ in reports} == {"there-0", "there-1"}
     last = [progress for name, progress in reports if name == "there-0"][-1]
     assert (last.step, last.evaluated, set(last.losses)) == (60, True, {"actor", "critic"})
 
@@ -104,6 +104,7 @@ def step_of(folder):
     return checkpoints.load(folder / checkpoints.FILE, torch.device("cpu"))["step"]
 
 
+@pytest.mark.slow
 def test_a_worker_whose_parent_is_gone_ends(home, tmp_path):
     job = plan(seeds=(0,), steps=10_000_000, evaluate_every=10_000_000)
     task = {"job": job.as_json(), "folder": str(tmp_path / "run"), "settings": {}}
@@ -121,6 +122,7 @@ def test_a_worker_whose_parent_is_gone_ends(home, tmp_path):
     assert process.wait(timeout=30) != 0
 
 
+@pytest.mark.slow
 def test_a_killed_worker_is_an_unfinished_job(home, tmp_path):
     job = plan(seeds=(0,), steps=10_000_000, evaluate_every=10_000_000)
 

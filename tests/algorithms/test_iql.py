@@ -220,22 +220,6 @@ def test_dropout_is_for_training_only_and_draws_for_each_seed():
     assert torch.equal(*acts)
 
 
-@pytest.mark.parametrize("expectile", [0.5, 0.7, 0.9])
-def test_v_converges_to_the_expectile(expectile):
-    # Of U[0, 1]: tau E[(X - v)+] = (1 - tau) E[(v - X)+] at v = sqrt(tau)/(sqrt(tau)+sqrt(1-tau)).
-    config = replace(CONFIG, expectile=expectile, hidden_dims=(32, 32))
-    stack = make_stack((0, 1), config)
-    states = torch.ones(2, 200, STATE, dtype=torch.float64)
-    batch = Batch(states, *(torch.zeros(2, 200) for _ in Batch._fields[1:]))
-    values = ((torch.arange(200, dtype=torch.float64) + 0.5) / 200).expand(2, -1)
-    for step in range(600):
-        rate = cosine_decay(1e-2, step + 1, 600)
-        stack.minimise("value", iql.value_loss, batch, values, rate=rate)
-    told = stack.compute(lambda config, task, nets: iql.v_values(nets["value"], states[0, :1]))
-    expected = math.sqrt(expectile) / (math.sqrt(expectile) + math.sqrt(1 - expectile))
-    np.testing.assert_allclose(told[:, 0], expected, atol=1e-4)
-
-
 def test_networks_start_orthogonal_with_gain_root_two():
     stack = make_stack((0,), iql.Config(), torch.float32)
     for name in ("actor", "value", "critic"):

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import datumrl
-from datumrl.algorithms import trackers
+from datumrl.algorithms import executor, trackers
 from datumrl.algorithms.training import Progress
 from datumrl.datasets.errors import DatumrlError
 from datumrl.evaluation.records import read_record
@@ -201,3 +201,22 @@ def test_without_trackers_nothing_is_imported_or_written(tmp_path):
 
 def test_the_folder_of_a_job_is_a_path():
     assert isinstance(trackers.Trackers(tensorboard="here")._tensorboard, Path)
+
+
+def test_a_finished_run_is_logged_once_when_it_is_asked_for(home, tmp_path):
+    train(tmp_path / "run")
+    for _ in range(2):
+        train(tmp_path / "run", tensorboard=tmp_path / "logs")
+    (folder,) = (tmp_path / "logs").rglob("seed-004")
+    assert [step for step, _ in tensorboard_scalars(folder)["evaluation/return"]] == [20, 40, 60]
+    assert len(list(folder.glob("events.out.tfevents.*"))) == 1
+
+
+def test_an_executors_trainer_tells_trackers(home, tmp_path):
+    settings = {"hidden_dims": (8, 8), "batch_size": 16}
+    run = executor.trainer(
+        tmp_path, tensorboard=True, steps=10, episodes=1, settings=settings, evaluate_every=5
+    )
+    run("bc", DATASET, [3])
+    (folder,) = tmp_path.rglob("seed-003")
+    assert [step for step, _ in tensorboard_scalars(folder)["evaluation/score"]] == [5, 10]
