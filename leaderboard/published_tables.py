@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from datumrl.datasets.errors import DatumrlError
+from datumrl.leaderboard.rules import RawRun, Recomputer, Rule, Units
+from datumrl.leaderboard.table_case import Case, PrintedCell
 
 if TYPE_CHECKING:
     import pyarrow
@@ -26,21 +28,7 @@ if TYPE_CHECKING:
     from datumrl.evaluation.records import ScoreRow
 
 FOLDER = Path(__file__).parent / "published"
-CHECKPOINTS = ("final", "best")
 QUANTITIES = ("return", "score")  # score: normalised, 0-100
-
-
-@dataclass(frozen=True)
-class Rule:
-    """How a source made its cells from the evaluations of each run.
-
-    ``final`` is a run's last evaluation; ``best`` the largest within a window: without the first
-    ``skipped`` ones and, for the algorithms in ``windows``, among the last so many only.
-    """
-
-    ddof: int  # of the standard deviation over runs
-    skipped: int = 0
-    windows: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -64,6 +52,8 @@ class PublishedTable:
     cells: DataFile  # CSV, numbers as printed
     references: DataFile  # CSV: environment, minimum, maximum
     rule: Rule
+    # Parts of the rule that a reader would not expect, tried in this order before the whole.
+    hidden: tuple[tuple[str, Rule], ...]
     # Other rules a reader might think of, to show which part of the rule matters.
     departures: tuple[tuple[str, Rule], ...]
 
@@ -89,6 +79,17 @@ _TABLES = (
             "24db8f947709c67f09c5caf3991add2cff09a1968c5f63b06ec4964b496e4b4b",
         ),
         rule=_D3RLPY_RULE,
+        hidden=(
+            ("'best' does not see the first evaluation of a run", Rule(skipped=1)),
+            (
+                "'best' of PLAS sees its last 500 evaluations only",
+                Rule(windows=_D3RLPY_RULE.windows),
+            ),
+            (
+                "'best' does not see the first evaluation, and of PLAS the last 500 only",
+                _D3RLPY_RULE,
+            ),
+        ),
         departures=(
             (
                 "standard deviation with ddof = 1",
@@ -124,18 +125,6 @@ RawScores = dict[tuple[str, str], Curves]  # by algorithm and dataset id
 References = dict[str, tuple[float, float]]  # environment -> returns of scores 0 and 100
 
 
-@dataclass(frozen=True)
-class PrintedCell:
-    """Mean and standard deviation over runs, as the source printed them."""
-
-    algorithm: str
-    dataset: str
-    checkpoint: str  # one of CHECKPOINTS
-    quantity: str  # one of QUANTITIES
-    mean: str
-    std: str
-
-
 def all_tables() -> tuple[PublishedTable, ...]:
     """Return every registered table."""
     return _TABLES
@@ -153,12 +142,45 @@ def find(table_id: str) -> PublishedTable:
     )
 
 
+def case(table: PublishedTable, folder: Path = FOLDER) -> Case:
+    """Return a table with its raw scores, ready to be recomputed."""
+    references = read_references(table, folder)
+    raw = read_raw(table, folder)
+    return as_case(read_cells(table, folder), raw, references, table.rule, table.hidden)
+
+
+def as_case(
+    cells: list[PrintedCell],
+    raw: RawScores,
+    references: References,
+    rule: Rule,
+    hidden: tuple[tuple[str, Rule], ...] = (),
+) -> Case:
+    """Return cells and raw scores as a case whose stated rule is ``rule``."""
+    runs = {
+        place: [
+            RawRun(str(seed), values, curves.steps)
+            for seed, values in zip(curves.seeds, curves.returns, strict=True)
+        ]
+        for place, curves in raw.items()
+    }
+    scales = {dataset: references[environment_of(dataset)] for _, dataset in raw}
+    expected = Rule(ddof=rule.ddof)
+    known = hidden or ((("the source's rule", rule),) if rule != expected else ())
+    return Case(tuple(cells), Recomputer(runs, Units(references=scales)), expected, known)
+
+
+def environment_of(dataset: str) -> str:
+    """Return ``hopper`` for ``d4rl/hopper-medium-v0``."""
+    return dataset.partition("/")[2].partition("-")[0]
+
+
 def read_raw(table: PublishedTable, folder: Path = FOLDER) -> RawScores:
     """Read every evaluation of every run behind a table."""
     import pyarrow
     import pyarrow.parquet
 
-    rows = pyarrow.parquet.read_table(pyarrow.BufferReader(_verified(table.raw, folder)))
+    rows = pyarrow.parquet.read_table(pyarrow.BufferReader(verified(table.raw, folder)))
     algorithm, algorithms = _codes(rows["algorithm"])
     dataset, datasets = _codes(rows["dataset"])
     seed, step, value = (rows[name].to_numpy() for name in ("seed", "step", "return"))
@@ -200,7 +222,7 @@ def read_references(table: PublishedTable, folder: Path = FOLDER) -> References:
 
 def normalized(returns: np.ndarray, dataset: str, references: References) -> np.ndarray:
     """Map returns on a dataset (``d4rl/hopper-medium-v0``) to the source's scores, 0-100."""
-    minimum, maximum = references[dataset.partition("/")[2].partition("-")[0]]
+    minimum, maximum = references[environment_of(dataset)]
     return 100.0 * (returns - minimum) / (maximum - minimum)
 
 
@@ -238,10 +260,10 @@ def _codes(column: pyarrow.ChunkedArray) -> tuple[np.ndarray, list[str]]:
 
 def read_csv(file: DataFile, folder: Path = FOLDER) -> Iterator[dict[str, str]]:
     """Yield the rows of a CSV file of ``published/``, once its sha256 is the registered one."""
-    yield from csv.DictReader(io.StringIO(_verified(file, folder).decode("utf-8")))
+    yield from csv.DictReader(io.StringIO(verified(file, folder).decode("utf-8")))
 
 
-def _verified(file: DataFile, folder: Path) -> bytes:
+def verified(file: DataFile, folder: Path) -> bytes:
     """Return a file's bytes if they are the registered ones."""
     path = folder / file.name
     try:

@@ -1,0 +1,127 @@
+"""What a printed table does not tell: IQMs with intervals, and which algorithms a test separates.
+
+As ``datumrl compare`` computes them, over datasets that make a fair comparison: of one version (v0
+and v2 hold different data), and covered by the same algorithms.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from datumrl.evaluation import bootstrap, group_test, influence, intervals, ragged, score_table
+from datumrl.evaluation.scored_runs import ScoredRun
+from datumrl.leaderboard.table_case import Case, PrintedCell
+
+ALPHA = 0.05
+CONFIDENCE = 0.95
+Scores = Mapping[tuple[str, str], np.ndarray]  # (runs,) by algorithm and dataset
+
+
+@dataclass(frozen=True)
+class Aggregate:
+    """The IQM of one algorithm over the datasets of a pool; no interval from single runs."""
+
+    algorithm: str
+    iqm: float
+    interval: bootstrap.Interval | None
+    letters: str  # algorithms that share a letter were not separated
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Datasets of one version that the same algorithms cover completely: a fair comparison.
+
+    ``aggregates`` is ordered by IQM, best first; a pool of one algorithm compares with nothing.
+    """
+
+    datasets: tuple[str, ...]
+    runs: tuple[int, int]  # fewest and most of a cell
+    aggregates: tuple[Aggregate, ...]
+    test: str  # how letters were found, or why there are none
+
+
+def column_of(case: Case) -> PrintedCell | None:
+    """Return a cell of the column that aggregates are over: last scores, where there are any."""
+
+    def worth(cell: PrintedCell) -> tuple[bool, bool]:
+        return (cell.checkpoint in ("", "final", "last"), cell.quantity == "score")
+
+    found = [case.cells[number] for number in sorted(case.testable)]
+    return max(found, key=worth) if found else None
+
+
+def scores_of(case: Case, like: PrintedCell) -> dict[tuple[str, str], np.ndarray]:
+    """Return each run's score in one column by the stated rule; cells with failed runs are out."""
+    found = {}
+    for number in sorted(case.testable):
+        cell = case.cells[number]
+        if cell.column == like.column:
+            values = case.raw.scores(cell.place, case.stated)
+            if values.size and np.isfinite(values).all():
+                found[cell.algorithm, cell.dataset] = values
+    return found
+
+
+def pools(case: Case, seed: int = 0) -> list[Pool]:
+    """Return the fair comparisons of a table, most algorithms first; ``seed`` is the test's."""
+    like = column_of(case)
+    return pooled(scores_of(case, like), seed) if like and case.pooled_datasets else []
+
+
+def pooled(scores: Scores, seed: int = 0) -> list[Pool]:
+    """Return the fair comparisons of scores, most algorithms first."""
+    found = []
+    for datasets, algorithms in _fair(scores):
+        held = {
+            name: ragged.gather([scores[name, dataset] for dataset in datasets], None)
+            for name in algorithms
+        }
+        ordered = sorted(held, key=lambda name: -float(influence.IQM.value(held[name])))
+        test = group_test.separate(table(scores, datasets, algorithms), ordered, ALPHA, seed)
+        aggregates = []
+        for name in ordered:
+            interval = None
+            if min(held[name].runs) > 1:
+                generator = np.random.default_rng(seed)  # not used by Student's t
+                interval = intervals.interval(
+                    held[name], influence.IQM, generator, confidence=CONFIDENCE
+                )
+            iqm = float(influence.IQM.value(held[name]))
+            aggregates.append(Aggregate(name, iqm, interval, test.letters.get(name, "")))
+        counts = [len(scores[name, dataset]) for name in algorithms for dataset in datasets]
+        span = (min(counts), max(counts))
+        found.append(Pool(datasets, span, tuple(aggregates), test.method or test.reason))
+    return found
+
+
+def table(
+    scores: Scores, datasets: Sequence[str], algorithms: Sequence[str]
+) -> score_table.ScoreTable:
+    """Return scores as the table that tests of ``evaluation`` read."""
+    runs = [
+        ScoredRun(
+            algorithm, dataset, number, np.zeros(1), np.full(1, np.nan), np.array([value])
+        )
+        for dataset in datasets
+        for algorithm in algorithms
+        for number, value in enumerate(scores[algorithm, dataset].tolist())
+    ]  # fmt: skip
+    return score_table.build(runs, rule="last")
+
+
+def _fair(scores: Scores) -> list[tuple[tuple[str, ...], tuple[str, ...]]]:
+    """Return (datasets, algorithms) of every pool, most algorithms first."""
+    coverage: dict[str, set[str]] = defaultdict(set)
+    for algorithm, dataset in scores:
+        coverage[dataset].add(algorithm)
+    grouped: dict[tuple[str, tuple[str, ...]], list[str]] = defaultdict(list)
+    for dataset, algorithms in coverage.items():
+        tail = dataset.rpartition("-")[2]
+        version = tail if tail[:1] == "v" and tail[1:].isdigit() else ""
+        grouped[version, tuple(sorted(algorithms))].append(dataset)
+    found = [(tuple(sorted(names)), algorithms) for (_, algorithms), names in grouped.items()]
+    return sorted(found, key=lambda pool: (-len(pool[1]), -len(pool[0]), pool))

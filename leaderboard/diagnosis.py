@@ -1,0 +1,198 @@
+"""Which rule a table follows: the usual suspects are tried, alone and in pairs.
+
+First over the whole table, then over what is left, since cells of one algorithm may follow a rule
+of their own.  Among rules that fit equally many cells the one with fewer departures is named, and a
+pair is believed only for two cells or more: with thousands of rules a single cell fits by chance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from datumrl.leaderboard import suspects
+from datumrl.leaderboard.rules import Rule
+from datumrl.leaderboard.suspects import Suspect
+from datumrl.leaderboard.table_case import Case
+
+Progress = Callable[[int, int], None]
+_PROBED = 10  # cells still unexplained, of which a pair must fit one to be tried further
+_SAMPLED = 40  # cells on which pairs are sifted
+_SIFTED = 12  # pairs that are then tried on every cell
+_PRICE = 0.03  # of all cells: what one more departure must explain
+_ROUNDS = 4  # rules named per table
+_SHOWN = 12
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A rule, in words, and how many cells it fits of those it was tried on."""
+
+    labels: tuple[str, ...]
+    rule: Rule
+    fits: int
+    of: int
+
+    @property
+    def label(self) -> str:
+        """Return the departures in words."""
+        return " and ".join(self.labels)
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """A rule that fits cells which the stated one does not, and other rules that fit the same."""
+
+    candidate: Candidate
+    cells: frozenset[int]  # those explained
+    where: str  # in words
+    equivalent: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What fits: explanations in the order found, and the best rules tried on the whole table."""
+
+    explanations: tuple[Explanation, ...]
+    tried: tuple[Candidate, ...]  # best first, the stated rule among them
+    rules: int  # how many were tried
+
+    def of(self, number: int) -> Explanation | None:
+        """Return what explains a cell."""
+        return next((each for each in self.explanations if number in each.cells), None)
+
+
+def diagnose(case: Case, progress: Progress | None = None) -> Diagnosis:
+    """Explain the cells that the stated rule does not fit.
+
+    ``progress`` is told of rules tried and rules in all.
+    """
+    everything = sorted(case.testable)
+    stated = case.fits(case.stated, everything)
+    if stated.all():
+        return Diagnosis((), (), 1)
+    search = _Search(case, suspects.of_case(case), progress)
+    left = [number for number, fitting in zip(everything, stated, strict=True) if not fitting]
+    explanations: list[Explanation] = []
+    threshold = int(stated.sum())
+    first = search.best(everything, left)
+    tried = [Candidate(("as stated",), case.stated, int(stated.sum()), len(everything)), *first]
+    for turn in range(_ROUNDS):
+        ranked = first if turn == 0 else search.best(left, left)
+        found = _explanation(case, ranked, threshold, left)
+        if found is not None:
+            explanations.append(found)
+            left = [number for number in left if number not in found.cells]
+        elif turn > 0:
+            break
+        if not left:
+            break
+        threshold = 0
+    shown = sorted(tried, key=lambda each: (-each.fits, len(each.labels)))[:_SHOWN]
+    if all(each.labels != ("as stated",) for each in shown):
+        shown.append(tried[0])
+    return Diagnosis(tuple(explanations), tuple(each for each in shown if each.fits), search.count)
+
+
+class _Search:
+    """Tries rules on cells and ranks them."""
+
+    def __init__(self, case: Case, found: list[Suspect], progress: Progress | None) -> None:
+        self._case = case
+        self._suspects = found
+        self._pairs = list(suspects.pairs(found))
+        self._progress = progress
+        self.count = 1 + len(found) + len(self._pairs)
+
+    def best(self, cells: Sequence[int], left: Sequence[int]) -> list[Candidate]:
+        """Return the rules that fit most of some cells, after the price of their departures.
+
+        ``left`` are those that nothing explains yet.
+        """
+        found = [self._tried((suspect,), cells) for suspect in self._suspects]
+        self._tell(len(found))
+        if not any(each.fits == len(cells) for each in found):
+            alone = {each.labels[0]: each.fits for each in found}
+            found += [
+                pair
+                for pair in self._best_pairs(cells, left)
+                if all(alone[label] != pair.fits for label in pair.labels)  # else one does it
+            ]
+        price = _PRICE * len(cells)
+
+        def worth(each: Candidate) -> tuple[bool, float]:
+            whole = each.fits == len(cells)
+            return (whole, (0 if whole else each.fits) - price * len(each.labels))
+
+        ranked = sorted(found, key=worth, reverse=True)
+        return [each for each in ranked if each.fits][:_SHOWN]
+
+    def _best_pairs(self, cells: Sequence[int], left: Sequence[int]) -> list[Candidate]:
+        sample, probe = _spread_over(cells, _SAMPLED), _spread_over(left, _PROBED)
+        sifted = []
+        for number, pair in enumerate(self._pairs):
+            if self._tried(pair, probe).fits:
+                sifted.append((self._tried(pair, sample).fits, -number))
+            if number % 50 == 0:
+                self._tell(len(self._suspects) + number)
+        self._tell(self.count)
+        top = sorted(sifted, reverse=True)[:_SIFTED]
+        return [self._tried(self._pairs[-number], cells) for fits, number in top if fits]
+
+    def _tried(self, together: Sequence[Suspect], cells: Sequence[int]) -> Candidate:
+        rule = self._case.stated
+        for suspect in together:
+            rule = suspect.applied(rule)
+        fits = int(self._case.fits(rule, cells).sum())
+        return Candidate(tuple(each.label for each in together), rule, fits, len(cells))
+
+    def _tell(self, done: int) -> None:
+        if self._progress is not None:
+            self._progress(min(done, self.count), self.count)
+
+
+def _spread_over(cells: Sequence[int], count: int) -> list[int]:
+    """Return up to so many of the cells, evenly over the table."""
+    places = np.linspace(0, len(cells) - 1, min(count, len(cells))).round().astype(int)
+    return [cells[place] for place in dict.fromkeys(places.tolist())]
+
+
+def _explanation(
+    case: Case,
+    ranked: Sequence[Candidate],
+    threshold: int,
+    left: Sequence[int],
+) -> Explanation | None:
+    """Return the first rule that is better than what is known, with the cells it explains."""
+    for candidate in ranked:
+        if candidate.fits <= threshold:
+            continue
+        fitting = case.fits(candidate.rule, left)
+        cells = [number for number, fits in zip(left, fitting, strict=True) if fits]
+        if not cells or (len(candidate.labels) > 1 and len(cells) < min(2, len(case.testable))):
+            continue
+        equivalent = tuple(
+            other.label
+            for other in ranked
+            if other is not candidate
+            and len(other.labels) == len(candidate.labels)
+            and other.fits == candidate.fits
+            and (case.fits(other.rule, left) == fitting).all()
+        )
+        return Explanation(candidate, frozenset(cells), _where(case, cells), equivalent)
+    return None
+
+
+def _where(case: Case, cells: Sequence[int]) -> str:
+    """Return in words what cells have in common."""
+    chosen = [case.cells[number] for number in cells]
+    parts = []
+    for kind in ("algorithm", "column", "dataset"):
+        possible = {getattr(cell, kind) for cell in case.cells}
+        found = {getattr(cell, kind) for cell in chosen}
+        if len(possible) > 1 and len(found) == 1:
+            parts += filter(None, found)
+    count = f"{len(cells)} cell" + ("s" if len(cells) > 1 else "")
+    return f"{count} ({', '.join(parts)})" if parts else count

@@ -1,0 +1,259 @@
+"""What recomputing a table tells: a verdict per cell, the diagnosis, and what lies beyond it."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from datumrl.evaluation.report_tables import Sheet
+from datumrl.leaderboard import beyond_table, bold_claims, diagnosis
+from datumrl.leaderboard.beyond_table import Pool
+from datumrl.leaderboard.bold_claims import Claims
+from datumrl.leaderboard.diagnosis import Diagnosis
+from datumrl.leaderboard.rules import Rule, rounds_to
+from datumrl.leaderboard.table_case import Case, PrintedCell
+
+Status = Literal["reproduced", "only under", "differs", "no raw data", "nothing printed"]
+STATUSES: tuple[Status, ...] = (
+    "reproduced",
+    "only under",
+    "differs",
+    "no raw data",
+    "nothing printed",
+)
+# What each status is called in a summary.
+WORDS = {
+    "reproduced": "reproduced",
+    "only under": "reproduced only under another rule",
+    "differs": "differ",
+    "no raw data": "without raw data",
+    "nothing printed": "with nothing printed",
+}
+Progress = Callable[[str], Callable[[int, int], None]]  # of a piece of work: done, in all
+
+
+@dataclass(frozen=True)
+class CellVerdict:
+    """One printed cell beside what was recomputed by the rule that fits, else the stated one."""
+
+    cell: PrintedCell
+    status: Status
+    recomputed: str = ""  # as the cell, with one digit more
+    rule: str = ""  # what it takes, where the expected rule does not do
+    note: str = ""  # by how much it differs, or why there is nothing to compare
+    mean: float | None = None
+    std: float | None = None
+
+    @property
+    def follows(self) -> bool:
+        """Return whether the cell follows from the raw scores."""
+        return self.status in ("reproduced", "only under")
+
+    @property
+    def words(self) -> str:
+        """Return the verdict as one phrase."""
+        if self.status == "only under":
+            return f"reproduced only under: {self.rule}"
+        if self.status == "differs":
+            return f"differs by {self.note}"
+        return f"{self.status}: {self.note}" if self.note else self.status
+
+
+@dataclass(frozen=True)
+class About:
+    """What a table is and where it comes from; rules in words."""
+
+    id: str
+    title: str
+    source: str = ""
+    url: str = ""
+    licence: str = ""
+    rule: str = ""  # as the source applied it
+    expected: str = ""  # as a reader would expect it
+    kind: str = ""  # what is at hand: raw scores, cells only, ...
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """All that recomputing a table tells; ``facts`` are lines about the raw scores."""
+
+    about: About
+    verdicts: tuple[CellVerdict, ...]
+    diagnosis: Diagnosis | None = None
+    pools: tuple[Pool, ...] = ()
+    claims: Claims | None = None
+    notes: tuple[str, ...] = ()
+    facts: tuple[str, ...] = ()
+    departures: tuple[tuple[str, int], ...] = ()  # another rule, and how many cells it fails
+    extras: tuple[Sheet, ...] = field(default=())
+
+    @property
+    def counts(self) -> dict[Status, int]:
+        """Return how many cells have each status; those that none has are left out."""
+        found = Counter(verdict.status for verdict in self.verdicts)
+        return {status: found[status] for status in STATUSES if found[status]}
+
+    @property
+    def reproduces(self) -> bool:
+        """Return whether no cell differs."""
+        return all(verdict.status != "differs" for verdict in self.verdicts)
+
+    @property
+    def strictly(self) -> bool:
+        """Return whether every cell with raw scores follows by the expected rule."""
+        return all(verdict.status not in ("differs", "only under") for verdict in self.verdicts)
+
+
+def of_case(
+    case: Case,
+    about: About,
+    seed: int = 0,
+    progress: Progress | None = None,
+    with_claims: bool = True,
+) -> Outcome:
+    """Recompute a case, diagnose what does not fit, and test what the table claims.
+
+    ``seed`` is that of the tests' relabellings.
+    """
+    told = progress or (lambda title: lambda done, total: None)
+    found = diagnosis.diagnose(case, told("rules tried"))
+    verdicts = tuple(_verdict(case, number, found) for number in range(len(case.cells)))
+    claims = bold_claims.check(case, seed, told("claims tested")) if with_claims else None
+    return Outcome(
+        about,
+        verdicts,
+        found,
+        tuple(beyond_table.pools(case, seed)),
+        claims if claims and claims.rows else None,
+        case.notes,
+    )
+
+
+def _verdict(case: Case, number: int, found: Diagnosis) -> CellVerdict:
+    cell = case.cells[number]
+    if cell.mean is None:
+        return CellVerdict(cell, "nothing printed")
+    if number not in case.testable:
+        return CellVerdict(cell, "no raw data")
+    if case.fit(case.expected, number):
+        return _shown(case, number, "reproduced", case.expected)
+    for label, rule in case.known:
+        if case.fit(rule, number):
+            return _shown(case, number, "only under", rule, label)
+    explanation = found.of(number)
+    if explanation is not None:
+        rule = explanation.candidate.rule
+        return _shown(case, number, "only under", rule, explanation.candidate.label)
+    return _shown(case, number, "differs", case.stated)
+
+
+def _shown(case: Case, number: int, status: Status, rule: Rule, label: str = "") -> CellVerdict:
+    cell = case.cells[number]
+    numbers = case.raw.numbers(cell.place, rule)
+    if not numbers:
+        return CellVerdict(cell, status, "", label, "no runs left by the rule")
+    wanted = float(cell.mean or "nan")
+    width = None if cell.std is None else float(cell.std)
+
+    def distance(found: tuple[float, float]) -> float:
+        own = abs(found[0] - wanted) + (0.0 if width is None else abs(found[1] - width))
+        return own if math.isfinite(own) else math.inf
+
+    mean, std = min(numbers, key=distance)
+    shown = digits(mean, cell.mean)
+    if cell.std is not None:
+        shown += f" ± {digits(std, cell.std)}"
+    note = difference(cell, mean, std, case.slack) if status == "differs" else ""
+    return CellVerdict(cell, status, shown, label, note, _finite(mean), _finite(std))
+
+
+def difference(cell: PrintedCell, mean: float, std: float, slack: float = 0.0) -> str:
+    """Return in words by how much recomputed numbers differ from the printed ones."""
+    parts = []
+    for name, printed, value in (("mean", cell.mean, mean), ("std", cell.std, std)):
+        if printed is None or rounds_to(value, printed, slack):
+            continue
+        if math.isfinite(value):
+            gap = value - float(printed)
+            # As many digits as it takes to see the difference.
+            places = max(2, decimals(printed) + 1)
+            while gap and abs(gap) < 0.5 * 10.0**-places and places < 15:
+                places += 1
+            parts.append(f"{name} {gap:+.{places}f}")
+        else:
+            parts.append(f"{name}, which failed runs leave undefined")
+    return ", ".join(parts)
+
+
+def decimals(printed: str | None) -> int:
+    """Return how many decimals a printed number has."""
+    mantissa, _, exponent = (printed or "").lower().partition("e")
+    return max(0, len(mantissa.partition(".")[2]) - int(exponent or 0))
+
+
+def digits(value: float, printed: str | None) -> str:
+    """Return a number with one decimal more than the printed one has."""
+    return f"{value:.{decimals(printed) + 1}f}" if math.isfinite(value) else "undefined"
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def differing(verdicts: Sequence[CellVerdict]) -> list[CellVerdict]:
+    """Return the verdicts worth a look where space is short: all but plain agreement."""
+    return [verdict for verdict in verdicts if verdict.status != "reproduced"]
+
+
+def as_json(outcome: Outcome) -> dict[str, object]:
+    """Return an outcome as what strict JSON can hold."""
+    found = outcome.diagnosis
+    return {
+        "table": dataclasses.asdict(outcome.about),
+        "reproduces": outcome.reproduces,
+        "summary": {"cells": len(outcome.verdicts), **outcome.counts},
+        "cells": [
+            {**dataclasses.asdict(each), **dataclasses.asdict(each.cell), "verdict": each.words}
+            | {
+                "recomputed_mean": each.mean,
+                "recomputed_std": each.std,
+                "printed": each.cell.printed,
+            }
+            for each in outcome.verdicts
+        ],
+        "diagnosis": found
+        and {
+            "rules_tried": found.rules,
+            "explanations": [
+                {
+                    "rule": each.candidate.label,
+                    "fits": each.candidate.fits,
+                    "of": each.candidate.of,
+                    "explains": each.where,
+                    "equivalent": list(each.equivalent),
+                }
+                for each in found.explanations
+            ],
+            "tried": [{"rule": c.label, "fits": c.fits, "of": c.of} for c in found.tried],
+        },
+        "departures": [
+            {"rule": label, "cells_that_fail": failing} for label, failing in outcome.departures
+        ],
+        "pools": [dataclasses.asdict(pool) for pool in outcome.pools],
+        "claims": outcome.claims
+        and {
+            "marked": outcome.claims.marked,
+            "claims": len(outcome.claims.rows),
+            "surviving": outcome.claims.surviving,
+            "rows": [
+                {**dataclasses.asdict(c), "survives": c.survives} for c in outcome.claims.rows
+            ],
+        },
+        "notes": list(outcome.notes),
+        "facts": list(outcome.facts),
+        "sheets": [dataclasses.asdict(sheet) for sheet in outcome.extras],
+    }

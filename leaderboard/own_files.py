@@ -1,0 +1,119 @@
+"""CSV files that people bring: rows with line numbers, columns found by name or by mapping."""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from datumrl.datasets.errors import DatumrlError
+from datumrl.leaderboard import cell_text
+
+_DELIMITERS = (",", ";", "\t", "|")
+LARGEST = 1 << 30  # bytes of a file that is read into memory
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A file's rows: ``rows`` are (line number, cells by column)."""
+
+    name: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[int, dict[str, str]], ...]
+    notes: tuple[str, ...]
+
+    def where(self, line: int, column: str) -> str:
+        """Return a cell's place for an error."""
+        return f"{self.name}, line {line}, column {column!r}"
+
+
+def read(path: Path) -> Sheet:
+    """Read a CSV file with a header; commas, semicolons, tabs or bars separate.
+
+    Raises DatumrlError for a file that is missing, empty, ragged or has a column twice.
+    """
+    try:
+        if path.stat().st_size > LARGEST:
+            raise DatumrlError(f"{path} is larger than 1 GiB; keep the columns and rows needed")
+        content = path.read_bytes()
+    except OSError as problem:
+        raise DatumrlError(f"{path}: cannot be read ({problem.strerror}); check the name") from None
+    text, note = cell_text.decoded(content, path.name)
+    lines = _rows(text, path.name)
+    if len(lines) < 2:
+        raise DatumrlError(f"{path} has no rows; give a header line and one row for each cell")
+    header = tuple(name.strip() for name in lines[0][1])
+    twice = sorted({name for name in header if header.count(name) > 1})
+    if twice:
+        raise DatumrlError(f"{path.name}: column {twice[0]!r} occurs twice; rename one")
+    rows = []
+    for line, cells in lines[1:]:
+        if len(cells) != len(header):
+            raise DatumrlError(
+                f"{path.name}, line {line}: {len(cells)} cells under {len(header)} columns; quote "
+                "cells that hold the separator"
+            )
+        rows.append((line, dict(zip(header, (cell.strip() for cell in cells), strict=True))))
+    return Sheet(path.name, header, tuple(rows), (note,) if note else ())
+
+
+def _rows(text: str, name: str) -> list[tuple[int, list[str]]]:
+    head = text.lstrip().splitlines()[0] if text.strip() else ""
+    delimiter = max(_DELIMITERS, key=head.count)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    found = []
+    try:
+        for cells in reader:
+            if delimiter == "|":
+                cells = _without_frame(cells)
+            if any(cell.strip() for cell in cells):
+                found.append((reader.line_num, cells))
+    except csv.Error as problem:
+        raise DatumrlError(f"{name}, line {reader.line_num}: {problem}; save it as CSV") from None
+    return found
+
+
+def _without_frame(cells: list[str]) -> list[str]:
+    """Return a row of a Markdown table without its outer bars; nothing of the rule under a head."""
+    inner = cells[1:-1] if cells and not cells[0].strip() and not cells[-1].strip() else cells
+    return [] if all(not cell.strip(" :-") for cell in inner) else inner
+
+
+def mapping(pairs: Sequence[str], known: Sequence[str], option: str) -> dict[str, str]:
+    """Return ``algorithm=method`` and its like as a dict; ``known`` limits the left sides."""
+    found = {}
+    for pair in pairs:
+        left, equals, right = pair.partition("=")
+        if not (equals and left.strip() and right.strip()):
+            raise DatumrlError(f"{option} {pair!r}: write NAME=COLUMN, for example {known[0]}=...")
+        if known and left.strip() not in known:
+            near = difflib.get_close_matches(left.strip(), known, n=1) or known
+            raise DatumrlError(
+                f"{option} {pair!r}: there is no {left.strip()!r}; known: {', '.join(near)}"
+            )
+        found[left.strip()] = right.strip()
+    return found
+
+
+def column(
+    sheet: Sheet, name: str, columns: Mapping[str, str], synonyms: Sequence[str] = ()
+) -> str | None:
+    """Return a file's own name of a column: as mapped, else by its name or a synonym."""
+    mapped = columns.get(name)
+    if mapped is not None and mapped in sheet.columns:
+        return mapped
+    by_lower = {own.lower(): own for own in sheet.columns}
+    return next((by_lower[each] for each in (name, *synonyms) if each in by_lower), None)
+
+
+def missing_column(sheet: Sheet, name: str) -> DatumrlError:
+    """Return the error of a column that is needed and not there."""
+    near = difflib.get_close_matches(name, sheet.columns, n=1, cutoff=0.4)
+    hint = f"{name}={near[0] if near else 'COLUMN'}"
+    return DatumrlError(
+        f"{sheet.name}: no column {name!r} (there are {', '.join(sheet.columns)}); name it with "
+        f"--columns {hint}"
+    )

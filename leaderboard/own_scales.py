@@ -1,0 +1,69 @@
+"""Reference scores for a table of one's own: from a file, and from the catalogue."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from datumrl.datasets import catalogue
+from datumrl.datasets.errors import DatumrlError
+from datumrl.leaderboard import cell_text, own_files
+from datumrl.leaderboard.rules import Scale, Units
+
+
+def units(datasets: Iterable[str], path: Path | None) -> Units:
+    """Return the scales of datasets; those of other versions have the same name but for ``-vN``.
+
+    With ``path`` (CSV: dataset, minimum, maximum) the scales are stated there, else the catalogue's
+    are kept as a suspect.  Raises DatumrlError where a stated one is missing or empty.
+    """
+    names = sorted(datasets)
+    known = _catalogue()
+    if path is None:
+        return Units(catalogue={name: known[name] for name in names if name in known})
+    stated = _read(path)
+    found, others = {}, {}
+    for name in names:
+        scale = stated.get(name) or stated.get(name.rpartition("/")[2])
+        if scale is None:
+            raise DatumrlError(f"{path.name}: no reference scores of {name}; add a row")
+        found[name] = scale
+        stem = _stem(name)
+        for other, its in {**known, **stated}.items():
+            if _stem(other) == stem and its != scale:
+                others[name] = its
+    return Units(references=found, other_versions=others)
+
+
+def _stem(name: str) -> str:
+    """Return a dataset's name without collection and version."""
+    stem, _, version = name.rpartition("/")[2].rpartition("-v")
+    return stem if version.isdigit() else name.rpartition("/")[2]
+
+
+def _read(path: Path) -> dict[str, Scale]:
+    sheet = own_files.read(path)
+    for name in ("dataset", "minimum", "maximum"):
+        if name not in sheet.columns:
+            raise own_files.missing_column(sheet, name)
+    found = {}
+    for line, row in sheet.rows:
+        ends = [cell_text.value(row[n], sheet.where(line, n)) for n in ("minimum", "maximum")]
+        if not ends[0] < ends[1]:
+            raise DatumrlError(
+                f"{sheet.name}, line {line}: minimum {row['minimum']} is not below maximum "
+                f"{row['maximum']}; correct them"
+            )
+        found[row["dataset"]] = (ends[0], ends[1])
+    return found
+
+
+def _catalogue() -> dict[str, Scale]:
+    """Return the catalogue's scales by id, and by the name without the collection."""
+    found: dict[str, Scale] = {}
+    for record in catalogue.all_records():
+        if record.reference is not None:
+            scale = (record.reference.minimum, record.reference.maximum)
+            found[record.id] = scale
+            found.setdefault(record.id.partition("/")[2], scale)
+    return found

@@ -1,0 +1,72 @@
+"""The verdicts on dataset measures in the form that all tables share."""
+
+from __future__ import annotations
+
+from datumrl.datasets import catalogue, places
+from datumrl.leaderboard import quality_tables
+from datumrl.leaderboard.outcome import About, CellVerdict, Outcome, Progress, Status
+from datumrl.leaderboard.quality_tables import QualityTable, QualityVerdict
+from datumrl.leaderboard.table_case import PrintedCell
+
+_RULE = (
+    "The first 100,000 rows of each file, digitised on 5 edges per dimension between the extremes "
+    "of the medium-replay dataset; distinct rows counted exactly; SACo is their ratio to that "
+    "dataset's number. TQ: mean return on the scale of D4RL's reference scores."
+)
+_STATUS: dict[str, Status] = {
+    "reproduced": "reproduced",
+    "differs": "differs",
+    "no raw data here": "no raw data",
+}
+
+
+def about(table: QualityTable) -> About:
+    """Return what a table of dataset measures is."""
+    return About(
+        table.id, table.title, table.source, table.url, table.licence, _RULE,
+        "As the source; over which rows TQ is a mean it does not say.", "needs dataset files",
+    )  # fmt: skip
+
+
+def state(table_id: str) -> str:
+    """Return how many of the datasets behind a table are on this machine."""
+    rows = quality_tables.read_rows(quality_tables.find(table_id))
+    here = sum(_is_here(row.dataset) and _is_here(row.reference) for row in rows)
+    return f"dataset files of {here} of {len(rows)} rows are here (`datumrl fetch` brings them)"
+
+
+def _is_here(dataset: str) -> bool:
+    record = catalogue.find(dataset)
+    found = (
+        places.raw_path(record), places.prepared_folder(record), places.d4rl_cache_path(record)
+    )  # fmt: skip
+    return any(path.exists() for path in found)
+
+
+def reproduce(table: QualityTable, own: About, progress: Progress | None) -> Outcome:
+    """Recompute the rows whose files are here."""
+    told = progress(f"{table.id} datasets") if progress else None
+    rows = quality_tables.reproduce(table.id, progress=told)
+    verdicts = tuple(verdict for row in rows for verdict in _verdicts(row))
+    return Outcome(own, verdicts, facts=("raw data: the datasets' own files",))
+
+
+def _verdicts(row: QualityVerdict) -> list[CellVerdict]:
+    printed = row.printed
+    saco = None
+    if row.unique_state_actions is not None:
+        saco = row.saco
+    found = []
+    for name, text, value in (
+        ("TQ", f"{printed.tq}", row.tq),
+        ("state-actions", f"{printed.unique_state_actions}", row.unique_state_actions),
+        ("SACo", f"{printed.saco}", saco),
+    ):
+        cell = PrintedCell(name, printed.dataset, "", "", text, None)
+        equal = value is not None and abs(float(text) - value) <= quality_tables.TQ_TOLERANCE
+        status = "reproduced" if equal else _STATUS[row.status]
+        shown = "" if value is None else f"{value:.6g}"
+        gap = "" if value is None or equal else f"{value - float(text):+.6g}; "
+        mean = None if value is None else float(value)
+        found.append(CellVerdict(cell, status, shown, note=f"{gap}{row.note}", mean=mean))
+    return found
