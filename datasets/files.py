@@ -8,12 +8,11 @@ import hashlib
 import json
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
-
-import platformdirs
 
 from datumrl.datasets.errors import DatumrlError
 
@@ -30,8 +29,20 @@ _STORAGE_REMEDIES = {
 
 
 def home() -> Path:
-    """Return the folder of downloads, prepared data and runs: ``DATUMRL_HOME`` or a default."""
-    return Path(os.environ.get("DATUMRL_HOME") or platformdirs.user_data_dir("datumrl"))
+    """Return the folder of downloads, prepared data and runs: ``DATUMRL_HOME`` or a default.
+
+    The default is a folder where this system keeps its users' data.
+    """
+    given = os.environ.get("DATUMRL_HOME")
+    return Path(given) if given else _user_data() / "datumrl"
+
+
+def _user_data() -> Path:
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA") or "~/AppData/Local").expanduser()
+    if sys.platform == "darwin":
+        return Path("~/Library/Application Support").expanduser()
+    return Path(os.environ.get("XDG_DATA_HOME") or "~/.local/share").expanduser()
 
 
 @contextlib.contextmanager
