@@ -194,10 +194,9 @@ def read(path: Path) -> Card:
     content = files.read_json(path)
     try:
         card = pydantic.TypeAdapter(Card).validate_json(json.dumps(content), strict=True)
-    except (pydantic.ValidationError, ValueError) as problem:
-        first = problem.errors()[0] if isinstance(problem, pydantic.ValidationError) else {}
-        where = ".".join(map(str, first.get("loc", ())))
-        why = f"{where}: {first.get('msg', problem)}"
+    except pydantic.ValidationError as problem:
+        first = problem.errors()[0]
+        why = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
         raise DatumrlError(
             f"{path}: no card of version {VERSION} ({why}); write it again"
         ) from None

@@ -123,7 +123,7 @@ def _marginals(episodes: Episodes, rows: np.ndarray) -> tuple[Marginals | None, 
     finite = np.isfinite(values)
     if not finite.any():
         return None, ("no marginals of actions: no sampled value is finite",)
-    notes = ()
+    notes: tuple[str, ...] = ()
     if not finite.all():
         notes = (f"{int((~finite).sum()):,} sampled action values are not finite and left out",)
     edges = _action_edges(values[finite], discrete)

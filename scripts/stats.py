@@ -90,8 +90,9 @@ class Command:
 
         if self.plot is not None:
             stats_outputs.write_plot(self.plot, found, self.path, self.seed)
-        for each in found if self.card is not None else ():
-            stats_outputs.write_card(self.card, each, self.path, self.seed)
+        if self.card is not None:
+            for each in found:
+                stats_outputs.write_card(self.card, each, self.path, self.seed)
 
     def _audit(self, names: Sequence[str]) -> int:
         from datumrl.scripts.audit import run_audit
