@@ -6,6 +6,8 @@ import html
 import json
 import math
 import re
+import shutil
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -179,3 +181,35 @@ def test_every_card_that_comes_along_is_sound_and_placed() -> None:
         assert catalogue.find(card.id).reader == "local"
         assert card.statistics.rows >= catalogue.find(card.id).rows
     assert len(known_quality.card_points(cards)) == len(cards)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("width", [390, 1300])
+def test_a_browser_draws_the_page_without_complaint(tmp_path: Path, card: Card, width: int) -> None:
+    found = filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome")))
+    browser = next(found, None)
+    if browser is None:
+        pytest.skip("no chromium on the path")
+    board.write([], tmp_path / "site", cards=[hostile(card)])
+    (page,) = (tmp_path / "site" / "datasets").iterdir()
+    # What lies beside the page's own width would be scrolled to sideways.
+    probe = "<script>document.title = document.documentElement.scrollWidth</script></body>"
+    told = re.sub(r"<meta http-equiv=[^>]*>", "", page.read_text(encoding="utf-8"))
+    (tmp_path / "probe.html").write_text(told.replace("</body>", probe), encoding="utf-8")
+    quiet = (
+        "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --hide-scrollbars "
+        "--disable-background-networking --disable-component-update --disable-sync --dump-dom"
+    )
+    command = [browser, *quiet.split(), "--enable-logging=stderr", f"--window-size={width},900"]
+    for number, path in enumerate((page, tmp_path / "probe.html")):
+        profile = f"--user-data-dir={tmp_path / f'profile-{number}'}"
+        shown = subprocess.run(
+            [*command, profile, path.as_uri()],
+            capture_output=True, text=True, timeout=120, check=True,
+        )  # fmt: skip
+        assert "CONSOLE" not in shown.stderr
+        assert shown.stdout.count('<svg class="plot"') == 5
+    title = re.search(r"<title>(\d+)</title>", shown.stdout)
+    assert title is not None
+    # Headless windows are no narrower than 500 pixels.
+    assert int(title[1]) <= max(width, 500)
