@@ -17,7 +17,11 @@ class OnlyThese(importlib.abc.MetaPathFinder):
             raise ModuleNotFoundError(f"{name} is blocked", name=name)
 sys.meta_path.insert(0, OnlyThese())
 dataset, file = sys.argv[1:]
-import datumrl
+import dataclasses, datumrl
+from datumrl.datasets import loading
+# Generated files have other hashes than those published.
+known = loading.find
+loading.find = lambda name: dataclasses.replace(known(name), md5=None)
 for _ in range(2):  # converted, then opened
     episodes = datumrl.load(dataset, path=file)
 for view in ("correct", "d4rl-legacy"):
