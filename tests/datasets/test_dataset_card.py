@@ -85,9 +85,9 @@ def change(content: Any, place: str, value: object) -> None:
 @pytest.mark.parametrize(
     ("place", "value", "told"),
     [
-        ("version", 2, "no version 1 card"),
-        ("format", "other", "no version 1 card"),
-        ("extra", 1, "no version 1 card"),
+        ("version", 2, "no card of version 1"),
+        ("format", "other", "no card of version 1"),
+        ("extra", 1, "no card of version 1"),
         ("statistics.rows", "9", "statistics.rows"),
         ("id", "another", "is of 'another'"),
         ("statistics.returns.distribution.bin_counts", [1], "histogram of returns"),
