@@ -15,12 +15,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
-from datumrl.algorithms import checkpoints, finished_runs, policies, registry
+from datumrl.algorithms import checkpoints, finished_runs, policies, registry, tasks
 from datumrl.algorithms.packed_rows import require_vectors
 from datumrl.algorithms.stack import Stack, Task
 from datumrl.algorithms.streams import Streams
@@ -30,8 +29,7 @@ from datumrl.datasets.catalogue import DatasetRecord
 from datumrl.datasets.episodes import Episodes
 from datumrl.datasets.errors import DatumrlError
 from datumrl.datasets.loading import load
-from datumrl.evaluation import environments, provenance
-from datumrl.evaluation.recorder import protocol_for
+from datumrl.evaluation import provenance
 from datumrl.evaluation.records import Budget, Evaluation, RunRecord
 
 try:
@@ -59,12 +57,12 @@ def run(
     config = registry.completed(job.algorithm, job.config, dataset, episodes)
     job = dataclasses.replace(job, config=config)
     if not restart:
-        protocol = protocol_for(dataset, job.episodes, nearest=job.nearest)
+        protocol = tasks.protocol(job, dataset)
         identity = finished_runs.identity(job, protocol, episodes.sha256)
         done = finished_runs.records(job, folder, identity)
         if done is not None:
             return done
-    task = _task(dataset, episodes, torch.device(job.device), job.nearest)
+    task = tasks.of(dataset, episodes, torch.device(job.device), job.nearest)
     training = _Training(job, folder, dataset, episodes, task, checkpoint_seconds, progress)
     with _only_process(folder):  # all that input can spoil has been tried before the folder exists
         left = [*folder.glob(".*.tmp")]  # by a process killed while writing
@@ -94,8 +92,8 @@ class _Training:
         progress: Callable[[Progress], None] | None,
     ) -> None:
         self._job, self._folder, self._progress = job, folder, progress
-        self._environment = environments.environment_of(dataset)
-        self._protocol = protocol_for(dataset, job.episodes, nearest=job.nearest)
+        self._environment = dataset.environment
+        self._protocol = tasks.protocol(job, dataset)
         self._sha256 = episodes.sha256
         self._identity = finished_runs.identity(job, self._protocol, episodes.sha256)
         self._method = registry.find(job.algorithm)
@@ -170,7 +168,7 @@ class _Training:
             if not well:
                 self._fail(seed, "parameters or losses that are not finite")
         living = self._living()
-        if living:
+        if living and self._environment is not None:
             acting = policies.acting(
                 self._method,
                 self._job.config,
@@ -284,20 +282,6 @@ class _Training:
 def _key(seed: int, entry: registry.Entry) -> int | str:
     """Return what a checkpoint keeps a seed's evaluations of an entry under."""
     return f"{seed}{entry.suffix}" if entry.suffix else seed
-
-
-def _task(dataset: DatasetRecord, episodes: Episodes, device: torch.device, nearest: bool) -> Task:
-    """Return the task; actions are bounded by the environment's action space."""
-    environment = environments.make_flat(environments.environment_of(dataset), nearest)
-    space: Any = environment.action_space
-    environment.close()
-    observation_dim, action_dim = episodes.observations.shape[1], episodes.actions.shape[1]
-    if space.shape != (action_dim,) or not np.array_equal(space.low, -space.high):
-        raise DatumrlError(
-            f"{dataset.id}: its actions have {action_dim} dimensions, but {dataset.environment} "
-            f"takes {space}; a trainer needs as many, with bounds symmetric about zero"
-        )
-    return Task(observation_dim, action_dim, torch.as_tensor(space.high, device=device))
 
 
 @contextlib.contextmanager

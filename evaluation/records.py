@@ -20,6 +20,8 @@ from datumrl.datasets.errors import DatumrlError
 
 SCHEMA: Literal["datumrl-run/1"] = "datumrl-run/1"
 
+NO_ENVIRONMENT = "none"  # what a protocol names where a dataset has none
+
 Name = Annotated[str, pydantic.StringConstraints(min_length=1, max_length=200)]
 Finite = Annotated[float, pydantic.Field(allow_inf_nan=False)]
 JsonValue = pydantic.JsonValue
@@ -36,11 +38,28 @@ class Protocol(_Strict):
     environment: Name
     environment_kwargs: dict[str, JsonValue] = {}
     engine: dict[str, str]  # package -> version, e.g. {"gymnasium": "1.4.0", "mujoco": "3.3.7"}
-    time_limit: Annotated[int, pydantic.Field(gt=0)]
-    episodes: Annotated[int, pydantic.Field(gt=0)]  # per evaluation point
+    time_limit: Annotated[int, pydantic.Field(ge=0)]  # 0: without an environment
+    episodes: Annotated[
+        int, pydantic.Field(ge=0)
+    ]  # per evaluation point; 0: without an environment
     checkpoint: Literal["last", "last-10-mean", "best"] = "last"
     online_selection: bool = False  # did online returns choose anything (hyper-parameters, steps)?
     nearest: bool = False  # is the environment only the nearest to that of the dataset's scores?
+
+    @classmethod
+    def unmeasured(cls, dataset: str) -> Protocol:
+        """Return the protocol of runs on a dataset without an environment."""
+        return cls(dataset=dataset, environment=NO_ENVIRONMENT, engine={}, time_limit=0, episodes=0)
+
+    @pydantic.model_validator(mode="after")
+    def _measures(self) -> Protocol:
+        without = self.environment == NO_ENVIRONMENT
+        if {self.time_limit > 0, self.episodes > 0} != {not without}:
+            raise ValueError(
+                f"time_limit {self.time_limit} and episodes {self.episodes} must be "
+                f"{'0' if without else 'above 0'} with the environment {self.environment}"
+            )
+        return self
 
     @pydantic.model_serializer(mode="wrap")
     def _without_default(self, handler: pydantic.SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -117,7 +136,10 @@ class RunRecord(_Strict):
                 )
         if not _is_strict_json(self.configuration):
             raise ValueError("configuration: numbers must be finite")
-        if self.status == "complete" and not self.evaluations:
+        if self.protocol.environment == NO_ENVIRONMENT:
+            if self.evaluations:
+                raise ValueError("a run without an environment has evaluations")
+        elif self.status == "complete" and not self.evaluations:
             raise ValueError("a complete run needs at least one evaluation")
         if (self.status == "failed") != (self.failure is not None):
             raise ValueError("exactly the failed runs name their failure")

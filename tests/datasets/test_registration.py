@@ -484,3 +484,18 @@ def test_a_long_csv_is_read_in_pieces(
         episodes = datumrl.load(f"user/long-{format_name}")
         np.testing.assert_array_equal(episodes.observations[:, 0], content["s0"])
         assert episodes.starts.tolist() == [*range(0, rows, 700), rows]
+
+
+def test_training_without_an_environment(describe: Callable[..., Path], tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    save(tmp_path / "data.npz", columns())
+    registration.register(describe("npz", "data.npz"))
+    records = datumrl.train("bc", "user/robot-v1", seeds=[0, 1], steps=3, device="cpu")
+    for record in records:
+        assert record.status == "complete"
+        assert record.protocol.environment == "none"
+        assert record.evaluations == ()
+    folder = next((tmp_path / "home" / "runs").rglob("seed-000.json")).parent
+    assert [*folder.glob("*.pt")]
+    with pytest.raises(DatumrlError, match="has no environment"):
+        datumrl.evaluate(lambda observations: observations[:, :1], "user/robot-v1", seed=0)

@@ -1,0 +1,60 @@
+"""What a run trains for: the sizes of its task, and how its returns are measured, if they are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from datumrl.algorithms.stack import Task
+from datumrl.algorithms.training import Job
+from datumrl.datasets.catalogue import DatasetRecord
+from datumrl.datasets.episodes import Episodes
+from datumrl.datasets.errors import DatumrlError
+from datumrl.evaluation import environments
+from datumrl.evaluation.recorder import protocol_for
+from datumrl.evaluation.records import Protocol
+
+
+def protocol(job: Job, dataset: DatasetRecord) -> Protocol:
+    """Return how returns are measured; without an environment, that they are not."""
+    if dataset.environment is None:
+        return Protocol.unmeasured(dataset.id)
+    return protocol_for(dataset, job.episodes, nearest=job.nearest)
+
+
+def of(dataset: DatasetRecord, episodes: Episodes, device: torch.device, nearest: bool) -> Task:
+    """Return the task; actions are bounded by the environment's action space.
+
+    Without an environment, by the largest that the dataset holds.
+    """
+    if dataset.environment is None:
+        return _of_data(dataset, episodes, device)
+    environment = environments.make_flat(environments.environment_of(dataset), nearest)
+    space: Any = environment.action_space
+    environment.close()
+    observation_dim, action_dim = episodes.observations.shape[1], episodes.actions.shape[1]
+    if space.shape != (action_dim,) or not np.array_equal(space.low, -space.high):
+        raise DatumrlError(
+            f"{dataset.id}: its actions have {action_dim} dimensions, but {dataset.environment} "
+            f"takes {space}; a trainer needs as many, with bounds symmetric about zero"
+        )
+    return Task(observation_dim, action_dim, torch.as_tensor(space.high, device=device))
+
+
+def _of_data(dataset: DatasetRecord, episodes: Episodes, device: torch.device) -> Task:
+    actions, observations = episodes.actions, episodes.observations
+    if isinstance(observations, dict) or observations.ndim != 2 or actions.dtype.kind != "f":
+        raise DatumrlError(
+            f"{dataset.id}: without an environment, trainers need flat observations and continuous "
+            "actions; this dataset has others"
+        )
+    bounds = np.maximum(np.abs(actions.max(axis=0)), np.abs(actions.min(axis=0)))
+    if not bounds.all():
+        raise DatumrlError(
+            f"{dataset.id}: action {int(bounds.argmin())} is 0 in every row, which bounds no "
+            "policy; leave that column out"
+        )
+    max_action = torch.as_tensor(bounds.astype(np.float32), device=device)
+    return Task(observations.shape[1], actions.shape[1], max_action)
