@@ -207,6 +207,11 @@ class NpzFiles(ArrayFiles):
 class Hdf5Files(ArrayFiles):
     """HDF5 files; a dataset in groups is named by its path."""
 
+    @classmethod
+    def names(cls, path: Path, record: DatasetRecord) -> list[str]:
+        """Return the names of all arrays of numbers in a file."""
+        return sorted(cls([], record, ())._describe(path))
+
     def _describe(self, path: Path) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
         import h5py
 

@@ -30,6 +30,7 @@ COLLECTIONS = (
     "d4rl_pybullet_catalogue",
     "health_gym_catalogue",
     "d4rl_atari_catalogue",
+    "d5rl_catalogue",
     "local_catalogue",
 )  # in this order
 IN_FOLDERS = {"minari": "minari_catalogue", "user": "user_catalogue"}  # collection -> module

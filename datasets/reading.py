@@ -16,6 +16,8 @@ READERS = {
     "d4rl-gym-mujoco": "d4rl_hdf5",
     "d4rl": "d4rl_hdf5",
     "neorl": "neorl_npz",
+    "d5rl-steps": "d5rl_steps",
+    "d5rl-kitchen": "d5rl_kitchen",
     "d4rl-atari": "d4rl_atari_gzip",
     "d4rl-pybullet": "d4rl_pybullet_hdf5",
     "vd4rl": "vd4rl_folder",
