@@ -1,6 +1,7 @@
 """How often do 95% intervals of the IQM hold the truth?  Simulated, for every interval method.
 
-    python benchmarks/coverage_study.py [--simulations 400] [--resamples 1000] [--only normal]
+    python benchmarks/coverage_study.py [--simulations 2000] [--resamples 1000] [--only normal]
+        [--figure docs/figures/coverage.svg]
 
 Each simulation draws tasks, then runs of every task, and asks each method for its interval; the
 truth is the IQM of infinitely many runs of the same tasks.  Score distributions of a task, with a
@@ -224,12 +225,47 @@ def show(results: Results, resamples: int) -> None:
             print(line)
 
 
+def draw(results: Results, resamples: int, path: Path) -> None:
+    """Draw coverage by number of runs: a panel for each number of tasks, a line for each method.
+
+    A dot is the mean over the distributions, the line below it reaches down to the lowest.
+    """
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    matplotlib.rcParams["svg.hashsalt"] = "coverage"  # equal numbers give an equal file
+    colours = ("#999999", "#cc79a7", "#e69f00", "#0072b2", "#009e73")
+    figure = Figure(figsize=(8.4, 3.2), layout="constrained")
+    panels = figure.subplots(1, len(TASKS), sharey=True)
+    for panel, tasks in zip(panels, TASKS, strict=True):
+        panel.axhline(CONFIDENCE, color="black", linewidth=0.8)
+        for place, (method, colour) in enumerate(zip(intervals.METHODS, colours, strict=True)):
+            for number, runs in enumerate(RUNS):
+                shares = [
+                    _share(results[Cell(name, runs, tasks, resamples), method])
+                    for name in DISTRIBUTIONS
+                ]
+                x, mean = number + 0.13 * (place - 2), float(np.mean(shares))
+                label = method if number == 0 and tasks == TASKS[0] else None
+                panel.plot(x, mean, "o", color=colour, markersize=4.5, label=label)
+                panel.plot([x, x], [min(shares), mean], color=colour, linewidth=2)
+        panel.set_xticks(range(len(RUNS)), [str(runs) for runs in RUNS])
+        panel.set_xlabel("runs of each algorithm")
+        panel.set_title(f"{tasks} task{'s' if tasks > 1 else ''}", fontsize=10)
+        panel.spines[["top", "right"]].set_visible(False)
+    panels[0].set_ylabel("share of intervals that hold the truth")
+    figure.legend(ncols=len(intervals.METHODS), loc="outside upper center", frameon=False)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--simulations", type=int, default=400, help="per cell, at least")
+    parser.add_argument("--simulations", type=int, default=2000, help="per cell, at least")
     parser.add_argument("--resamples", type=int, default=1000)
     parser.add_argument("--only", choices=DISTRIBUTIONS, help="one distribution")
     parser.add_argument("--out", type=Path, default=RESULTS)
+    parser.add_argument("--figure", type=Path, help="draw the results there")
     options = parser.parse_args()
     cells = [
         Cell(distribution, runs, tasks, options.resamples)
@@ -242,6 +278,8 @@ def main() -> None:
     for done in study(cells, options.simulations, results, options.out):
         print(done, flush=True)
     show(results, options.resamples)
+    if options.figure is not None:
+        draw(results, options.resamples, options.figure)
 
 
 def _places(cell: Cell, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
