@@ -63,7 +63,7 @@ def register(path: Path, *, replace: bool = False, progress: Any = None) -> Regi
         )
     members = _members(content, path)
     single = not _is_pattern(content["path"])
-    own = {
+    own: dict[str, Any] = {
         "folder": str(path.resolve().parent),
         "sha256": _digest(members, single),
         "members": [str(member) for member in members],
