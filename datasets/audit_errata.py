@@ -65,16 +65,18 @@ def recognised(finding: Finding, record: DatasetRecord | None) -> Finding:
     if record is None or finding.verdict == "pass":
         return finding
     for key in FORETOLD.get(finding.check, ()):
-        text = _texts().get(key)
-        if text is not None and text in record.errata:
-            return replace(finding, known_erratum=text)
+        for text in _texts().get(key, ()):
+            if text in record.errata:
+                return replace(finding, known_erratum=text)
     return finding
 
 
 @functools.cache
-def _texts() -> dict[str, str]:
-    """Return the errata of all collections by key."""
-    texts: dict[str, str] = {}
+def _texts() -> dict[str, list[str]]:
+    """Return the errata of all collections by key; two collections may use one key."""
+    texts: dict[str, list[str]] = {}
     for name in catalogue.COLLECTIONS:
-        texts.update(getattr(importlib.import_module(f"datumrl.datasets.{name}"), "ERRATA", {}))
+        errata = getattr(importlib.import_module(f"datumrl.datasets.{name}"), "ERRATA", {})
+        for key, text in errata.items() if isinstance(errata, dict) else ():
+            texts.setdefault(key, []).append(text)
     return texts
