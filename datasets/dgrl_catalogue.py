@@ -107,7 +107,7 @@ def _procgen(
         discrete_actions=True,
         rows=rows,
         access=access,
-        options=(("game", game),),
+        options=(("game", game), ("of_all_games", bool(access))),
     )
 
 
@@ -128,7 +128,7 @@ def _webshop(name: str, file: str, drive: str, episodes: int | None) -> DatasetR
         errata=_WEBSHOP_ERRATA,
         observation_layout="text: UTF-8 bytes and their number, of the page and of its choices",
         discrete_actions=True,
-        access=f"download https://drive.google.com/file/d/{drive}/view, unzip it, and import the "
-        f".jsonl with `datumrl fetch dgrl/webshop-{name} --from FILE`",
+        access=f"download https://drive.google.com/file/d/{drive}/view by hand and unzip it; the "
+        f"dataset is a .jsonl file such as {file}",
         options=(("episodes", episodes or 0),),
     )

@@ -92,7 +92,7 @@ def _members(
 ) -> Iterator[tuple[str, bytes]]:
     """Yield the record's episodes; an archive may hold other games, in folders of their names."""
     games = {row["game"] for row in fact_tables.rows("procgen.csv")}
-    share = 1 if source.name.startswith(str(record.option["game"])) else len(games)
+    share = len(games) if record.option["of_all_games"] else 1
     in_all = 2 * share * (record.rows or 0) * _UNPACKED
     found = tar_stream.members(source, error, largest=_LARGEST, in_all=in_all, progress=progress)
     for name, content in found:

@@ -157,7 +157,4 @@ def _access(cohort: str) -> str:
         else f"get access at {_PHYSIONET} (an account, training, an agreement), download "
         f"{_FILES[cohort]}"
     )
-    return (
-        f"{where}, add a reward (see the notes), and import the result with "
-        f"`datumrl fetch healthgym/{cohort} --from FILE`; nothing is ever downloaded for you"
-    )
+    return f"nothing is downloaded for you: {where}, and add a reward (see the notes)"

@@ -180,7 +180,10 @@ class NpzFile:
 
 
 def read_header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
-    """Read an npy header, leaving the stream at the first value."""
+    """Return (shape, Fortran order, type) of an npy header; the stream is left at the first value.
+
+    Raises ValueError for anything else.
+    """
     version = np.lib.format.read_magic(stream)
     readers: dict[tuple[int, int], Any] = {
         (1, 0): np.lib.format.read_array_header_1_0,
@@ -188,5 +191,8 @@ def read_header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
     }
     if version not in readers:
         raise ValueError(f"npy version {version} is not known")
-    shape, fortran, dtype = readers[version](stream)
+    try:
+        shape, fortran, dtype = readers[version](stream)
+    except (SyntaxError, TypeError, tokenize.TokenError) as problem:  # what numpy lets through
+        raise ValueError(f"its npy header is damaged ({problem})") from problem
     return shape, fortran, dtype

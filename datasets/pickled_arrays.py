@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 
 from datumrl.datasets.errors import DatumrlError
+from datumrl.datasets.npz_file import read_header
 
-_MAGIC = b"\x93NUMPY"
 _ARRAY, _TYPE = "numpy ndarray", "numpy dtype"
 _WORDS = {  # the only names that may occur -> what they stand for
     "numpy ndarray": _ARRAY,
@@ -41,6 +41,7 @@ _LITERALS = {
     *("BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT", "BINUNICODE", "SHORT_BINUNICODE"),
     *("BINUNICODE8", "BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8"),
 }
+_DAMAGE = (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError)
 _IGNORED = {"PROTO", "FRAME", "STOP"}
 _NUMBERS = re.compile(r"[biuf]\d{1,2}")
 
@@ -64,14 +65,6 @@ class _Array:
     data: Any = None
 
 
-def is_pickled(content: bytes) -> bool:
-    """Return whether these are the bytes of an ``.npy`` file of Python objects."""
-    if not content.startswith(_MAGIC):
-        return False
-    stream = io.BytesIO(content)
-    return _is_of_objects(stream)
-
-
 def arrays(content: bytes, error: Callable[[str], DatumrlError]) -> dict[str, np.ndarray]:
     """Return the arrays by name of an ``.npy`` file that ``numpy.save`` made of a dict of them.
 
@@ -80,28 +73,20 @@ def arrays(content: bytes, error: Callable[[str], DatumrlError]) -> dict[str, np
     """
     stream = io.BytesIO(content)
     try:
-        if not _is_of_objects(stream):
+        shape, _, dtype = read_header(stream)
+        if shape != () or dtype != np.dtype(object):
             raise ValueError("no dict of arrays")
         return _named(_Machine().run(stream))
     except DatumrlError:
         raise
     except _ForbiddenError as problem:
         raise error(f"holds {problem}, which only unpickling could make") from None
-    except (ValueError, TypeError, IndexError, KeyError, AttributeError, OverflowError) as problem:
+    except _DAMAGE as problem:
         raise error(f"is damaged, or no dict of arrays ({problem})") from problem
 
 
 class _ForbiddenError(Exception):
     pass
-
-
-def _is_of_objects(stream: io.BytesIO) -> bool:
-    version = np.lib.format.read_magic(stream)
-    if version == (1, 0):
-        shape, _, dtype = np.lib.format.read_array_header_1_0(stream)
-    else:
-        shape, _, dtype = np.lib.format.read_array_header_2_0(stream)
-    return shape == () and dtype == np.dtype(object)
 
 
 def _named(top: Any) -> dict[str, np.ndarray]:
@@ -120,7 +105,7 @@ def _plain(value: Any) -> np.ndarray:
         raise _ForbiddenError(f"an array of {value.type.name}")
     if not isinstance(value.data, bytes | bytearray):
         raise ValueError("an array has no bytes")
-    dtype = np.dtype(value.type.name).newbyteorder(value.type.order)
+    dtype = np.dtype(value.type.order + value.type.name)
     shape = value.shape
     if any(not isinstance(size, int) or size < 0 for size in shape):
         raise ValueError(f"an array has shape {shape}")

@@ -81,8 +81,8 @@ def records() -> Iterator[DatasetRecord]:
             bibtex=BIBTEX,
             source="tensorflow/datasets tensorflow_datasets/rl_unplugged/rlu_control_suite",
             errata=_errata(task, parts),
-            access=f"gsutil -m cp -r {_BUCKET}/{task} . brings a folder of {SHARDS} shards "
-            f"(train-00000-of-00100 ...); then `datumrl fetch rlu/{task} --from {task}`",
+            access=f"`gsutil -m cp -r {_BUCKET}/{task} .` brings the folder of {SHARDS} shards, "
+            "train-00000-of-00100 and so on",
             folder=True,
             file_name=task,
             options=(("parts", parts),),

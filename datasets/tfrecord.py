@@ -80,7 +80,7 @@ def _table() -> np.ndarray:
 
 
 @compiled
-def _crc(data: np.ndarray, table: np.ndarray) -> int:
+def _crc(data: np.ndarray, table: np.ndarray) -> np.uint32:
     crc = np.uint32(0xFFFFFFFF)
     for byte in data:
         crc = table[(crc ^ byte) & 0xFF] ^ crc >> np.uint32(8)
