@@ -64,6 +64,13 @@ class PackedRows:
             yield begin, self.at(np.arange(begin, min(begin + step, len(self))))
 
 
+def bytes_of(episodes: Episodes) -> int:
+    """Return what a dataset's transitions would take in memory, packed."""
+    require_vectors(episodes)
+    width = 2 * episodes.observations.shape[1] + episodes.actions.shape[1] + 2
+    return len(episodes) * width * 4
+
+
 def require_vectors(episodes: Episodes) -> None:
     """Raise DatumrlError unless a dataset has flat observations and continuous actions."""
     found = None

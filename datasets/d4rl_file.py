@@ -10,6 +10,7 @@ decompressed twice.
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,11 +20,12 @@ import numpy as np
 
 from datumrl.datasets import identity
 from datumrl.datasets.episodes import first_not_finite
-from datumrl.datasets.errors import DatumrlError
+from datumrl.datasets.errors import DatumrlError, brief
 from datumrl.datasets.reading import Progress
 from datumrl.datasets.record import DatasetRecord
 
 _REQUIRED = ("observations", "actions", "rewards", "terminals")
+_KNOWN = (*_REQUIRED, "timeouts", "next_observations", "infos", "metadata")
 _ROWS_AT_ONCE = 1 << 16
 
 
@@ -66,6 +68,8 @@ class D4RLFile:
         def remember(name: str, item: Any) -> None:
             if isinstance(item, h5py.Dataset) and item.shape is not None:
                 self.datasets[name] = item
+                if name.partition("/")[0] not in _KNOWN:
+                    self.notes.append(f"{name} is no part of D4RL's layout and was left out")
 
         self._handle.visititems(remember)
         self._total = sum(dataset.nbytes for dataset in self.datasets.values() if dataset.shape)
@@ -102,6 +106,8 @@ class D4RLFile:
                 )
             if dataset.dtype.kind not in "biuf":
                 raise self.error(f"{name} holds {dataset.dtype}, not numbers")
+            if not _is_stored(dataset):
+                raise self.error(f"is truncated or damaged (parts of {name} are not in the file)")
             if dataset.dtype == np.float64 and name not in ("terminals", "timeouts"):
                 self.notes.append(f"{name} was float64 and is now float32")
         self.observation_type = np.dtype(np.float32)
@@ -130,7 +136,7 @@ class D4RLFile:
         except DatumrlError:
             raise
         except (OSError, RuntimeError, KeyError, ValueError, TypeError) as problem:
-            raise self.error(f"is truncated or damaged ({problem})") from problem
+            raise self.error(f"is truncated or damaged ({brief(problem)})") from problem
 
     def blocks(self, name: str) -> Iterator[tuple[int, np.ndarray]]:
         """Yield (first row, values as they are stored) of a dataset, in whole HDF5 chunks."""
@@ -154,9 +160,9 @@ class D4RLFile:
                 cast = values.astype(dtype, copy=False)
             row = first_not_finite(cast)
             if row is not None:
-                raise self.error(
-                    f"{name} holds {values[row].tolist()} at row {begin + row}, which is not finite"
-                )
+                finite = np.isfinite(np.atleast_1d(cast[row]))
+                first = np.atleast_1d(values[row])[~finite][0]
+                raise self.error(f"{name} holds {first} at row {begin + row}, which is not finite")
             yield begin, cast
 
     def flags(self, name: str) -> np.ndarray:
@@ -187,3 +193,13 @@ class D4RLFile:
                     f"0 to {self.record.action_dim - 1} are actions"
                 )
         return column
+
+
+def _is_stored(dataset: h5py.Dataset) -> bool:
+    """Return whether the file holds all values: HDF5 reads a lost chunk as zeros, without error."""
+    if dataset.chunks is None:
+        return bool(dataset.id.get_storage_size() >= dataset.nbytes)
+    sizes = zip(dataset.shape, dataset.chunks, strict=True)
+    starts = (range(0, length, piece) for length, piece in sizes)
+    found = (dataset.id.get_chunk_info_by_coord(place) for place in itertools.product(*starts))
+    return all(chunk.byte_offset for chunk in found)  # none, or 0, where the file itself begins

@@ -3,3 +3,9 @@
 
 class DatumrlError(ValueError):
     """Input that cannot be used.  The message names the offending value and the remedy."""
+
+
+def brief(problem: Exception, longest: int = 300) -> str:
+    """Return what a library says in one line that can be read: some quote bytes of the file."""
+    text = " ".join(str(problem).split())
+    return text if len(text) <= longest else f"{text[:longest]}..."

@@ -110,6 +110,7 @@ class _Reading:
                     f"{name} has shape {self.file.shape(name)} where {record.id} with {total} "
                     f"rewards needs {shapes[0]}"
                 )
+        for name in ("index", *expected):
             if name in self.file and self.file.members[name].dtype.kind not in "biuf":
                 raise self.error(f"{name} holds {self.file.members[name].dtype}, not numbers")
 
@@ -175,9 +176,9 @@ class _Reading:
     def _check_finite(self, name: str, begin: int, values: np.ndarray) -> None:
         row = first_not_finite(values)
         if row is not None:
-            raise self.error(
-                f"{name} holds {values[row].tolist()} at row {begin + row}, which is not finite"
-            )
+            odd = np.atleast_1d(values[row])
+            first = odd[~np.isfinite(odd)][0]
+            raise self.error(f"{name} holds {first} at row {begin + row}, which is not finite")
 
     def _successors(self, observations: ColumnFile) -> tuple[np.ndarray, np.ndarray]:
         """Return the rows whose successor the following row does not give, and the successors."""

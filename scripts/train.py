@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from datumrl.algorithms import executor, presets, registry, training
+from datumrl.algorithms import executor, memory, packed_rows, presets, registry, training
 from datumrl.algorithms.executor import Outcome
 from datumrl.algorithms.trackers import Trackers
 from datumrl.datasets.errors import DatumrlError
@@ -160,6 +160,8 @@ def _train(jobs: list[tuple[training.Job, Path | None]], command: Command) -> li
         for dataset in dict.fromkeys(job.dataset for job, _ in jobs):
             load(dataset, progress=bars.bar(f"reading {dataset}", "bytes"))
     layout = executor.choose([job for job, _ in jobs], command.workers)
+    if all(job.device == "cpu" for job, _ in jobs):
+        _tell_what_stays_on_disk(jobs, memory.for_each(max(1, layout.workers), limit))
     # A grid of many jobs keeps all workers busy with whole stacks; fewer jobs are split.
     parts = max(1, layout.workers) if len(jobs) < 2 * layout.workers else 1
     placed = [each for job, out in jobs for each in executor.place(job, parts, out)]
@@ -178,6 +180,15 @@ def _train(jobs: list[tuple[training.Job, Path | None]], command: Command) -> li
             limit,
             trackers,
         )
+
+
+def _tell_what_stays_on_disk(jobs: list[tuple[training.Job, Path | None]], share: int) -> None:
+    for dataset in dict.fromkeys(job.dataset for job, _ in jobs):
+        size = packed_rows.bytes_of(load(dataset))
+        if size > share:
+            console.notes.print(
+                f"{dataset}: {size / 1e9:.3g} GB of transitions stay on disk, gathered by batches"
+            )
 
 
 def _trackers(command: Command) -> Trackers:

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 
+import h5py
 import numpy as np
 import pytest
 
@@ -84,6 +85,21 @@ def test_bytes_damaged_anywhere_are_told_or_harmless(put, content):
         except DatumrlError:
             refused += 1
     assert refused > 20
+
+
+@pytest.mark.parametrize("chunks", [None, (100, 11)])
+def test_values_that_the_file_does_not_hold_are_not_read_as_zeros(chunks, put, content):
+    path = put({name: each for name, each in content.items() if name != "observations"})
+    with h5py.File(path, "a") as file:
+        stored = file.create_dataset("observations", (500, 11), "f4", chunks=chunks)
+        if chunks:
+            stored[:400] = content["observations"][:400]
+    assert_refused(f"parts of observations are not in the file.*{FETCH}")
+
+
+def test_a_column_that_no_reader_knows_is_named(put, content):
+    put({**content, "returns": np.zeros(500, "f4")})
+    assert any("returns is no part of" in note for note in loading.load(ID).notes)
 
 
 @pytest.mark.parametrize("name", ["observations", "actions", "rewards", "terminals"])
