@@ -107,7 +107,7 @@ def _kitchen() -> Iterator[DatasetRecord]:
             access=f"`gsutil -m cp -r {_BUCKET}/KITCHEN_DATA/{folder} .`",
             folder=True,
             file_name=f"KITCHEN_DATA/{folder}",
-            observation_layout="dict of camera images and states",
+            observation_layout="dict",
             options=(("elements", elements),),
         )
 
@@ -119,7 +119,7 @@ def _record(name: str, **fields: Any) -> DatasetRecord:
             "environment": None,
             "reference": None,
             "observation_dim": 0,
-            "observation_layout": "as found in the file",
+            "observation_layout": "as found",
             "licence": "not stated for the data (parts of the code: Apache-2.0)",
             "citation": CITATION,
             "bibtex": BIBTEX,

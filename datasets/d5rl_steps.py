@@ -64,16 +64,15 @@ def _open(
     flags = ("terminals", "timeouts", "masks", "dones")
     if not record.urls:
         _refuse_pickle(source, record)
-        optional = (*flags, "next_observations")
-        required = (*_STEPS, "observations")
+        required, optional = (*_STEPS, "observations"), (*flags, "next_observations")
         return NpzFiles([source], record, required, optional, progress), {"": "observations"}
     every = Hdf5Files.names(source, record)
     nested = [name for name in every if name.startswith("observations/")]
     parts = {name.partition("/")[2]: name for name in nested}
     parts = parts or {"": "observations"}
-    optional = (*flags, *(f"next_{name}" for name in parts.values()))
-    required = (*_STEPS, "terminals", *parts.values())
-    return Hdf5Files([source], record, required, optional, progress), parts
+    following = [f"next_{name}" for name in parts.values()]
+    needed = [*_STEPS, "terminals", *parts.values()]
+    return Hdf5Files([source], record, needed, [*flags, *following], progress), parts
 
 
 def _refuse_pickle(source: Path, record: DatasetRecord) -> None:

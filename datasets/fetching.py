@@ -87,16 +87,13 @@ def fetch(
         from datumrl.datasets import minari_fetching
 
         return minari_fetching.fetch(record, source, force, progress or _ignore)
-    path = places.raw_path(record)
+    path, report = places.raw_path(record), progress or _ignore
     urls = _sources(record, mirrors)
-    report = progress or _ignore
     with locked(path, lambda: report("another process is fetching this file; waiting for it")):
         if path.exists() and not force:
             return _at_hand(record, path, source, report)
-        if source is not None and record.folder:
-            return _import_folder(record, path, source, report)
         if source is not None:
-            return _import(record, path, _found(source, path.name), "imported", report)
+            return _import_given(record, path, source, report)
         if not force and (fetched := _from_d4rl(record, path, report)):
             return fetched
         return _download(record, path, urls, report, timeout, pause)
@@ -235,7 +232,10 @@ def _import(record: DatasetRecord, path: Path, source: Path, how: How, report: R
         temporary.unlink(missing_ok=True)
 
 
-def _import_folder(record: DatasetRecord, path: Path, source: Path, report: Report) -> Fetched:
+def _import_given(record: DatasetRecord, path: Path, source: Path, report: Report) -> Fetched:
+    """Bring what the user has at hand, a file or (for such a dataset) a folder."""
+    if not record.folder:
+        return _import(record, path, _found(source, path.name), "imported", report)
     folder = folder_import.find_folder(source, record)
     before = None
     with contextlib.suppress(DatumrlError):  # a damaged record is replaced with its folder

@@ -7,7 +7,7 @@ import gzip
 import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, cast
 
 import numpy as np
 
@@ -55,7 +55,8 @@ class GzipNpy:
     def _open(self) -> Iterator[tuple[IO[bytes], tuple[tuple[int, ...], bool, np.dtype]]]:
         """Yield the stream after its header, and that; damage is an error that says so."""
         try:
-            with gzip.open(self.path, "rb") as stream:
+            with gzip.open(self.path, "rb") as handle:
+                stream = cast(IO[bytes], handle)
                 yield stream, read_header(stream)
         except DatumrlError:
             raise

@@ -35,10 +35,10 @@ def convert(
     paths = in_order(source, pattern)
     if not paths:
         raise DatumrlError(f"{source}: holds no {pattern}; {identity.remedy(source, record)}")
+    files: ArrayFiles
     if small:
-        required = ("reward", "action", "image")
         flags = ("discount", "is_first", "is_last", "is_terminal")
-        files: ArrayFiles = NpzFiles(paths, record, required, flags, progress)
+        files = NpzFiles(paths, record, ("reward", "action", "image"), flags, progress)
         last = _ends_of_files(files)
     else:
         required = ("reward", "action", "observation", "step_type")
