@@ -41,10 +41,10 @@ def _words(verdict: CellVerdict, rules: Sequence[str]) -> str:
     return verdict.words
 
 
-def needed_rules(outcome: Outcome) -> list[str]:
-    """Return the rules that cells follow only under, the one of most cells first."""
+def needed_rules(outcome: Outcome) -> dict[str, int]:
+    """Return the rules that cells follow only under and how many do, most first."""
     counted = Counter(v.rule for v in outcome.verdicts if v.status == "only under")
-    return [rule for rule, _ in counted.most_common()]
+    return dict(counted.most_common())
 
 
 def summary(outcome: Outcome) -> list[str]:
@@ -55,18 +55,15 @@ def summary(outcome: Outcome) -> list[str]:
     if tested:
         following = [verdict for verdict in tested if verdict.follows]
         numbers = sum(_numbers(verdict) for verdict in tested)
-        equal = numbers - sum(
-            verdict.note.count(",") + 1 for verdict in tested if verdict.status == "differs"
-        )
+        wrong = sum(v.note.count(",") + 1 for v in tested if v.status == "differs")
         lines.append(
             f"{len(following)} of {len(tested)} cells are equal after rounding "
             f"({numbers - wrong} of {numbers} numbers)"
         )
     parts = [f"{count} {WORDS[status]}" for status, count in counts.items()]
     lines.append(f"{plural(len(outcome.verdicts), 'cell')}: {', '.join(parts)}")
-    rules = Counter(v.rule for v in outcome.verdicts if v.status == "only under")
-    for number, (rule, count) in enumerate(rules.most_common(), start=1):
-        lines.append(f"rule {number}: {rule} ({plural(count, 'cell')} only under it)")
+    for place, (rule, count) in enumerate(needed_rules(outcome).items(), start=1):
+        lines.append(f"rule {place}: {rule} ({plural(count, 'cell')} only under it)")
     gap = largest_difference(outcome)
     if gap is not None:
         lines.append(f"largest difference {gap:.4g}")
@@ -96,7 +93,7 @@ def sheets(outcome: Outcome, verdicts: Sequence[CellVerdict] | None = None) -> l
     """Return every table that has rows; ``verdicts`` are the cells to show, by default all."""
     shown = outcome.verdicts if verdicts is None else verdicts
     made = [
-        cells(shown, needed_rules(outcome)),
+        cells(shown, list(needed_rules(outcome))),
         _diagnosis(outcome),
         _departures(outcome),
         *outcome.extras,

@@ -28,10 +28,10 @@ def units(datasets: Iterable[str], path: Path | None) -> Units:
         if scale is None:
             raise DatumrlError(f"{path.name}: no reference scores of {name}; add a row")
         found[name] = scale
-        stem = _stem(name)
-        for other, its in {**known, **stated}.items():
-            if _stem(other) == stem and its != scale:
-                others[name] = its
+        # What the file says of another version goes before what the catalogue says.
+        for other, its in (*stated.items(), *known.items()):
+            if _stem(other) == _stem(name) and its != scale:
+                others.setdefault(name, its)
     return Units(references=found, other_versions=others)
 
 

@@ -122,13 +122,16 @@ def test_without_the_files(monkeypatch, tmp_path, capsys):
     monkeypatch.setenv("D4RL_DATASET_DIR", str(tmp_path / "none"))
     assert main(["reproduce", TABLE]) == 0
     shown = capsys.readouterr().out
-    assert shown.count(f"no raw data here: {MEDIUM} is not here; run `datumrl fetch {MEDIUM}`") == 1
-    assert "12 rows: 12 no raw data here" in shown
+    # TQ, state-actions and SACo of the one dataset
+    assert shown.count(f"no raw data: {MEDIUM} is not here; run `datumrl fetch {MEDIUM}`") == 3
+    assert "36 cells: 36 without raw data" in shown
     assert main(["reproduce", TABLE, "--json"]) == 0
-    rows = json.loads(capsys.readouterr().out)["rows"]
-    assert {row["status"] for row in rows} == {"no raw data here"}
+    cells = json.loads(capsys.readouterr().out)["cells"]
+    assert {cell["status"] for cell in cells} == {"no raw data"}
     assert main(["reproduce"]) == 0
-    assert TABLE in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert TABLE in shown
+    assert "dataset files of 0 of 12 rows are here" in shown
     with pytest.raises(DatumrlError, match="unknown table 'tq'"):
         quality_tables.find("tq")
 

@@ -70,9 +70,10 @@ def test_published_scores_files_and_json(tmp_path: Path, capsys) -> None:
 
 def test_published_aggregates_are_those_of_reproduce(capsys) -> None:
     """The IQM of the widest fair pool, from another path through the code."""
-    from datumrl.leaderboard import reproduce
+    from datumrl.leaderboard import beyond_table, published_tables
 
-    pool = reproduce.reproduce("d3rlpy-d4rl-v0", resamples=10).pools[0]
+    case = published_tables.case(published_tables.find("d3rlpy-d4rl-v0"))
+    pool = beyond_table.pools(case)[0]
     names = ["--algorithms", *(each.algorithm for each in pool.aggregates)]
     assert main(["compare", *PUBLISHED, *names, "--datasets", *pool.datasets, "--json"]) == 0
     told = json.loads(capsys.readouterr().out)

@@ -1,0 +1,115 @@
+"""Cells as people write them: read, or refused with the cell named."""
+
+import math
+
+import pytest
+
+from datumrl.datasets.errors import DatumrlError
+from datumrl.leaderboard import cell_text
+
+WHERE = "table.csv, line 3, column 'IQL'"
+
+
+@pytest.mark.parametrize(
+    ("text", "mean", "std", "bold"),
+    [
+        ("95.6", "95.6", None, False),
+        ("95.6 ± .4", "95.6", ".4", False),
+        ("95.6±0.4", "95.6", "0.4", False),
+        ("95.6 (0.4)", "95.6", "0.4", False),
+        ("95.6 (± 0.4)", "95.6", "0.4", False),
+        ("95.6 [0.4]", "95.6", "0.4", False),
+        ("95.6 +- 0.4", "95.6", "0.4", False),
+        ("95.6 +/- 0.4", "95.6", "0.4", False),
+        ("1e3", "1e3", None, False),
+        ("1.5E-3 ± 2e-4", "1.5E-3", "2e-4", False),
+        ("1,234.5 ± 1,000", "1234.5", "1000", False),
+        ("1 234", "1234", None, False),
+        ("1\u202f234.5", "1234.5", None, False),
+        ("1'234", "1234", None, False),
+        ("\u22123.2", "-3.2", None, False),
+        ("-0.0", "-0.0", None, False),
+        ("12 %", "12", None, False),
+        ("12.5\\% \\pm 1\\%", "12.5", "1", False),
+        ("**95.6** ± 0.4", "95.6", "0.4", True),
+        ("**95.6 ± 0.4**", "95.6", "0.4", True),
+        ("__95.6__", "95.6", None, True),
+        ("\\textbf{95.6} $\\pm$ 0.4", "95.6", "0.4", True),
+        ("$\\mathbf{95.6} \\pm 0.4$", "95.6", "0.4", True),
+        ("{\\bf 95.6}", "95.6", None, True),
+        ("<b>95.6</b>", "95.6", None, True),
+        ("$95.6{\\scriptstyle \\pm 0.4}$", "95.6", "0.4", False),
+        ("95.6 ± 0.4*", "95.6", "0.4", False),
+        ("95.6 &plusmn; 0.4", "95.6", "0.4", False),
+        ("95.6 Â± 0.4", "95.6", "0.4", False),  # UTF-8 read as Latin-1
+        ("âˆ’3", "-3", None, False),
+    ],
+)
+def test_read(text, mean, std, bold):
+    found = cell_text.parse(text, WHERE)
+    assert (found.mean, found.std, found.bold) == (mean, std, bold)
+
+
+def test_percent_is_recorded():
+    assert cell_text.parse("12 %", WHERE).percent
+    assert not cell_text.parse("12", WHERE).percent
+
+
+@pytest.mark.parametrize("text", ["–", "-", "—", "--", "", "  ", "n/a", "N/A", "nan", "−", "â€“"])
+def test_missing(text):
+    found = cell_text.parse(text, WHERE)
+    assert found.mean is None
+    assert found.std is None
+    assert math.isnan(cell_text.value(text, WHERE))
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("95,6", "separates no thousands"),
+        ("1,23,456", "separates no thousands"),
+        ("95.6 ± -0.4", "negative spread"),
+        ("95.6 ± ", "cannot read"),
+        ("about 95", "cannot read"),
+        ("95.6 0.4", "cannot read"),
+        ("12.3.4", "cannot read"),
+        ("[90, 95]", "cannot read"),
+        ("95.6 \ufffd 0.4", "its encoding lost"),
+    ],
+)
+def test_refused_with_the_cell_named(text, problem):
+    with pytest.raises(DatumrlError, match=problem) as caught:
+        cell_text.parse(text, WHERE)
+    assert str(caught.value).startswith(WHERE)
+
+
+def test_raw_scores():
+    assert cell_text.value("1,234.5", WHERE) == 1234.5
+    assert cell_text.value("-1e3", WHERE) == -1000.0
+    assert math.isnan(cell_text.value("diverged", WHERE))
+    assert math.isnan(cell_text.value("inf", WHERE))
+    with pytest.raises(DatumrlError, match="no single number; give raw scores"):
+        cell_text.value("95.6 ± 0.4", WHERE)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "note"),
+    [
+        ("utf-8", ""),
+        ("utf-8-sig", ""),
+        ("latin-1", "is not UTF-8; read as Windows-1252"),
+        ("utf-16", "is UTF-16"),
+    ],
+)
+def test_encodings(encoding, note):
+    text, said = cell_text.decoded("IQL,95.6 ± 0.4\n".encode(encoding), "a.csv")
+    assert text == "IQL,95.6 ± 0.4\n"
+    assert note in said
+
+
+def test_what_is_no_text():
+    assert "Latin-1" in cell_text.decoded(b"a\x81,\xb1\n", "a.csv")[1]
+    with pytest.raises(DatumrlError, match="no text"):
+        cell_text.decoded(b"PK\x03\x04\x00\x00\xff\xff", "table.xlsx")
+    with pytest.raises(DatumrlError, match="no whole UTF-16"):
+        cell_text.decoded(b"\xff\xfea", "a.csv")
