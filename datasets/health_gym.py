@@ -17,7 +17,7 @@ The result is the same CSV file with one or two columns more, which `datumrl fet
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -68,12 +68,17 @@ def prepare(
         writer = csv.writer(handle, lineterminator="\n")
         writer.writerow([*table.header, *added])
         for patient in table.patients():
-            rewards = _rewards(reward, patient)
-            columns = [map(repr, rewards.tolist())]
-            if bounds:
-                columns.append(map(str, _actions(patient, bounds).tolist()))
-            for cells, *more in zip(patient.cells, *columns, strict=True):
-                writer.writerow([*cells, *more])
+            writer.writerows(_longer(patient, reward, bounds))
+
+
+def _longer(
+    patient: Patient, reward: Reward, bounds: Mapping[str, np.ndarray]
+) -> Iterator[list[str]]:
+    """Yield a patient's rows with what is added."""
+    rewards = [repr(value) for value in _rewards(reward, patient).tolist()]
+    actions = _actions(patient, bounds).tolist() if bounds else []
+    for row, cells in enumerate(patient.cells):
+        yield [*cells, rewards[row], *([str(actions[row])] if bounds else [])]
 
 
 def _bounds(layout: Layout, cuts: Mapping[str, Sequence[float]] | None) -> dict[str, np.ndarray]:

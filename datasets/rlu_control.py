@@ -149,11 +149,7 @@ def _episode(
     rewards = features.get("reward")
     rows = len(rewards) if rewards is not None else 0
     parts = _parts(record)
-    unknown = {key for key in features if key.startswith("observation/")} - {
-        f"observation/{part}" for part, _ in parts
-    }
-    if unknown:
-        raise error(f"{name} has {', '.join(sorted(unknown))}, which {record.id} has not")
+    _check_names(features, parts, name, record, error)
     observations = [column(f"observation/{part}", width) for part, width in parts]
     actions, rewards = column("action", record.action_dim), column("reward", 1)[:, 0]
     discounts = column("discount", 1)[:, 0]
@@ -169,6 +165,19 @@ def _episode(
         number=_integer(features.get("episode_id"), seen),
         timestamp=_integer(features.get("timestamp"), seen),
     )
+
+
+def _check_names(
+    features: dict[str, tfrecord.Feature],
+    parts: list[tuple[str, int]],
+    name: str,
+    record: DatasetRecord,
+    error: Error,
+) -> None:
+    known = {f"observation/{part}" for part, _ in parts}
+    unknown = {key for key in features if key.startswith("observation/")} - known
+    if unknown:
+        raise error(f"{name} has {', '.join(sorted(unknown))}, which {record.id} has not")
 
 
 def _look(discounts: np.ndarray, kinds: np.ndarray, seen: collections.Counter[str]) -> None:
