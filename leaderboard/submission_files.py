@@ -22,7 +22,6 @@ from typing import Any, Literal, TypeVar
 import pydantic
 
 from datumrl.datasets.errors import DatumrlError
-from datumrl.evaluation.records import describe_invalid
 from datumrl.leaderboard import names
 from datumrl.leaderboard.submission_schema import (
     EVIDENCE_FILE,
@@ -36,6 +35,8 @@ LARGEST_FILE = 8_000_000  # bytes: 10 seeds x 200 points x 100 episodes of one d
 LARGEST_SUBMISSION = 64_000_000
 MOST_FILES = 400
 MOST_METHODS = 2_000
+MOST_ENTRIES = 2_000  # of an array or object; the schema allows at most as many
+MOST_CONTAINERS = 200_000  # arrays and objects: 100 seeds x 600 points fit
 DEEPEST = 20  # levels of nesting
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9@._+-]{0,150}\.json")
 _UNSEEN = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
@@ -72,7 +73,7 @@ class Submission:
     @property
     def title(self) -> str:
         """Return for example ``td3-bc/r1``."""
-        return "/".join(self.folder)
+        return "/".join(part for part in self.folder if part)
 
     @property
     def number(self) -> int:
@@ -90,7 +91,11 @@ def read_all(path: Path) -> list[Submission]:
         return [read(path)]
     found = []
     for method in _folders(path):
-        if method.name not in _RESERVED:
+        if method.is_symlink() or not method.is_dir():
+            if method.name not in _RESERVED:
+                problem = _error("files", method.name, "belongs to no method; remove it")
+                found.append(Submission(method, (method.name, ""), unreadable=(problem,)))
+        elif method.name not in _RESERVED:
             found += [read(revision) for revision in _folders(method)]
     return found
 
@@ -186,7 +191,16 @@ def _parsed(name: str, content: bytes) -> pydantic.BaseModel:
         # The JSON mode is the one in which lists stand for tuples.
         return model.model_validate_json(content)
     except (pydantic.ValidationError, ValueError) as problem:
-        raise DatumrlError(f"{describe_invalid(problem)}; see submissions/schema/") from None
+        raise DatumrlError(f"{_described(problem)}; see submissions/schema/") from None
+
+
+def _described(problem: Exception) -> str:
+    if not isinstance(problem, pydantic.ValidationError):
+        return str(problem)
+    # Without the input: it may be the whole file, once for every error.
+    found = problem.errors(include_url=False, include_input=False, include_context=False)[:3]
+    told = [f"{'.'.join(map(str, error['loc']))[:200]}: {error['msg'][:200]}" for error in found]
+    return "; ".join(told)
 
 
 def strict_json(content: bytes) -> Any:
@@ -233,10 +247,15 @@ def _bounded(text: str) -> int:
 
 
 def _check_depth_and_text(value: Any) -> None:
-    level = [value]
+    level, containers = [value], 0
     for _ in range(DEEPEST):
+        containers += sum(isinstance(each, (dict, list)) for each in level)
+        if containers > MOST_CONTAINERS:
+            raise DatumrlError(f"over {MOST_CONTAINERS:,} arrays and objects; use fewer points")
         inner: list[Any] = []
         for each in level:
+            if isinstance(each, (dict, list)) and len(each) > MOST_ENTRIES:
+                raise DatumrlError(f"an array or object has {len(each):,} entries; shorten it")
             if isinstance(each, dict):
                 inner += [*each, *each.values()]
             elif isinstance(each, list):

@@ -46,6 +46,11 @@ Seed = Annotated[int, pydantic.Field(ge=0, le=LARGEST_SEED)]
 Number = Annotated[float, pydantic.Field(ge=-1e15, le=1e15, allow_inf_nan=False)]
 
 
+def _many(most: int, least: int = 1) -> pydantic.fields.FieldInfo:
+    """Limit a tuple; the first bad entry ends it, so that a file of bad ones takes no minutes."""
+    return pydantic.Field(min_length=least, max_length=most, fail_fast=True)  # type: ignore[no-any-return]
+
+
 class _Strict(pydantic.BaseModel):
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True, strict=True)
 
@@ -92,10 +97,10 @@ class Point(_Strict):
     """One evaluation point: the undiscounted return and the length of every episode."""
 
     step: Annotated[int, pydantic.Field(ge=0, le=LARGEST_STEP)]
-    returns: Annotated[tuple[Number, ...], pydantic.Field(min_length=1, max_length=MOST_EPISODES)]
+    returns: Annotated[tuple[Number, ...], _many(MOST_EPISODES)]
     lengths: Annotated[
         tuple[Annotated[int, pydantic.Field(gt=0, le=10**7)], ...],
-        pydantic.Field(min_length=1, max_length=MOST_EPISODES),
+        _many(MOST_EPISODES),
     ]
 
 
@@ -105,7 +110,7 @@ class SeedRun(_Strict):
     seed: Seed
     status: Literal["complete", "failed"]
     failure: Line | None = None
-    evaluations: Annotated[tuple[Point, ...], pydantic.Field(max_length=MOST_POINTS)]
+    evaluations: Annotated[tuple[Point, ...], _many(MOST_POINTS, 0)]
     software: Annotated[dict[str, Line], pydantic.Field(max_length=50)]
     hardware: Line
 
@@ -121,7 +126,7 @@ class DatasetResult(_Strict):
     configuration: dict[str, JsonValue]  # resolved: every hyper-parameter with its value
     protocol: Protocol
     budget: Budget
-    runs: Annotated[tuple[SeedRun, ...], pydantic.Field(min_length=1, max_length=MOST_SEEDS)]
+    runs: Annotated[tuple[SeedRun, ...], _many(MOST_SEEDS)]
 
     def records(self, name: str | None = None) -> list[RunRecord]:
         """Return the run records, under the algorithm's own or another name."""
@@ -152,7 +157,7 @@ class VerifiedCell(_Strict):
 
     dataset: Line
     # Re-rolled policies have the seeds of their training; trained anew, other seeds.
-    runs: Annotated[tuple[SeedRun, ...], pydantic.Field(min_length=1, max_length=MOST_SEEDS)]
+    runs: Annotated[tuple[SeedRun, ...], _many(MOST_SEEDS)]
 
 
 class Evidence(_Strict):
@@ -165,7 +170,7 @@ class Evidence(_Strict):
     verified_by: Line
     files: dict[str, Sha256]  # of the submission, as they were verified
     sampled: Annotated[int, pydantic.Field(ge=1, le=MOST_CELLS)]  # drawn by these files' hashes
-    cells: Annotated[tuple[VerifiedCell, ...], pydantic.Field(min_length=1, max_length=MOST_CELLS)]
+    cells: Annotated[tuple[VerifiedCell, ...], _many(MOST_CELLS)]
 
 
 MODELS: dict[str, type[_Strict]] = {
