@@ -75,7 +75,7 @@ def recognised(finding: Finding, record: DatasetRecord | None) -> Finding:
 def _texts() -> dict[str, list[str]]:
     """Return the errata of all collections by key; two collections may use one key."""
     texts: dict[str, list[str]] = {}
-    for name in catalogue.COLLECTIONS:
+    for name in dict.fromkeys(catalogue.COLLECTIONS.values()):
         errata = getattr(importlib.import_module(f"datumrl.datasets.{name}"), "ERRATA", {})
         for key, text in errata.items() if isinstance(errata, dict) else ():
             texts.setdefault(key, []).append(text)

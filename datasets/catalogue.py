@@ -1,8 +1,8 @@
 """The catalogue: one frozen record per dataset id, found by name.
 
 An id never changes its meaning.  Each collection is a module of its own with a function
-``records``; a new collection is one more name in ``COLLECTIONS``.  Those ``IN_FOLDERS`` have, or
-add, records of what lies in a folder of this machine.
+``records``; a new collection is one more line in ``COLLECTIONS``.  Those ``IN_FOLDERS`` have, or
+add, records of what lies in a folder of this machine.  Finding an id reads its collection only.
 """
 
 from __future__ import annotations
@@ -19,20 +19,21 @@ from datumrl.datasets.record import DatasetRecord, Environment, Reference
 
 __all__ = ["DatasetRecord", "Environment", "Reference", "all_records", "find"]
 
-COLLECTIONS = (
-    "d4rl_catalogue",
-    "neorl_catalogue",
-    "minari_catalogue",
-    "ogbench_catalogue",
-    "dgrl_catalogue",
-    "vd4rl_catalogue",
-    "rlu_catalogue",
-    "d4rl_pybullet_catalogue",
-    "health_gym_catalogue",
-    "d4rl_atari_catalogue",
-    "d5rl_catalogue",
-    "local_catalogue",
-)  # in this order
+COLLECTIONS = {  # what ids begin with -> module; collections are listed in this order
+    "d4rl": "d4rl_catalogue",
+    "neorl": "neorl_catalogue",
+    "neorl2": "neorl_catalogue",
+    "minari": "minari_catalogue",
+    "ogbench": "ogbench_catalogue",
+    "dgrl": "dgrl_catalogue",
+    "vd4rl": "vd4rl_catalogue",
+    "rlu": "rlu_catalogue",
+    "d4rl-pybullet": "d4rl_pybullet_catalogue",
+    "healthgym": "health_gym_catalogue",
+    "d4rl-atari": "d4rl_atari_catalogue",
+    "d5rl": "d5rl_catalogue",
+    "local": "local_catalogue",
+}
 IN_FOLDERS = {"minari": "minari_catalogue", "user": "user_catalogue"}  # collection -> module
 
 
@@ -42,7 +43,7 @@ def find(dataset_id: str) -> DatasetRecord:
     Raises DatumrlError for an unknown id and names the nearest ones.
     """
     name, at, size = dataset_id.partition("@")
-    record = _here(name) or _records().get(name)
+    record = _here(name) or _published(name)
     if record is None:
         raise DatumrlError(f"unknown dataset {name!r}; {_nearest(name)}")
     if not at:
@@ -89,7 +90,7 @@ def _here(name: str) -> DatasetRecord | None:
     module = IN_FOLDERS.get(name.partition("/")[0])
     if module is None:
         return None
-    found: DatasetRecord | None = _module(module).find_local(name, _records().get(name))
+    found: DatasetRecord | None = _module(module).find_local(name, _published(name))
     return found
 
 
@@ -104,6 +105,16 @@ def _module(name: str) -> Any:
     return importlib.import_module(f"datumrl.datasets.{name}")
 
 
-@functools.cache
+def _published(name: str) -> DatasetRecord | None:
+    module = COLLECTIONS.get(name.partition("/")[0])
+    return None if module is None else _records_of(module).get(name)
+
+
 def _records() -> dict[str, DatasetRecord]:
-    return {record.id: record for name in COLLECTIONS for record in _module(name).records()}
+    modules = dict.fromkeys(COLLECTIONS.values())
+    return {name: record for module in modules for name, record in _records_of(module).items()}
+
+
+@functools.cache
+def _records_of(module: str) -> dict[str, DatasetRecord]:
+    return {record.id: record for record in _module(module).records()}

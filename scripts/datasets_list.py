@@ -21,7 +21,7 @@ class Command:
     """List the catalogue, or tell all about one dataset."""
 
     dataset: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="[ID]")] = None
-    """dataset id; without one, the catalogue is listed"""
+    """dataset id; without one, the collections, or the datasets that the options choose"""
     collection: str | None = None
     """list only this collection, e.g. d4rl"""
     environment: str | None = None
@@ -32,12 +32,18 @@ class Command:
     """list only datasets that are known to hold at most so many transitions"""
     here: bool = False
     """list only what is on this machine"""
+    all: bool = False
+    """list every dataset; without this or a filter, only the collections are listed"""
     json: bool = False
     """print JSON"""
 
     def run(self) -> int:
         if self.dataset is None:
-            _list(self._chosen(), self.json)
+            chosen = self._chosen()
+            if self.json or len(chosen) < len(catalogue.all_records()) or self.all:
+                _list(chosen, self.json)
+            else:
+                _list_collections(chosen)
         else:
             _tell(catalogue.find(self.dataset), self.json)
         return 0
@@ -61,6 +67,19 @@ class Command:
             and (self.max_rows is None or 0 < (record.rows or 0) <= self.max_rows)
             and (not self.here or _is_here(record))
         )
+
+
+def _list_collections(records: list[DatasetRecord]) -> None:
+    table = rich.table.Table("collection", "datasets", "here", "for example", box=None)
+    for name in dict.fromkeys(record.collection for record in records):
+        mine = [record for record in records if record.collection == name]
+        here = sum(_is_here(record) for record in mine)
+        table.add_row(name, f"{len(mine):,}", str(here or ""), mine[len(mine) // 2].id)
+    console.output.print(table)
+    console.notes.print(
+        f"{len(records):,} datasets; --collection NAME, --environment TEXT or --all list them, and "
+        "`datumrl datasets ID` tells all about one"
+    )
 
 
 def _list(records: list[DatasetRecord], as_json: bool) -> None:

@@ -402,7 +402,7 @@ def test_degenerate_datasets_have_defined_results(
 def test_errata_and_the_checks_they_foretell_exist() -> None:
     names = {finding.check for finding in audit(sound(), against=[sound(1)]).findings}
     assert set(FORETOLD) <= names | {"replay"}
-    modules = [importlib.import_module(f"datumrl.datasets.{name}") for name in COLLECTIONS]
+    modules = [importlib.import_module(f"datumrl.datasets.{name}") for name in COLLECTIONS.values()]
     known = {key for module in modules for key in getattr(module, "ERRATA", {})}
     assert {key for keys in FORETOLD.values() for key in keys} <= known
 

@@ -46,10 +46,18 @@ def test_only_what_is_here(capsys):
 
 
 def test_ids_are_never_cut_off(capsys):
-    assert main(["datasets"]) == 0
+    assert main(["datasets", "--all"]) == 0
     shown = capsys.readouterr().out
     for record in catalogue.all_records():
         assert record.id in shown
+
+
+def test_without_a_filter_the_collections_are_listed(capsys):
+    assert main(["datasets"]) == 0
+    shown = capsys.readouterr().out
+    for collection in {record.collection for record in catalogue.all_records()}:
+        assert collection in shown
+    assert len(shown.splitlines()) < 30
 
 
 def test_all_that_is_known_of_one(capsys):
