@@ -22,8 +22,17 @@ from markupsafe import Markup, escape
 from datumrl.datasets import files
 from datumrl.datasets.dataset_card import Card
 from datumrl.datasets.errors import DatumrlError
-from datumrl.leaderboard import dataset_pages, drawing, names, tables, wording
+from datumrl.leaderboard import (
+    dataset_pages,
+    drawing,
+    names,
+    outcome,
+    reproduction_pages,
+    tables,
+    wording,
+)
 from datumrl.leaderboard.dataset_pages import DatasetPage
+from datumrl.leaderboard.reproduction_pages import ReproductionPage
 from datumrl.leaderboard.tables import Entry, Table
 
 MANIFEST = "board.json"
@@ -51,27 +60,32 @@ def write(
     out: Path,
     published: wording.Published | None = None,
     cards: Sequence[Card] = (),
+    reproductions: Sequence[outcome.Outcome] = (),
 ) -> None:
     """Write the site into a folder, replacing an earlier board as a whole.
 
     ``published`` tells of the sources that published score rows name; each dataset with a card has
-    a page.  Raises DatumrlError if the folder holds anything that no earlier board put there, or
-    where two cards of one dataset differ.
+    a page, and each recomputed table.  Raises DatumrlError if the folder holds anything that no
+    earlier board put there, or where two cards of one dataset differ.
     """
     out = out.resolve()
     check_target(out)
     datasets = dataset_pages.pages(cards)
+    recomputed = reproduction_pages.pages(reproductions)
     published = published or {}
     with files.replacing_folder(out) as folder:
         records = _write_records(board, folder)
         for table in board:
             _write(folder, f"data/{table.id}.csv", _csv(table, records))
         _write(folder, "data/summary.json", _json(wording.summary(board, published)))
-        templates = _Templates(published, records, datasets)
+        templates = _Templates(published, records, datasets, recomputed)
         _write(folder, "index.html", templates.index(board))
         for dataset in datasets:
             _write(folder, dataset.page, templates.dataset(dataset))
             _write(folder, dataset.data, _json(dataset.card.to_json()))
+        for page in recomputed:
+            _write(folder, page.page, templates.reproduction(page))
+            _write(folder, page.data, _json(outcome.as_json(page.outcome)))
         for table in board:
             for entry in table.entries:
                 _write(folder, f"runs/{entry.id}.html", templates.entry(entry, table))
@@ -159,8 +173,10 @@ class _Templates:
         published: wording.Published,
         records: Mapping[int, str],
         datasets: Sequence[DatasetPage],
+        reproductions: Sequence[ReproductionPage],
     ) -> None:
         self._datasets = datasets
+        self._reproductions = reproductions
         page_of = {each.card.id: each.page for each in datasets}
         self._environment = jinja2.Environment(
             loader=jinja2.FunctionLoader(_asset),
@@ -195,6 +211,7 @@ class _Templates:
             runs=len(every),
             failed=sum(run.status == "failed" for run in every),
             dataset_pages=self._datasets,
+            reproduction_pages=self._reproductions,
             overview=dataset_pages.overview(self._datasets) if self._datasets else {},
         )
 
@@ -202,6 +219,11 @@ class _Templates:
         """Render the page of one dataset: its card."""
         shown = dataset_pages.context(page, self._datasets)
         return self._environment.get_template("dataset.html").render(shown)
+
+    def reproduction(self, page: ReproductionPage) -> str:
+        """Render the page of one published table: its rule and its verdicts."""
+        shown = reproduction_pages.context(page)
+        return self._environment.get_template("reproduction.html").render(shown)
 
     def entry(self, entry: Entry, table: Table) -> str:
         """Render the page of one row: every run behind it."""

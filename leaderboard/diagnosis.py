@@ -188,7 +188,7 @@ def _explanation(
 def _where(case: Case, cells: Sequence[int]) -> str:
     """Return in words what cells have in common."""
     chosen = [case.cells[number] for number in cells]
-    parts = []
+    parts: list[str] = []
     for kind in ("algorithm", "column", "dataset"):
         possible = {getattr(cell, kind) for cell in case.cells}
         found = {getattr(cell, kind) for cell in chosen}

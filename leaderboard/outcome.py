@@ -33,6 +33,7 @@ WORDS = {
     "no raw data": "without raw data",
     "nothing printed": "with nothing printed",
 }
+SCHEMA = "datumrl-reproduction/1"
 Progress = Callable[[str], Callable[[int, int], None]]  # of a piece of work: done, in all
 
 
@@ -211,49 +212,64 @@ def differing(verdicts: Sequence[CellVerdict]) -> list[CellVerdict]:
 
 def as_json(outcome: Outcome) -> dict[str, object]:
     """Return an outcome as what strict JSON can hold."""
-    found = outcome.diagnosis
+    counts = {str(status): count for status, count in outcome.counts.items()}
     return {
+        "schema": SCHEMA,
         "table": dataclasses.asdict(outcome.about),
         "reproduces": outcome.reproduces,
-        "summary": {"cells": len(outcome.verdicts), **outcome.counts},
-        "cells": [
-            {**dataclasses.asdict(each), **dataclasses.asdict(each.cell), "verdict": each.words}
-            | {
-                "recomputed_mean": each.mean,
-                "recomputed_std": each.std,
-                "printed": each.cell.printed,
-            }
-            for each in outcome.verdicts
-        ],
-        "diagnosis": found
-        and {
-            "rules_tried": found.rules,
-            "explanations": [
-                {
-                    "rule": each.candidate.label,
-                    "fits": each.candidate.fits,
-                    "of": each.candidate.of,
-                    "explains": each.where,
-                    "equivalent": list(each.equivalent),
-                }
-                for each in found.explanations
-            ],
-            "tried": [{"rule": c.label, "fits": c.fits, "of": c.of} for c in found.tried],
-        },
+        "summary": {"cells": len(outcome.verdicts), **counts},
+        "cells": [_cell_json(each) for each in outcome.verdicts],
+        "diagnosis": _diagnosis_json(outcome.diagnosis),
         "departures": [
             {"rule": label, "cells_that_fail": failing} for label, failing in outcome.departures
         ],
         "pools": [dataclasses.asdict(pool) for pool in outcome.pools],
-        "claims": outcome.claims
-        and {
-            "marked": outcome.claims.marked,
-            "claims": len(outcome.claims.rows),
-            "surviving": outcome.claims.surviving,
-            "rows": [
-                {**dataclasses.asdict(c), "survives": c.survives} for c in outcome.claims.rows
-            ],
-        },
+        "claims": _claims_json(outcome.claims),
         "notes": list(outcome.notes),
         "facts": list(outcome.facts),
         "sheets": [dataclasses.asdict(sheet) for sheet in outcome.extras],
+    }
+
+
+def _cell_json(verdict: CellVerdict) -> dict[str, object]:
+    return {
+        **dataclasses.asdict(verdict.cell),
+        "printed": verdict.cell.printed,
+        "recomputed": verdict.recomputed,
+        "recomputed_mean": verdict.mean,
+        "recomputed_std": verdict.std,
+        "status": verdict.status,
+        "rule": verdict.rule,
+        "note": verdict.note,
+        "verdict": verdict.words,
+    }
+
+
+def _diagnosis_json(found: Diagnosis | None) -> dict[str, object] | None:
+    if found is None:
+        return None
+    return {
+        "rules_tried": found.rules,
+        "explanations": [
+            {
+                "rule": each.candidate.label,
+                "fits": each.candidate.fits,
+                "of": each.candidate.of,
+                "explains": each.where,
+                "equivalent": list(each.equivalent),
+            }
+            for each in found.explanations
+        ],
+        "tried": [{"rule": each.label, "fits": each.fits, "of": each.of} for each in found.tried],
+    }
+
+
+def _claims_json(found: Claims | None) -> dict[str, object] | None:
+    if found is None:
+        return None
+    return {
+        "marked": found.marked,
+        "claims": len(found.rows),
+        "surviving": found.surviving,
+        "rows": [{**dataclasses.asdict(each), "survives": each.survives} for each in found.rows],
     }

@@ -22,7 +22,8 @@ def units(datasets: Iterable[str], path: Path | None) -> Units:
     if path is None:
         return Units(catalogue={name: known[name] for name in names if name in known})
     stated = _read(path)
-    found, others = {}, {}
+    found: dict[str, Scale] = {}
+    others: dict[str, Scale] = {}
     for name in names:
         scale = stated.get(name) or stated.get(name.rpartition("/")[2])
         if scale is None:

@@ -16,6 +16,7 @@ from datumrl.scripts import console
 
 if TYPE_CHECKING:
     from datumrl.datasets.dataset_card import Card
+    from datumrl.leaderboard.outcome import Outcome
     from datumrl.leaderboard.published_tables import PublishedTable
     from datumrl.leaderboard.runs import Run
     from datumrl.leaderboard.tables import Table
@@ -31,7 +32,8 @@ class Command:
     out: Path = Path("board")
     """folder to write; an earlier board in it is replaced, anything else is left alone"""
     published: bool = True
-    """include the published raw scores, the submissions and the dataset cards of datumrl"""
+    """include the published raw scores and tables, the submissions and the dataset cards of
+    datumrl"""
     submissions: tuple[Path, ...] = ()
     """further folders of submissions (method/revision)"""
     cards: tuple[Path, ...] = ()
@@ -57,7 +59,7 @@ class Command:
         with console.progress() as progress:
             task = progress.add_task("statistics, runs", total=len(found), rate="")
             built = tables.build(found, lambda count: progress.advance(task, count))
-        board.write(built, self.out, sources, cards)
+        board.write(built, self.out, sources, cards, _reproductions() if self.published else ())
         if self.json:
             console.print_json(wording.summary(built, sources))
         else:
@@ -114,6 +116,13 @@ def _published_runs() -> tuple[list[Run], dict[str, PublishedTable]]:
     known = published_tables.all_tables()
     rows = [row for table in known for row in published_tables.score_rows(table.id)]
     return runs.from_rows(rows), {table.source: table for table in known}
+
+
+def _reproductions() -> list[Outcome]:
+    from datumrl.leaderboard import reproduction_pages
+
+    with console.Bars() as bars:
+        return reproduction_pages.registered_outcomes(bars.bar("published tables", "tables"))
 
 
 def _tell(built: Sequence[Table], out: Path, seconds: float) -> None:
