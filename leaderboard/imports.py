@@ -46,7 +46,7 @@ class Given:
     metric: str | None = None  # the column, or d3rlpy's file, with the values
     algorithm: str | None = None
     dataset: str | None = None
-    source: str | None = None  # the publication; without one, the rows are one's own ("local")
+    published: str | None = None  # the publication; without one, rows are one's own ("local")
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ def _row(given: Given, found: Mapping[str, Any], value: float, where: str) -> Sc
     failed = not math.isfinite(value)
     number = {"mean_return" if given.quantity == "return" else "score": value}
     tier = "local"
-    if given.source is not None:
+    if given.published is not None:
         tier = "reported" if seed is None else "raw published"
     return ScoreRow(
         tier=tier,  # type: ignore[arg-type]
@@ -107,7 +107,7 @@ def _row(given: Given, found: Mapping[str, Any], value: float, where: str) -> Sc
         step=_whole(found.get("step"), f"{where}: step"),
         episodes=_whole(found.get("episodes"), f"{where}: episodes"),
         failed=failed,
-        source=given.source or where.partition(":")[0],
+        source=given.published or where.partition(":")[0],
         **({} if failed else number),  # type: ignore[arg-type]
     )
 

@@ -1,0 +1,118 @@
+"""Other tools' results become score rows; what they lack is missing, and nothing is guessed."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from datumrl.datasets.errors import DatumrlError
+from datumrl.evaluation import scored_runs
+from datumrl.leaderboard import imports, submitted_runs
+from datumrl.leaderboard.imports import Given
+
+HOPPER = "d4rl/hopper-medium-v2"
+
+
+def write(path: Path, text: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_wandb_export_of_a_run_table(tmp_path: Path) -> None:
+    path = write(
+        tmp_path / "export.csv",
+        '"Name","State","config.env","config.seed","algo","eval/normalized"\n'
+        f'"run a","finished","{HOPPER}","3","IQL","61.5"\n'
+        f'"run b","finished","{HOPPER}","4","IQL","NaN"\n'
+        f'"run c","crashed","{HOPPER}","5","IQL",""\n',
+    )
+    found = imports.read("wandb", path, Given(metric="eval/normalized", quantity="score"))
+    first, second = found.rows
+    assert (first.algorithm, first.dataset, first.seed, first.score) == ("IQL", HOPPER, 3, 61.5)
+    assert (first.step, first.episodes, first.protocol, first.mean_return) == (None,) * 4
+    assert (first.tier, second.failed, second.score) == ("local", True, None)
+    assert found.missing == {"step": 2, "episodes": 2, "protocol": 2}
+    with pytest.raises(DatumrlError, match="--quantity return or score"):
+        imports.read("wandb", path, Given(metric="eval/normalized"))
+    with pytest.raises(DatumrlError, match="no column of returns or scores; name one"):
+        imports.read("wandb", path, Given())
+
+
+def test_wandb_export_of_a_chart(tmp_path: Path) -> None:
+    path = write(
+        tmp_path / "chart.csv",
+        '"Step","iql-seed7 - eval/return","iql-seed7 - eval/return__MIN","x - eval/return"\n'
+        '1000,"10","9","1"\n2000,"20","19","2"\n3000,"","","3"\n',
+    )
+    given = Given(quantity="return", algorithm="IQL", dataset=HOPPER, published="A paper")
+    found = imports.read("wandb", path, given)
+    told = [(row.seed, row.step, row.mean_return, row.tier) for row in found.rows]
+    # Without a seed nothing keeps a curve's points together, so its last one stands for it.
+    assert told == [
+        (7, 1000, 10.0, "raw published"),
+        (7, 2000, 20.0, "raw published"),
+        (None, 3000, 3.0, "reported"),
+    ]
+    with pytest.raises(DatumrlError, match="--dataset"):
+        imports.read("wandb", path, Given(quantity="return", algorithm="IQL"))
+
+
+def test_d3rlpy_logs(tmp_path: Path) -> None:
+    for seed in (1, 2):
+        folder = tmp_path / "d3rlpy_logs" / f"CQL_seed{seed}_20240101120000"
+        write(folder / "environment.csv", f"1,1000,{seed}50.5\n2,2000,{seed}60.5\n")
+        write(folder / "critic_loss.csv", "1,1000,0.1\n")
+        write(folder / "params.json", json.dumps({"batch_size": 256}))
+    write(tmp_path / "d3rlpy_logs" / "BCQ_20240101120000" / "environment.csv", "1,5,7\n2,9,8\n")
+    found = imports.read("d3rlpy", tmp_path, Given(dataset=HOPPER, algorithm="CQL"))
+    assert [(row.seed, row.step, row.mean_return) for row in found.rows] == [
+        (None, 9, 8.0),
+        (1, 1000, 150.5),
+        (1, 2000, 160.5),
+        (2, 1000, 250.5),
+        (2, 2000, 260.5),
+    ]
+    assert all(row.score is None and row.episodes is None for row in found.rows)
+    plain = imports.read("d3rlpy", tmp_path / "d3rlpy_logs" / "BCQ_20240101120000",
+                         Given(dataset=HOPPER))  # fmt: skip
+    assert plain.rows[0].algorithm == "BCQ"
+    with pytest.raises(DatumrlError, match="does not say the dataset"):
+        imports.read("d3rlpy", tmp_path, Given(algorithm="CQL"))
+    with pytest.raises(DatumrlError, match="does not say the algorithm"):
+        imports.read("d3rlpy", tmp_path, Given(dataset=HOPPER))
+
+
+def test_plain_csv_goes_on_to_comparisons_and_the_board(tmp_path: Path) -> None:
+    lines = [f"TD3+BC,hopper-medium-v0,{seed},{50 + seed}" for seed in range(3)]
+    path = write(tmp_path / "in.csv", "Algorithm,env,seed,score\n" + "\n".join(lines) + "\n")
+    given = Given(dataset=HOPPER, published="Fujimoto and Gu (2021)")
+    found = imports.read("csv", path, given)
+    out = tmp_path / "scores.csv"
+    imports.write(found, out)
+    assert tuple(submitted_runs.score_rows(out)) == found.rows
+    runs = scored_runs.read([out])
+    assert sorted(run.scores.tolist() for run in runs) == [[50.0], [51.0], [52.0]]
+    assert {row.tier for row in found.rows} == {"raw published"}
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("algorithm,dataset,seed,score\nA,d4rl/hopper-medium-v2,1.5,3\n", "no whole number"),
+        ("algorithm,dataset,seed,score\nA,d4rl/hopper-medium-v2,1,high\n", "'high' is no number"),
+        ("algorithm,dataset,seed,score\nA,d4rl/hoper-medium-v2,1,3\n", "the nearest are"),
+        ("algorithm,dataset,score,return\nA,d4rl/hopper-medium-v2,3,4\n", "choose with --quantity"),
+        ("algorithm,dataset,score\n", "name one with --metric|holds no scores"),
+        ("", "name one with --metric|holds no scores"),
+    ],
+)
+def test_what_cannot_be_read_is_said_with_the_remedy(tmp_path: Path, text: str, told: str) -> None:
+    with pytest.raises(DatumrlError, match=told):
+        imports.read("csv", write(tmp_path / "in.csv", text), Given())
+
+
+def test_a_name_that_several_datasets_have_is_not_guessed() -> None:
+    assert imports.dataset_id("hopper-medium-replay-v2", "x") == "d4rl/hopper-medium-replay-v2"
+    with pytest.raises(DatumrlError, match=r"may be .* or .*--dataset"):
+        imports.dataset_id("hopper-medium-v1", "x")
