@@ -200,7 +200,8 @@ class Episodes:
             or actions.ndim not in ((1, 2) if discrete else (2,))
             or (not discrete and actions.dtype.kind != "f")
         ):
-            raise self._misfit("actions", actions, f"float ({rows}, any) or integer ({rows},) or ({rows}, any)")
+            wanted = f"float ({rows}, any) or integer ({rows},) or ({rows}, any)"
+            raise self._misfit("actions", actions, wanted)
 
     def _check_observations(self) -> None:
         rows, listed = len(self.rewards), len(self.successor_rows)
