@@ -44,6 +44,7 @@ _CELL = re.compile(
     rf"(?:(?:±|\+/-|\+-)\s*(?P<std>{_NUMBER})\s*(?P<p2>%?)"
     rf"|[(\[]\s*(?:±|\+/-|\+-)?\s*(?P<paren>{_NUMBER})\s*(?P<p3>%?)\s*[)\]])?"
 )
+_PLAIN = re.compile(r"-?[0-9]{1,15}(\.[0-9]{1,20})?")
 _GROUPED = re.compile(r"[+-]?\d{1,3}([,'’_ ]\d{3})+(\.\d+)?([eE][+-]?\d+)?")
 _MATH = re.compile(r"\\(?:pm|plusmn)(?![A-Za-z])")
 _BOLD = re.compile(
@@ -54,6 +55,7 @@ _DROPPED = re.compile(
     r"|scriptsize|scriptstyle|footnotesize|num|cellcolor(?:\[\w+\])?\{[^{}]*\})(?![A-Za-z])"
     r"|</?(?:b|strong|u|i|em|small|sub|sup)>|\*\*|__|\\[,;:! ]|[${}~]"
 )
+_LONGEST = 30  # digits, and exponents: beyond any score
 _NOTES = re.compile(r"[*†‡§¶]+$")
 
 
@@ -99,6 +101,8 @@ def parse(text: str, where: str) -> CellText:
 
 def value(text: str, where: str) -> float:
     """Return the number of a raw score; NaN where it is missing or says that the run failed."""
+    if _PLAIN.fullmatch(text):  # nearly all of them, and files have many
+        return float(text)
     if cleaned(text).lower() in _FAILED:
         return float("nan")
     found = parse(text, where)
@@ -158,6 +162,9 @@ def _utf16(content: bytes, name: str) -> str:
 def _digits(number: str, text: str, where: str) -> str:
     """Return a number's digits without separators of thousands, which must stand where they do."""
     number = number.strip()
+    exponent = number.lower().partition("e")[2]
+    if len(number) > _LONGEST or (exponent and abs(int(exponent[:_LONGEST])) > _LONGEST):
+        raise DatumrlError(f"{where}: {text.strip()[:60]!r} is no attainable score; correct it")
     if re.search(r"[,'’_ ]", number):
         if not _GROUPED.fullmatch(number):
             raise DatumrlError(

@@ -149,7 +149,31 @@ def _verdict(case: Case, number: int, found: Diagnosis) -> CellVerdict:
     if explanation is not None:
         rule = explanation.candidate.rule
         return _shown(case, number, "only under", rule, explanation.candidate.label)
-    return _shown(case, number, "differs", case.stated)
+    verdict = _shown(case, number, "differs", case.stated)
+    namesake = _namesake(case, number)
+    if not namesake:
+        return verdict
+    return dataclasses.replace(
+        verdict, note=f"{verdict.note}; printed are the numbers of {namesake}"
+    )
+
+
+def _namesake(case: Case, number: int) -> str:
+    """Return which other cell's runs give what is printed, as where rows were swapped; "" if none.
+
+    Only for cells with a deviation: a mean alone is found elsewhere by chance.
+    """
+    cell = case.cells[number]
+    if cell.mean is None or cell.std is None:
+        return ""
+    for algorithm, dataset in case.raw.raw:
+        if (algorithm, dataset) == (cell.algorithm, cell.dataset):
+            continue
+        place = dataclasses.replace(cell.place, algorithm=algorithm, dataset=dataset)
+        for mean, std in case.raw.numbers(place, case.stated):
+            if rounds_to(mean, cell.mean, case.slack) and rounds_to(std, cell.std, case.slack):
+                return f"{algorithm} on {dataset}"
+    return ""
 
 
 def _shown(case: Case, number: int, status: Status, rule: Rule, label: str = "") -> CellVerdict:

@@ -74,6 +74,9 @@ def test_missing(text):
         ("95.6 0.4", "cannot read"),
         ("12.3.4", "cannot read"),
         ("[90, 95]", "cannot read"),
+        ("1e999999999", "no attainable score"),
+        ("1e-999999999", "no attainable score"),
+        ("9" * 400, "no attainable score"),
         ("95.6 \ufffd 0.4", "its encoding lost"),
     ],
 )

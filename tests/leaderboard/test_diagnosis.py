@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from datumrl.leaderboard import diagnosis, outcome
+from datumrl.leaderboard import diagnosis, outcome, published_tables
 from datumrl.leaderboard.outcome import About
 from datumrl.leaderboard.rules import RawRun, Recomputer, Rule, Units
 from datumrl.leaderboard.table_case import Case, PrintedCell
@@ -270,6 +270,28 @@ def test_nothing_is_made_up_for_a_number_out_of_the_blue():
     (wrong,) = [verdict for verdict in found.verdicts if verdict.status == "differs"]
     assert wrong.words.startswith("differs by mean -31.697")
     assert "std -3.299" in wrong.words
+
+
+def test_swapped_rows_are_told():
+    swapped = {("A", "x-v0"): ("A", "y-v0"), ("A", "y-v0"): ("A", "x-v0")}
+    case = table(runs_of(RAW), lambda place: both(RAW[swapped.get(place, place)][:, -1]))
+    found = outcome.of_case(case, About("t", "t"), with_claims=False)
+    notes = [verdict.note for verdict in found.verdicts if verdict.status == "differs"]
+    assert len(notes) == 2
+    assert notes[0].endswith("printed are the numbers of A on y-v0")
+    assert notes[1].endswith("printed are the numbers of A on x-v0")
+
+
+@pytest.mark.slow
+def test_the_hidden_rules_of_a_real_table_are_found_without_being_given():
+    given = published_tables.case(published_tables.find("d3rlpy-d4rl-v0"))
+    cells = tuple(cell for cell in given.cells if cell.quantity == "return")
+    (explanation,) = diagnosis.diagnose(Case(cells, given.raw)).explanations
+    assert set(explanation.candidate.labels) == {
+        "first evaluation of every run dropped",
+        "`best` among the last 500 evaluations",
+    }
+    assert explanation.candidate.fits == 226
 
 
 def test_a_table_that_follows_is_not_diagnosed():
