@@ -21,7 +21,7 @@ from datumrl.leaderboard import (
 )
 from datumrl.leaderboard.submission_context import Context
 from datumrl.leaderboard.submission_files import Finding, Submission
-from datumrl.leaderboard.submission_schema import FOLDER
+from datumrl.leaderboard.submission_schema import FOLDER, METHOD_FILE
 
 Rule = Callable[[Submission, Context], Iterator[Finding]]
 
@@ -89,7 +89,7 @@ def check(path: Path, base: Path | None = None) -> Report:
     """Check a submission, or a folder of them, against what is in ``base`` if that is given."""
     found = submission_files.read_all(path)
     before = submission_files.read_all(base) if base is not None else None
-    if not (path / submission_files.METHOD_FILE).exists():
+    if not (path / METHOD_FILE).exists():
         return check_read(found, before)
     # A revision stands among its method's others and what is published.
     others = [one for one in submission_files.read_revisions(path) if one.title != found[0].title]

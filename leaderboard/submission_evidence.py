@@ -90,11 +90,7 @@ def judged(submission: Submission, evidence: Evidence) -> Agreement:
         if evidence.kind == "re-rolled":
             pairs = [(_last(old[seed]), _last(new[seed])) for seed in sorted(new)]
         else:
-            pairs = [
-                tuple(  # type: ignore[misc]
-                    np.array([_last(run).mean() for run in runs.values()]) for runs in (old, new)
-                )
-            ]
+            pairs = [(_means(old), _means(new))]
         cells[cell.dataset] = _in_points(result, pairs)
     if not cells:
         return Agreement("inconclusive", -np.inf, np.inf, ())
@@ -108,6 +104,10 @@ def _finished(runs: Sequence[SeedRun]) -> dict[int, SeedRun]:
 def _last(run: SeedRun) -> np.ndarray:
     """Return the returns that count: those of the last evaluation."""
     return np.array(run.evaluations[-1].returns, dtype=np.float64)
+
+
+def _means(runs: Mapping[int, SeedRun]) -> np.ndarray:
+    return np.array([_last(run).mean() for run in runs.values()])
 
 
 def _in_points(result: DatasetResult, pairs: Sequence[Group]) -> list[Group]:

@@ -17,7 +17,7 @@ import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import pydantic
 
@@ -41,8 +41,6 @@ DEEPEST = 20  # levels of nesting
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9@._+-]{0,150}\.json")
 _UNSEEN = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
 _RESERVED = {"schema", "README.md"}  # beside the methods, and ours
-
-Model = TypeVar("Model", bound=pydantic.BaseModel)
 
 
 @dataclass(frozen=True)
@@ -128,9 +126,9 @@ def read(path: Path) -> Submission:
     parsed: dict[str, Any] = {}
     hashes: dict[str, str] = {}
     size = 0
-    for name, problem in _listed(path, title):
-        if problem is not None:
-            problems.append(problem)
+    for name, unwanted in _listed(path, title):
+        if unwanted is not None:
+            problems.append(unwanted)
             continue
         try:
             content = _bytes(path / name)
@@ -183,9 +181,8 @@ def _bytes(path: Path) -> bytes:
 
 
 def _parsed(name: str, content: bytes) -> pydantic.BaseModel:
-    model: type[pydantic.BaseModel] = {METHOD_FILE: Method, EVIDENCE_FILE: Evidence}.get(
-        name, DatasetResult
-    )
+    kinds: dict[str, type[pydantic.BaseModel]] = {METHOD_FILE: Method, EVIDENCE_FILE: Evidence}
+    model = kinds.get(name, DatasetResult)
     strict_json(content)
     try:
         # The JSON mode is the one in which lists stand for tuples.

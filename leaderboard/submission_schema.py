@@ -48,7 +48,7 @@ Number = Annotated[float, pydantic.Field(ge=-1e15, le=1e15, allow_inf_nan=False)
 
 def _many(most: int, least: int = 1) -> pydantic.fields.FieldInfo:
     """Limit a tuple; the first bad entry ends it, so that a file of bad ones takes no minutes."""
-    return pydantic.Field(min_length=least, max_length=most, fail_fast=True)  # type: ignore[no-any-return]
+    return pydantic.Field(min_length=least, max_length=most, fail_fast=True)
 
 
 class _Strict(pydantic.BaseModel):

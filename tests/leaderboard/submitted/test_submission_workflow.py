@@ -1,0 +1,24 @@
+"""The workflow runs the base branch's checker over a pull request's data, without any rights."""
+
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).parents[3]
+TEXT = (ROOT / ".github" / "workflows" / "check-submission.yml").read_text(encoding="utf-8")
+
+
+def test_the_token_can_only_read_and_there_are_no_secrets() -> None:
+    assert re.search(r"^permissions:\n  contents: read\n\n", TEXT, re.MULTILINE)
+    assert "pull_request:" in TEXT
+    assert "pull_request_target" not in TEXT
+    assert "secrets" not in TEXT
+    assert TEXT.count("persist-credentials: false") == TEXT.count("actions/checkout") == 2
+
+
+def test_nothing_of_the_pull_request_is_installed_or_written_into_a_script() -> None:
+    assert re.findall(r"pip install .*", TEXT) == [
+        "pip install --quiet ./base -c base/constraints.txt"
+    ]
+    runs = re.findall(r"run: >?((?:.|\n          )*)", TEXT)
+    assert not any("${{" in run for run in runs)
+    assert "ref: ${{ github.event.pull_request.base.sha }}\n          path: base" in TEXT

@@ -1,0 +1,245 @@
+"""`datumrl submit`: its exit codes, and the whole way from training to the board."""
+
+import builtins
+import json
+import re
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from datumrl.evaluation.records import Budget, Evaluation, Protocol, RunRecord
+from datumrl.leaderboard.submission_building import EXAMPLE
+from datumrl.scripts.main import main
+
+ROOT = Path(__file__).parents[2]
+DATASET = "local/inverted-pendulum-medium-v1"
+OTHERS = [f"local/inverted-pendulum-{kind}-v1" for kind in ("random", "expert", "mixed")]
+
+
+@pytest.fixture(autouse=True)
+def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATUMRL_HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+
+
+def write_runs(folder: Path, seeds: int = 5, **changes: Any) -> None:
+    for seed in range(seeds):
+        lengths = tuple(100 + 37 * seed + 3 * n * n for n in range(10))
+        values: dict[str, Any] = {
+            "algorithm": "mine",
+            "configuration": {"lr": 0.1, "seed": seed},
+            "dataset": DATASET,
+            "dataset_sha256": "a" * 64,
+            "protocol": Protocol(
+                dataset=DATASET,
+                environment="InvertedPendulum-v4",
+                engine={"mujoco": "3.3.7"},
+                time_limit=1000,
+                episodes=10,
+            ),
+            "budget": Budget(steps=10),
+            "status": "complete",
+            "evaluations": (Evaluation(step=10, returns=tuple(map(float, lengths)),
+                                       lengths=lengths),),
+            "software": {},
+            "hardware": "test",
+        }  # fmt: skip
+        record = RunRecord(**{**values, **changes, "seed": seed})
+        record.write(folder / f"seed-{seed:03d}.json")
+
+
+def method_toml(path: Path, name: str = "mine", suffix: str = "", **changes: str) -> Path:
+    text = EXAMPLE.replace('"TD3+BC"', f'"{name}"').replace('"td3-bc"', f'"{name}"')
+    for old, new in changes.items():
+        text = text.replace(old, new)
+    reasons = "".join(f'"{each}{suffix}" = "no time"\n' for each in OTHERS)
+    path.write_text(text + reasons)
+    return path
+
+
+def test_build_check_and_next_revision(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_runs(tmp_path / "runs")
+    toml = str(method_toml(tmp_path / "m.toml"))
+    assert main(["submit", "runs", "--method", toml]) == 0
+    assert "wrote leaderboard/submissions/mine/r1" in capsys.readouterr().out
+    folder = tmp_path / "leaderboard" / "submissions" / "mine" / "r1"
+    content = json.loads((folder / f"{DATASET.replace('/', '__')}.json").read_text())
+    assert content["configuration"] == {"lr": 0.1}
+    assert [run["seed"] for run in content["runs"]] == [0, 1, 2, 3, 4]
+    assert content["runs"][1]["evaluations"][0]["returns"][0] == 137.0
+    assert main(["submit", "--check", str(folder)]) == 0
+    assert main(["submit", "--check", "leaderboard/submissions", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out.partition("\n{")[2].join(["{", ""]))
+    assert told["submissions"] == [{"submission": "mine/r1", "sound": True, "tier": "submitted"}]
+    assert told["unconfirmed"][0]["sha256"] == "a" * 64
+    assert main(["submit", "runs", "--method", toml]) == 0
+    second = json.loads((folder.parent / "r2" / "method.json").read_text())
+    assert (second["revision"], second["supersedes"]) == ("r2", "r1")
+    assert main(["submit", "--check", "leaderboard/submissions"]) == 0
+
+
+def test_a_broken_submission_is_not_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_runs(tmp_path / "runs", seeds=3)
+    toml = str(method_toml(tmp_path / "m.toml"))
+    assert main(["submit", "runs", "--method", toml]) == 1
+    assert "train more seeds" in capsys.readouterr().out
+    assert not (tmp_path / "leaderboard").exists()
+
+
+def test_all_that_is_missing_is_listed_at_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_runs(tmp_path / "runs")
+    (tmp_path / "m.toml").write_text('name = "X"\n[tuning]\nconfigurations = 4\n')
+    assert main(["submit", "runs", "--method", "m.toml"]) == 2
+    told = capsys.readouterr().err
+    assert "lacks 11 entries" in told
+    for key in (
+        "authors",
+        "licence",
+        "code.url",
+        "code.commit",
+        "online_returns_chose",
+        "method",
+        "tuning.seeds",
+        "tuning.datasets",
+        *(f"not_run.{each}" for each in OTHERS),
+    ):
+        assert f"\n  {key}: " in told  # fmt: skip
+
+
+def test_on_a_terminal_the_missing_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_runs(tmp_path / "runs")
+    answers = iter(
+        ["Mine", "", "mine", "A, B", "CC0", "nothing", "https://a.b/c", "f" * 40, "2", "7,8",
+         DATASET, "x", "y", "z"]
+    )  # fmt: skip
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True)
+    monkeypatch.setattr(builtins, "input", lambda *_: next(answers))
+    assert main(["submit", "runs"]) == 0
+    method = json.loads(Path("leaderboard/submissions/mine/r1/method.json").read_text())
+    assert method["authors"] == ["A", "B"]
+    assert method["tuning"] == {"configurations": 2, "seeds": [7, 8], "datasets": [DATASET]}
+    assert sorted(method["not_run"].values()) == ["x", "y", "z"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"status": "running"}, "still running or cut off"),
+        ({"dataset_sha256": None}, "lack the dataset's hash"),
+    ],
+)
+def test_records_that_cannot_be_submitted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], changes: dict[str, Any], told: str
+) -> None:
+    write_runs(tmp_path / "runs", **changes)
+    toml = str(method_toml(tmp_path / "m.toml"))
+    assert main(["submit", "runs", "--method", toml]) == 2
+    assert told in capsys.readouterr().err
+
+
+def test_runs_of_different_settings_or_algorithms_do_not_mix(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    toml = str(method_toml(tmp_path / "m.toml"))
+    write_runs(tmp_path / "runs" / "a")
+    write_runs(tmp_path / "runs" / "b", configuration={"lr": 0.2})
+    assert main(["submit", "runs", "--method", toml]) == 2
+    assert "configuration of seed 0 differ" in capsys.readouterr().err
+    write_runs(tmp_path / "runs" / "b", algorithm="other")
+    assert main(["submit", "runs", "--method", toml]) == 2
+    assert "choose one with --algorithm" in capsys.readouterr().err
+    assert main(["submit", "runs", "--method", toml, "--algorithm", "other"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ([], "nothing to submit"),
+        (["--check", "absent"], "is no folder"),
+        (["--check", ".", "--example"], "one at a time"),
+        (["--verify", "x"], "--verified-by"),
+        (["runs", "--method", "absent.toml"], "--example > absent.toml"),
+        (["--from", "csv", "absent.csv"], "does not exist"),
+    ],
+)
+def test_bad_input_is_exit_code_2(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], told: str
+) -> None:
+    write_runs(tmp_path / "runs")
+    assert main(["submit", *arguments]) == 2
+    assert told in capsys.readouterr().err
+
+
+def test_the_example_is_a_method_that_can_be_read(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["submit", "--example"]) == 0
+    assert tomllib.loads(capsys.readouterr().out)["code"]["commit"] == "0123456789abcdef" * 2 + (
+        "01234567"
+    )
+
+
+def test_imported_rows_are_listed_with_what_they_lack_and_shown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [f"A,d4rl/hopper-medium-v2,{seed},{40 + seed}\n" for seed in range(3)]
+    (tmp_path / "in.csv").write_text("algorithm,dataset,seed,score\n" + "".join(rows))
+    assert main(["submit", "--from", "csv", "in.csv", "--published", "P (2020)"]) == 0
+    told = capsys.readouterr().out
+    assert "wrote 3 rows to scores.csv" in told
+    assert "missing: step in 3 of 3 rows" in told
+    assert main(["board", "scores.csv", "--no-published", "--json"]) == 0
+    board = json.loads(capsys.readouterr().out)
+    assert board["tables"][0]["rows"][0]["tier"] == "raw published"
+
+
+@pytest.mark.slow
+def test_from_training_and_a_foreign_agent_to_a_reproduced_row_on_the_board(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    small = f"{DATASET}@20k"
+    run: Callable[..., int] = lambda *words: main([str(word) for word in words])  # noqa: E731
+    assert run("collect", small) == 0
+    assert run("train", "td3_bc", "--on", small, "--seeds", "5-9", "--steps", 40,
+               "--set", "batch_size=32", "--out", "runs/td3") == 0  # fmt: skip
+    # The tutorial's foreign agent, as the tutorial has it.
+    text = (ROOT / "docs" / "submitting.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    exec(compile(code, "submitting.md", "exec"), {})
+    for name, runs in (("td3", "runs/td3"), ("linear", "runs/linear-bc")):
+        toml = method_toml(
+            tmp_path / f"{name}.toml", name, "@20k",
+            **{"Ada Example": f"Maker of {name}", "example/td3-bc": f"{name}/code"},
+        )  # fmt: skip
+        assert run("submit", runs, "--method", toml) == 0
+    subs = Path("leaderboard/submissions")
+    capsys.readouterr()
+    assert run("submit", "--check", subs) == 0
+    assert "unconfirmed hash" not in capsys.readouterr().out  # two submitters, one hash
+    first = subs / "td3" / "r1"
+    verdict = run("submit", "runs/td3", "--verify", first, "--verified-by", "Somebody", "--json")
+    told = json.loads(capsys.readouterr().out)
+    assert (verdict == 0) == (told["verdict"] == "agrees")
+    assert run("submit", "--check", subs) == 0
+    assert run("submit", "--verify", first, "--verified-by", "Somebody") == 2  # already verified
+    (first / "evidence.json").unlink()
+    capsys.readouterr()
+    verdict = run("submit", "--verify", first, "--verified-by", "Somebody", "--seeds", 2, "--json")
+    retrained = json.loads(capsys.readouterr().out)
+    assert (verdict == 0) == (retrained["verdict"] == "agrees")
+    assert len(retrained["cells"]) == 1
+    assert run("board", "--no-published", "--submissions", subs, "--json", "--out", "board") == 0
+    rows = json.loads(capsys.readouterr().out)["tables"][0]["rows"]
+    tier = "reproduced" if retrained["verdict"] == "agrees" else "submitted"
+    assert {(row["algorithm"], row["tier"]) for row in rows} >= {("td3", tier)}
+    assert "linear" in {row["algorithm"] for row in rows}
+    foreign = subs / "linear" / "r1"
+    assert run("submit", "--verify", foreign, "--verified-by", "Somebody") == 2
+    assert "no method of ours" in capsys.readouterr().err
