@@ -5,6 +5,7 @@ Every table stands on its own, to be copied into a paper; it needs booktabs and 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from datumrl.evaluation import report_tables
@@ -63,7 +64,7 @@ def of_sheets(
     parts += [_table(sheet) for sheet in sheets]
     parts += [_figure(name, caption) for name, caption in (figures or {}).items()]
     if notes:
-        items = "\n".join(rf"\item {escaped(note)}" for note in notes)
+        items = "\n".join(rf"\item {_prose(note)}" for note in notes)
         parts.append(f"\\begin{{itemize}}\n{items}\n\\end{{itemize}}\n")
     return "\n".join([*parts, "\\end{document}\n"])
 
@@ -71,12 +72,21 @@ def of_sheets(
 def escaped(text: str) -> str:
     """Return text for LaTeX; letters that pdflatex does not know become question marks."""
     shown = []
-    for letter in report_tables.name(text):
+    for letter in report_tables.printable(text):
         if letter in _SPECIAL:
             shown.append(_SPECIAL[letter])
         else:
             shown.append(letter if letter.isascii() or _latin(letter) else "?")
     return "".join(shown)
+
+
+def _prose(text: str) -> str:
+    """Return a caption or note for LaTeX: `words` between backticks become typewriter letters."""
+    parts = re.split(r"`([^`]*)`", text)
+    return "".join(
+        rf"\texttt{{{escaped(part)}}}" if place % 2 else escaped(part)
+        for place, part in enumerate(parts)
+    )
 
 
 def _latin(letter: str) -> bool:
@@ -99,7 +109,7 @@ def _table(sheet: Sheet) -> str:
         [
             "{" + size,
             rf"\begin{{longtable}}{{{''.join(kinds)}}}",
-            rf"\caption{{{escaped(sheet.title)}. {escaped(sheet.caption)}}}"
+            rf"\caption{{{escaped(sheet.title)}. {_prose(sheet.caption)}}}"
             rf"\label{{tab:{sheet.key}}}\\",
             r"\toprule",
             rf"{head} \\",
@@ -120,7 +130,7 @@ def _figure(name: str, caption: str) -> str:
             r"\begin{figure}[htbp]",
             r"\centering",
             rf"\includegraphics[width=\linewidth]{{figures/{name}.pdf}}",
-            rf"\caption{{{escaped(caption)}}}",
+            rf"\caption{{{_prose(caption)}}}",
             rf"\label{{fig:{name}}}",
             r"\end{figure}",
             "",

@@ -14,6 +14,7 @@ from datumrl.evaluation.report_parts import Measure, Report, Summary
 from datumrl.evaluation.score_table import CHECKPOINTS
 
 MISSING = "missing"
+NAME_LENGTH = 200
 _METRICS = {
     "iqm": "IQM",
     "mean": "mean",
@@ -47,9 +48,15 @@ def sheets(report: Report) -> list[Sheet]:
     return [sheet for sheet in made if sheet.rows]
 
 
+def printable(text: str) -> str:
+    """Return a text with what cannot be printed replaced."""
+    return "".join(letter if letter.isprintable() else "\ufffd" for letter in text)
+
+
 def name(text: str) -> str:
-    """Return a name with what cannot be printed replaced."""
-    return "".join(letter if letter.isprintable() else "\ufffd" for letter in text)[:200]
+    """Return a name as `printable` does, cut where it would push a table's numbers out of sight."""
+    shown = printable(text)
+    return shown if len(shown) <= NAME_LENGTH else f"{shown[: NAME_LENGTH - 1]}…"
 
 
 def number(value: float | None, digits: int = 1) -> str:

@@ -40,7 +40,7 @@ def plain(report: Report, only_pairs: bool = False) -> str:
     for key in keys:
         if key in by_key:
             parts.append(_plain_sheet(by_key[key]))
-    parts += [f"note: {report_tables.name(note)}" for note in report.notes]
+    parts += [f"note: {report_tables.printable(note)}" for note in report.notes]
     return "\n".join(parts)
 
 
@@ -80,6 +80,7 @@ def markdown_table(sheet: Sheet) -> Iterator[str]:
 
 def escaped(text: str) -> str:
     """Return text that Markdown shows as it is."""
+    text = report_tables.printable(text)
     # Backticks of our own captions stay; what could start a link, tag, cell or emphasis does not.
     for mark in ("\\", "|", "<", ">", "[", "]", "*", "_"):
         text = text.replace(mark, f"\\{mark}")
@@ -164,7 +165,7 @@ def _ends(found: Measure | None) -> tuple[str, str, str]:
 
 def _guarded(text: str) -> str:
     """Return text that a spreadsheet does not take for a formula."""
-    plain_text = report_tables.name(text)
+    plain_text = report_tables.printable(text)
     return f"'{plain_text}" if plain_text.startswith(_FORMULA) else plain_text
 
 

@@ -12,7 +12,14 @@ import numpy as np
 import pytest
 
 from datumrl.datasets.errors import DatumrlError
-from datumrl.evaluation import report, report_figures, report_files, report_latex
+from datumrl.evaluation import (
+    report,
+    report_figures,
+    report_files,
+    report_latex,
+    report_tables,
+    report_text,
+)
 from datumrl.evaluation.records import ScoreRow
 
 NASTY = r"=cmd_{x} & 100% \evil | <b>$#~^[1]"
@@ -100,6 +107,22 @@ def test_latex_rows_have_as_many_cells_as_columns(folder: Path) -> None:
         rows = [line for line in body.splitlines() if line.endswith(r" \\")]
         assert rows
         assert {len(re.findall(r"(?<!\\)&", line)) + 1 for line in rows} == {columns}
+
+
+def test_latex_captions_are_whole(folder: Path) -> None:
+    text = (folder / "report.tex").read_text()
+    captions = json.loads((folder / "report.json").read_text())["figures"]
+    assert max(map(len, captions.values())) > 200
+    assert re.findall(r"^\\caption.*[^.}]\}(?:\\label.*)?$", text, flags=re.MULTILINE) == []
+    assert r"checkpoint \texttt{last}" in text
+    assert "family-wise alpha 0.05" in text
+
+
+def test_long_names_are_cut_in_tables_and_whole_in_csv() -> None:
+    long = "a" * 300
+    assert report_tables.name(long) == "a" * 199 + "…"
+    assert report_tables.name(long[:200]) == long[:200]
+    assert report_text.escaped(f"{long}\n# heading") == f"{long}\ufffd# heading"
 
 
 def test_letters_latex_cannot_set_become_question_marks() -> None:
