@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import os
 import shlex
 import sys
 import warnings
@@ -27,10 +28,22 @@ COMMANDS = {
     "board": ("board", "write the static leaderboard site"),
 }
 USER_ERROR = 2
+CLOSED_PIPE = 141  # as a shell tells of a program that SIGPIPE ended
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command line; returns the exit code (2 for input the user can mend)."""
+    try:
+        code = _main(argv)
+        sys.stdout.flush()  # what cannot be written should fail here, not as Python ends
+    except BrokenPipeError:
+        # The reader, such as `head`, has seen enough. Nothing is left for the flush at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return CLOSED_PIPE
+    return code
+
+
+def _main(argv: list[str] | None) -> int:
     arguments = sys.argv[1:] if argv is None else argv
     if not arguments or arguments[0] in ("-h", "--help"):
         print(_overview())

@@ -1,4 +1,7 @@
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 
@@ -9,6 +12,19 @@ def test_the_overview_names_every_command(capsys: pytest.CaptureFixture[str]) ->
     assert main.main(["--help"]) == 0
     shown = capsys.readouterr().out
     assert all(name in shown for name in main.COMMANDS)
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["datasets", "--help"], ["datasets"]])
+def test_a_closed_pipe_ends_quietly(arguments: list[str]) -> None:
+    code = "import sys; from datumrl.scripts import main; sys.exit(main.main(sys.argv[1:]))"
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "wb") as closed:
+        ended = subprocess.run(
+            [sys.executable, "-c", code, *arguments], stdout=closed, stderr=subprocess.PIPE
+        )
+    assert ended.stderr == b""
+    assert ended.returncode in (1, main.CLOSED_PIPE)  # rich ends with 1 where it notices first
 
 
 def test_an_unknown_command_names_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
