@@ -14,8 +14,8 @@ import numpy as np
 from datumrl.evaluation.report_tables import Sheet
 from datumrl.leaderboard import adastop_example, outcome, published_tables
 from datumrl.leaderboard.adastop_example import Example
-from datumrl.leaderboard.outcome import About, CellVerdict, Outcome, Progress
-from datumrl.leaderboard.rules import RawRun, Recomputer, Rule, Units, rounds_to
+from datumrl.leaderboard.outcome import About, CellVerdict, Outcome, Progress, Status
+from datumrl.leaderboard.rules import Place, RawRun, Recomputer, Rule, Units, rounds_to
 from datumrl.leaderboard.table_case import Case, PrintedCell
 
 _DATASET = "Walker2d"
@@ -72,23 +72,23 @@ def reproduce(seed: int, folder: Path, progress: Progress | None) -> Outcome:
 
 def _differences(own: Case, folder: Path) -> list[CellVerdict]:
     """Return the verdicts on the printed differences of means."""
-    means = {cell.algorithm: own.raw.numbers(cell.place, own.stated)[0][0] for cell in own.cells}
     verdicts = []
     for row in published_tables.read_csv(adastop_example.PRINTED, folder):
         first, second, printed = row["algorithm_1"], row["algorithm_2"], row["mean_diff"]
         cell = PrintedCell(f"{first} - {second}", _DATASET, "difference", "", printed, None)
-        value = means[first] - means[second]
-        fits = rounds_to(value, printed)
-        verdicts.append(
-            CellVerdict(
-                cell,
-                "only under" if fits else "differs",
-                outcome.digits(value, printed),
-                _KNOWN[0] if fits else "",
-                "" if fits else outcome.difference(cell, value, 0.0),
-                value,
-            )
-        )
+        status: Status = "differs"
+        tried: tuple[tuple[Rule, Status], ...]
+        tried = ((own.expected, "reproduced"), (own.stated, "only under"))
+        for rule, kind in tried:
+            means = [own.raw.numbers(Place(name, _DATASET), rule)[0][0] for name in (first, second)]
+            value = means[0] - means[1]
+            if rounds_to(value, printed):
+                status = kind
+                break
+        label = _KNOWN[0] if status == "only under" else ""
+        note = outcome.difference(cell, value, 0.0) if status == "differs" else ""
+        shown = outcome.digits(value, printed)
+        verdicts.append(CellVerdict(cell, status, shown, label, note, value))
     return verdicts
 
 

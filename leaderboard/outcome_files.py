@@ -29,6 +29,9 @@ _RIGHT = {
 def plain(outcome: Outcome, verdicts: Sequence[CellVerdict], detailed: bool = True) -> str:
     """Return an outcome for a terminal; without detail, claims are counted but not listed."""
     parts = [*_head(outcome)]
+    if detailed:
+        for title, words in _rules(outcome):
+            parts += _wrapped(f"{title}: {words}")
     for sheet in outcome_sheets.sheets(outcome, verdicts):
         if sheet.key == "claims" and not detailed:
             parts += ["", sheet.title, *_wrapped(sheet.caption)]

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from datumrl.datasets.errors import DatumrlError
+from datumrl.evaluation.report_tables import plural
 from datumrl.leaderboard import cell_text, own_files, own_scales, rules
 from datumrl.leaderboard.own_files import Sheet
 from datumrl.leaderboard.rules import RawRun, Recomputer, Rule
@@ -81,7 +82,11 @@ def described(case: Case) -> str:
     """Return in words what the raw scores are."""
     runs = [run for found in case.raw.raw.values() for run in found]
     count = sum(run.values.size for run in runs)
-    return f"raw scores: {count:,} evaluations of {len(runs):,} runs in {len(case.raw.raw):,} cells"
+    parts = (
+        plural(f"{number:,}", noun)
+        for number, noun in ((count, "evaluation"), (len(runs), "run"), (len(case.raw.raw), "cell"))
+    )
+    return "raw scores: {} of {} in {}".format(*parts)
 
 
 def _column(sheet: Sheet, name: str, reading: Reading) -> str | None:
