@@ -12,7 +12,7 @@ from datumrl.datasets.errors import DatumrlError
 from datumrl.evaluation.records import Protocol, RunRecord, read_record
 
 
-def identity(job: Job, protocol: Protocol, dataset_sha256: str) -> dict[str, Any]:
+def identity(job: Job, protocol: Protocol, dataset_sha256: str | None) -> dict[str, Any]:
     """Return what makes a run the one it is, as JSON: two runs are the same if it is equal."""
     return {
         "algorithm": job.algorithm,

@@ -9,6 +9,7 @@ where a file differs from this, the reader says what it found.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -51,7 +52,9 @@ def convert(
 class _Reading:
     """The rows that are wanted of a file whose layout has been checked."""
 
-    def __init__(self, file: NpzFile, record: DatasetRecord, error: type) -> None:
+    def __init__(
+        self, file: NpzFile, record: DatasetRecord, error: Callable[[str], DatumrlError]
+    ) -> None:
         self.file, self.record, self.error = file, record, error
         self.notes: list[str] = []
         missing = [name for name in _REQUIRED if name not in file]
@@ -94,9 +97,9 @@ class _Reading:
 
     def _check_shapes(self) -> None:
         total, record = self.rows, self.record
-        observations = [(total, record.observation_dim)]
-        flat = [(total,), (total, 1)]
-        expected = {
+        observations: list[tuple[int, ...]] = [(total, record.observation_dim)]
+        flat: list[tuple[int, ...]] = [(total,), (total, 1)]
+        expected: dict[str, list[tuple[int, ...]]] = {
             "obs": observations,
             "next_obs": observations,
             "action": [(total, record.action_dim), *(flat[:1] if record.action_dim == 1 else [])],

@@ -46,7 +46,7 @@ def opened(path: Path, format_name: str, error: Error) -> Iterator[Table]:
         with file:
             yield _Hdf5(file, error)
     else:
-        yield {"csv": _Csv, "parquet": _Parquet}[format_name](path, error)
+        yield _Csv(path, error) if format_name == "csv" else _Parquet(path, error)
 
 
 def missing(table: Table, wanted: Sequence[str]) -> list[str]:
