@@ -124,7 +124,8 @@ def answered(given: Mapping[str, Any], question: Question, answer: str) -> dict[
         section, _, name = key.rpartition(".")
     if not section:
         return {**given, name: value}
-    return {**given, section: {**given.get(section, {}), name: value}}
+    inner = given.get(section)
+    return {**given, section: {**(inner if isinstance(inner, dict) else {}), name: value}}
 
 
 def method_of(given: Mapping[str, Any], root: Path) -> Method:

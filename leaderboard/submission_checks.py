@@ -41,6 +41,7 @@ RULES: tuple[Rule, ...] = (
     submission_run_rules.protocol_is_the_datasets,
     submission_run_rules.attainable_returns,
     submission_history_rules.supersedes_the_last,
+    submission_history_rules.names_taken_once,
     submission_history_rules.identical_returns,
     submission_history_rules.evidence_holds,
 )

@@ -83,7 +83,7 @@ class Submission:
 def read_all(path: Path) -> list[Submission]:
     """Read a folder of submissions (``method/revision``), or the folder of a single revision."""
     path = Path(os.path.abspath(path))  # noqa: PTH100 - resolve() would follow links
-    if not path.is_dir():
+    if path.is_symlink() or not path.is_dir():
         raise DatumrlError(f"{path} is no folder; give a submission or a folder of them")
     if (path / METHOD_FILE).exists():
         return [read(path)]

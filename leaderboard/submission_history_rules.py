@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterator, Sequence
 
 from datumrl.leaderboard import submission_evidence
@@ -52,6 +53,24 @@ def supersedes_the_last(submission: Submission, context: Context) -> Iterator[Fi
         told = submission.method.supersedes or "nothing"
         message = f"supersedes {told}; it has to be {expected or 'nothing'}"
         yield error("supersedes", submission, message, METHOD_FILE)
+
+
+def names_taken_once(submission: Submission, context: Context) -> Iterator[Finding]:
+    """No two methods are shown under one name: their rows would be taken for one method's."""
+    if submission.method is None:
+        return
+    name = _plain(submission.method.name)
+    for other in context.known:
+        if other.method is None or other.folder[0] == submission.folder[0]:
+            continue
+        if _plain(other.method.name) == name:
+            message = f"{other.title} is called {other.method.name!r} too; choose another name"
+            yield error("names-taken-once", submission, message, METHOD_FILE)
+
+
+def _plain(name: str) -> str:
+    # Compatibility forms: full-width and similar letters count as those they look like.
+    return "".join(unicodedata.normalize("NFKC", name).casefold().split())
 
 
 def identical_returns(submission: Submission, context: Context) -> Iterator[Finding]:

@@ -149,6 +149,8 @@ def test_links_pipes_and_folders_are_not_followed(draft: Any, tmp_path: Path) ->
     (tmp_path / "subs" / "file").write_text("x")
     told = findings(tmp_path / "subs")
     assert "my-bc/r2: is no folder" in told
+    with pytest.raises(DatumrlError, match="is no folder"):
+        check(tmp_path / "subs" / "linked")
     assert "linked" in told
 
 

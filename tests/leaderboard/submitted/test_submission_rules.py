@@ -156,7 +156,7 @@ def test_a_spoiled_submission_breaks_exactly_the_rule(
 
 
 def test_every_rule_has_a_failing_submission() -> None:
-    elsewhere = {"append-only", "dataset-hashes", "evidence-holds"}
+    elsewhere = {"append-only", "dataset-hashes", "evidence-holds", "names-taken-once"}
     tried = {each[0] for each in SPOILED} | elsewhere
     names = {rule.__name__ for rule in submission_checks.RULES}
     told = {"tuning_configurations"}  # only flags, see below
@@ -226,6 +226,16 @@ def test_returns_are_not_copied_from_another_submission(make: Make, tmp_path: Pa
     again.write(tmp_path / "more")
     make("one").write(tmp_path / "more")
     assert errors(tmp_path / "more") == []
+
+
+def test_two_methods_have_two_names(make: Make, tmp_path: Path) -> None:
+    make("one").write(tmp_path / "subs")
+    other = make("two", level=300)
+    other.method["name"] = "Ｏne "
+    other.write(tmp_path / "subs")
+    found = errors(tmp_path / "subs")
+    assert len(found) == 2
+    assert all("choose another name" in each for each in found)
 
 
 def test_nothing_that_was_submitted_changes(make: Make, tmp_path: Path) -> None:
