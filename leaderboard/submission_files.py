@@ -246,19 +246,22 @@ def _bounded(text: str) -> int:
 def _check_depth_and_text(value: Any) -> None:
     level, containers = [value], 0
     for _ in range(DEEPEST):
-        containers += sum(isinstance(each, (dict, list)) for each in level)
-        if containers > MOST_CONTAINERS:
-            raise DatumrlError(f"over {MOST_CONTAINERS:,} arrays and objects; use fewer points")
         inner: list[Any] = []
         for each in level:
-            if isinstance(each, (dict, list)) and len(each) > MOST_ENTRIES:
-                raise DatumrlError(f"an array or object has {len(each):,} entries; shorten it")
-            if isinstance(each, dict):
-                inner += [*each, *each.values()]
-            elif isinstance(each, list):
-                inner += each
-            elif isinstance(each, str):
+            kind = type(
+                each
+            )  # what JSON gives is of these very types; numbers, the most, need none
+            if kind is str:
                 _check_text(each)
+            elif kind is list or kind is dict:
+                containers += 1
+                if len(each) > MOST_ENTRIES:
+                    raise DatumrlError(f"an array or object has {len(each):,} entries; shorten it")
+                inner += each
+                if kind is dict:
+                    inner += each.values()
+        if containers > MOST_CONTAINERS:
+            raise DatumrlError(f"over {MOST_CONTAINERS:,} arrays and objects; use fewer points")
         if not inner:
             return
         level = inner
