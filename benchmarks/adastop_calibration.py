@@ -1,12 +1,14 @@
 """Does AdaStop hold its level, what does it find, and how many runs does it save?
 
-    python benchmarks/adastop_calibration.py [--only TEXT] [--seconds S] [--summary | --table FILE]
+    python benchmarks/adastop_calibration.py [--workers 2] [--only TEXT] [--seconds S]
+        [--summary | --table FILE]
 
 Simulates comparisons in which it is known which algorithms are alike (``adastop_cells``): 5,000
 replications a cell, 2,000 where it is about power.  Every estimate of the level above alpha is run
 again with 50,000 fresh replications, except where no level is promised and the first run leaves no
-doubt (one-sided p below 1e-6).  ``results/adastop_calibration.csv`` is written after every cell;
-what is in it is not run again, so that an interrupted study goes on where it stopped.
+doubt (one-sided p below 1e-6).  What is promised comes first.  ``results/adastop_calibration.csv``
+is written after every cell; what is in it is not run again, so that an interrupted study goes on
+where it stopped.
 
 A design is accepted unless a one-sided binomial test rejects its level at 0.01 / the number of
 designs whose level is promised; of two runs of a design the larger counts.
@@ -17,7 +19,9 @@ from __future__ import annotations
 import argparse
 import csv
 import math
+import multiprocessing
 import time
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from pathlib import Path
 
 import numpy as np
@@ -113,17 +117,36 @@ class Table:
                     rerun = row["replications"] == str(RERUN_REPLICATIONS)
                     self.rows[" ".join(row[key] for key in KEY), rerun] = row
 
-    def get(self, cell: Cell, rerun: bool) -> Row:
-        """Return a line, computed and written first if need be."""
-        key = (cell.name, rerun)
-        if key not in self.rows:
-            self.rows[key] = row_of(cell, rerun)
-            with files.replacing(self.path, "w") as handle:
-                table = csv.DictWriter(handle, COLUMNS, lineterminator="\n")
-                table.writeheader()
-                table.writerows(self.rows.values())
-            print(f"{cell.name:<64} {line(self.rows[key])}", flush=True)
-        return self.rows[key]
+    def add(self, cell: Cell, rerun: bool, row: Row) -> None:
+        """Keep a line and write the table."""
+        self.rows[cell.name, rerun] = row
+        with files.replacing(self.path, "w") as handle:
+            table = csv.DictWriter(handle, COLUMNS, lineterminator="\n")
+            table.writeheader()
+            table.writerows(self.rows.values())
+        print(f"{cell.name:<64} {line(row)}", flush=True)
+
+    def missing(self, chosen: list[Cell], rerun: bool) -> list[Cell]:
+        """Return the cells that are still to be run, or run again."""
+        if rerun:
+            first = [(cell, self.rows.get((cell.name, False))) for cell in chosen]
+            chosen = [cell for cell, row in first if row and wants_rerun(cell, row)]
+        return [cell for cell in chosen if (cell.name, rerun) not in self.rows]
+
+
+def fill(table: Table, chosen: list[Cell], rerun: bool, workers: int, end: float) -> bool:
+    """Run what is missing, several cells at a time; return whether there was time for all."""
+    left = table.missing(chosen, rerun)
+    # Fresh interpreters: what a parent has compiled or set does not matter.
+    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+        running: dict[Future[Row], Cell] = {}
+        while running or (left and time.perf_counter() < end):
+            while left and len(running) < workers and time.perf_counter() < end:
+                cell = left.pop(0)
+                running[pool.submit(row_of, cell, rerun)] = cell
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                table.add(running.pop(future), rerun, future.result())
+    return not left
 
 
 def line(row: Row) -> str:
@@ -197,6 +220,7 @@ def _fields(row: Row) -> list[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", default="", help="cells whose name holds this text")
+    parser.add_argument("--workers", type=int, default=1, help="processes, of a thread each")
     parser.add_argument("--seconds", type=float, default=math.inf, help="start none after so long")
     parser.add_argument("--summary", action="store_true", help="print what is there; run nothing")
     parser.add_argument("--table", type=Path, help="write what is there as Markdown; run nothing")
@@ -208,18 +232,16 @@ def main() -> None:
         with files.replacing(options.table, "w") as handle:
             handle.write(markdown(table, chosen))
         return
-    # First every cell once, then the larger runs.
-    for rerun in () if options.summary else (False, True):
-        for cell in chosen:
-            if time.perf_counter() - began > options.seconds:
-                print(f"stopped after {options.seconds:.0f} s; start again to go on")
-                print(summary(table, chosen))
-                return
-            if not rerun or wants_rerun(cell, table.get(cell, False)):
-                table.get(cell, rerun)
+    promised = [cell for cell in chosen if cell.promised]
+    stages = [(group, rerun) for group in (promised, chosen) for rerun in (False, True)]
+    for group, rerun in [] if options.summary else stages:
+        if not fill(table, group, rerun, options.workers, began + options.seconds):
+            print(f"stopped after {options.seconds:.0f} s; start again to go on")
+            break
     print(summary(table, chosen))
 
 
+np.seterr(all="raise", under="ignore")  # in every worker, too
+
 if __name__ == "__main__":
-    np.seterr(all="raise", under="ignore")
     main()
