@@ -54,6 +54,10 @@ def storage_errors(path: Path) -> Iterator[None]:
         remedy = _STORAGE_REMEDIES.get(problem.errno or 0)
         if remedy is None:
             raise
+        if not path.absolute().is_relative_to(home().absolute()):  # a place that the user named
+            remedy = remedy.replace("point DATUMRL_HOME at", "name").replace(
+                "point DATUMRL_HOME elsewhere", "name another place"
+            )
         raise DatumrlError(f"cannot write {path}: {remedy}") from problem
 
 

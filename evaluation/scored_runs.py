@@ -198,6 +198,16 @@ def read(paths: Sequence[Path]) -> list[ScoredRun]:
 
 def read_csv(path: Path) -> list[ScoredRun]:
     """Read score rows from a CSV file; its columns are ScoreRow's fields, empty ones unknown."""
+    try:
+        rows = _rows(path)
+    except (UnicodeDecodeError, csv.Error) as problem:
+        raise DatumrlError(f"{path} is no CSV file in UTF-8: {problem}; save it as one") from None
+    if not rows:
+        raise DatumrlError(f"{path} holds no scores; give at least one row below the header")
+    return from_rows(rows, str(path))
+
+
+def _rows(path: Path) -> list[ScoreRow]:
     with path.open(encoding="utf-8-sig", newline="") as handle:
         reader = csv.DictReader(handle)
         columns = reader.fieldnames or []
@@ -209,10 +219,7 @@ def read_csv(path: Path) -> list[ScoredRun]:
                 f"{'unknown' if unknown else 'missing'}; use {', '.join(ScoreRow.model_fields)} "
                 "(algorithm and dataset are required)"
             )
-        rows = [_row(path, number, raw) for number, raw in enumerate(reader, start=2)]
-    if not rows:
-        raise DatumrlError(f"{path} holds no scores; give at least one row below the header")
-    return from_rows(rows, str(path))
+        return [_row(path, number, raw) for number, raw in enumerate(reader, start=2)]
 
 
 def _row(path: Path, number: int, raw: Mapping[str, str | None]) -> ScoreRow:

@@ -64,6 +64,13 @@ def _main(argv: list[str] | None) -> int:
     except DatumrlError as problem:
         print(f"datumrl {name}: {problem}", file=sys.stderr)
         return USER_ERROR
+    except OSError as problem:
+        if isinstance(problem, BrokenPipeError) or problem.strerror is None:
+            raise
+        where = f"{problem.filename}: " if problem.filename else ""
+        remedy = "check that the path is right, may be written, and has room"
+        print(f"datumrl {name}: {where}{problem.strerror}; {remedy}", file=sys.stderr)
+        return USER_ERROR
     except KeyboardInterrupt:
         again = shlex.join(["datumrl", *(each for each in arguments if each != "--restart")])
         print(f"datumrl {name}: interrupted; what is done is kept. To go on:", file=sys.stderr)

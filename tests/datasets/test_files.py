@@ -69,8 +69,23 @@ def test_json_is_strict_both_ways(tmp_path):
         (errno.EACCES, "permission denied; point DATUMRL_HOME"),
     ],
 )
-def test_storage_that_fails_says_what_to_do(number, remedy, tmp_path):
+def test_storage_that_fails_says_what_to_do(number, remedy, tmp_path, monkeypatch):
+    monkeypatch.setenv("DATUMRL_HOME", str(tmp_path))
     with pytest.raises(DatumrlError, match=remedy), files.storage_errors(tmp_path):
+        raise OSError(number, "said by the system")
+
+
+@pytest.mark.parametrize(
+    ("number", "remedy"),
+    [
+        (errno.ENOSPC, "free some space or name another place"),
+        (errno.ENOTDIR, "a part of this path is a file; name a folder"),
+        (errno.EACCES, "permission denied; name a folder you may write"),
+    ],
+)
+def test_a_place_that_the_user_named_is_not_blamed_on_home(number, remedy, tmp_path, monkeypatch):
+    monkeypatch.setenv("DATUMRL_HOME", str(tmp_path / "home"))
+    with pytest.raises(DatumrlError, match=remedy), files.storage_errors(tmp_path / "out"):
         raise OSError(number, "said by the system")
 
 

@@ -123,6 +123,14 @@ def test_csv_files_that_are_no_scores_are_refused(tmp_path: Path, text, said) ->
         scored_runs.read([path])
 
 
+@pytest.mark.parametrize("content", [b"algorithm,dataset\n\xff\xfe,x\n", b"a" * 200_000])
+def test_bytes_that_are_no_csv_are_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "scores.csv"
+    path.write_bytes(content)
+    with pytest.raises(DatumrlError, match=r"scores.csv is no CSV file in UTF-8: .*; save it"):
+        scored_runs.read([path])
+
+
 def test_a_file_given_in_two_ways_counts_once(tmp_path: Path, make_record) -> None:
     path = tmp_path / "run" / "seed-000.json"
     make_record().write(path)

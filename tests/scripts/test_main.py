@@ -2,6 +2,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -25,6 +26,17 @@ def test_a_closed_pipe_ends_quietly(arguments: list[str]) -> None:
         )
     assert ended.stderr == b""
     assert ended.returncode in (1, main.CLOSED_PIPE)  # rich ends with 1 where it notices first
+
+
+def test_a_file_that_cannot_be_written_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "scores.csv").write_text("algorithm,dataset,seed,score\nx,y,0,1\n")
+    out = "/proc/report" if Path("/proc").is_dir() else "/dev/null/report"
+    assert main.main(["compare", str(tmp_path / "scores.csv"), "--out", out]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "/report" in line
+    assert ";" in line
 
 
 def test_an_unknown_command_names_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
