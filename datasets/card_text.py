@@ -83,7 +83,7 @@ def _audit(card: Card) -> str:
     if not card.audit:
         return ""
     rows = [
-        (verdict, plain(check), " ".join(filter(None, (plain(summary), plain(remedy)))))
+        (verdict, plain(check), "; ".join(filter(None, (plain(summary), plain(remedy)))))
         for verdict, check, summary, remedy in ordered_audit(card)
     ]
     return f"## Audit\n\n{table(('verdict', 'check', 'what was found'), rows)}"

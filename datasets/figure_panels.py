@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,6 +23,7 @@ _UNITS = {
     "length": "length of an episode, steps",
 }
 _COLOUR_MAP = "cividis_r"
+_NAME_WIDTH, _NAME_LENGTH = 32, 96  # letters in a line of the map's legend, and in all
 _FAR = 1.0  # reference lines further off than this many widths of the data are only pointed at
 
 Axes = Any
@@ -184,7 +186,8 @@ def _map_legend(
         return Line2D([], [], marker=marker, color=shade, label=words, linestyle="", markersize=4.5)
 
     handles = [
-        handle(_MARKERS[point.environment], colour(number), point.id) for point, number in shown
+        handle(_MARKERS[point.environment], colour(number), _narrow(point.id))
+        for point, number in shown
     ]
     every = [*known, *(point for point, _ in shown)]
     used = {point.environment for point in every}
@@ -196,6 +199,16 @@ def _map_legend(
         handles.append(handle("s", _MEASURED, "dark: cards of datumrl"))
     axes.legend(handles=handles, loc="upper left", bbox_to_anchor=(1.01, 1.0), frameon=False,
                 fontsize=7)  # fmt: skip
+
+
+def _narrow(name: str) -> str:
+    """Return a name in lines that fit beside the map, broken where an id has its joints."""
+    lines = [""]
+    for part in re.findall(r"[^/@-]{1,31}[/@-]?|[/@-]", name[:_NAME_LENGTH]):
+        if lines[-1] and len(lines[-1] + part) > _NAME_WIDTH:
+            lines.append("")
+        lines[-1] += part
+    return "\n".join(lines)
 
 
 def _empty(axes: Axes, words: str) -> None:

@@ -6,7 +6,9 @@ Every column has a row per observation; the last one of all but the observations
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,8 +18,11 @@ import pyarrow as pa
 import pyarrow.ipc
 import pyarrow.parquet
 
+from datumrl.datasets.minari_blocks import Block
 from datumrl.datasets.minari_images import decode
 from datumrl.datasets.minari_metadata import Error, Leaf, Metadata, data_folder
+
+_METADATA = "metadata.json"
 
 
 class Storage:
@@ -25,10 +30,11 @@ class Storage:
 
     def __init__(self, folder: Path, metadata: Metadata, error: Error) -> None:
         self._folder, self._metadata, self._error = data_folder(folder), metadata, error
+        self.hashes: dict[str, str] = {}  # sha256 of the files that were read, by path
 
     def __enter__(self) -> Storage:
-        folders = [path for path in self._folder.iterdir() if path.is_dir()]
-        self.total_episodes = sum(path.name.isdecimal() for path in folders)
+        with os.scandir(self._folder) as entries:
+            self.total_episodes = sum(each.name.isdecimal() and each.is_dir() for each in entries)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -37,53 +43,74 @@ class Storage:
     def episodes(self) -> Iterator[Episode]:
         """Yield the episodes in the order of their numbers."""
         for number in range(self.total_episodes):
-            table = self._table(number)
-            yield Episode(number, table, self._steps(number, table), self._metadata, self._error)
+            yield self.episode(number)
 
-    def _steps(self, number: int, table: pa.Table) -> int:
-        """Return how many steps an episode has: by its own metadata, else a row less."""
-        path = self._folder / str(number) / "metadata.json"
-        stated = None
-        if path.is_file():
-            try:
-                stated = json.loads(path.read_text(encoding="utf-8")).get("total_steps")
-            except (OSError, ValueError, RecursionError, AttributeError) as problem:
-                raise self._error(f"episode {number}: {path.name} is damaged ({problem})") from None
+    def episode(self, number: int) -> Episode:
+        """Return an episode.  Raises what ``error`` makes for a bad one."""
+        folder = f"{self._folder}{os.sep}{number}{os.sep}"
+        try:
+            names = os.listdir(folder)  # noqa: PTH208 - a thousand folders, and strings do
+        except (FileNotFoundError, NotADirectoryError):
+            raise self._error(
+                f"has {self.total_episodes} episodes, but none of number {number}"
+            ) from None
+        except OSError as problem:
+            raise self._error(f"episode {number} cannot be read ({problem.strerror})") from None
+        suffix = f".{self._metadata.format}"
+        paths = [folder + name for name in sorted(names) if name.endswith(suffix)]
+        if not paths:
+            raise self._error(f"episode {number} has no {suffix} file")
+        try:
+            table = _joined([_read(self._content(path), suffix) for path in paths])
+        except (pa.ArrowException, OSError, ValueError) as problem:
+            raise self._error(f"episode {number} is truncated or damaged ({problem})") from None
+        stated = self._stated(number, folder + _METADATA) if _METADATA in names else None
         if stated is None:
-            return max(0, len(table) - 1)
-        if stated not in (len(table), len(table) - 1):
+            stated = max(0, len(table) - 1)
+        elif stated not in (len(table), len(table) - 1):
             raise self._error(
                 f"episode {number} says it has {stated!r} steps, and holds {len(table)} "
                 "observations"
             )
-        return int(stated)
+        return Episode(number, table, int(stated), self._metadata, self._error)
 
-    def _table(self, number: int) -> pa.Table:
-        folder = self._folder / str(number)
-        suffix = f".{self._metadata.format}"
-        if not folder.is_dir():
-            raise self._error(f"has {self.total_episodes} episodes, but none of number {number}")
-        paths = sorted(path for path in folder.iterdir() if path.suffix == suffix)
-        if not paths:
-            raise self._error(f"episode {number} has no {suffix} file")
+    def fill(self, number: int, block: Block) -> bool:
+        """Read a whole episode into a block; False if it has to be looked at by itself."""
+        episode = self.episode(number)
+        for target in block.targets:
+            found = episode.whole(target.source)
+            if found is None or found.shape[1:] != target.shape:
+                return False
+            room = block.room(target, len(found))
+            if room is None or found.dtype != room.dtype:
+                return False
+            room[...] = found
+        return True
+
+    def _stated(self, number: int, path: str) -> Any:
+        """Return how many steps an episode's own metadata says it has."""
         try:
-            tables = [_read(path) for path in paths]
-            table = pa.concat_tables(tables).combine_chunks()
-            if len(table):
-                table.validate(full=True)
-            return table
-        except (pa.ArrowException, OSError, ValueError) as problem:
-            raise self._error(f"episode {number} is truncated or damaged ({problem})") from None
+            return json.loads(self._content(path)).get("total_steps")
+        except (OSError, ValueError, RecursionError, AttributeError) as problem:
+            raise self._error(f"episode {number}: {_METADATA} is damaged ({problem})") from None
+
+    def _content(self, path: str) -> bytes:
+        """Return a file's bytes, which are hashed on the way."""
+        with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - likewise
+            content = file.readall()
+        if path not in self.hashes:
+            self.hashes[path] = hashlib.sha256(content).hexdigest()
+        return content
 
 
 class Episode:
     """One episode, which is in memory as a whole."""
 
     def __init__(
-        self, number: int, table: pa.Table, steps: int, metadata: Metadata, error: Error
+        self, number: int, table: pa.RecordBatch, steps: int, metadata: Metadata, error: Error
     ) -> None:
         self._number, self._error = number, error
-        self._arrays = {name: _whole(table.column(name)) for name in table.column_names}
+        self._arrays = dict(zip(table.schema.names, table.columns, strict=True))
         for name in ("observations", "actions", "rewards", "terminations", "truncations"):
             if name not in self._arrays:
                 raise self.error(f"has no {name}")
@@ -95,6 +122,14 @@ class Episode:
     def error(self, problem: str) -> Exception:
         """Return an error that names the episode."""
         return self._error(f"episode {self._number} {problem}")
+
+    def whole(self, source: str | Leaf) -> np.ndarray | None:
+        """Return all rows of a column, the observations if it is a leaf; None without one."""
+        if isinstance(source, Leaf):
+            return self.observation(source, 0, self.observations)
+        if source.startswith("infos/"):
+            return self._infos().get(source)
+        return self.column(source, 0, self.steps)
 
     def observation(self, leaf: Leaf, begin: int, end: int) -> np.ndarray:
         """Return rows of an array of the observations: numbers, images, or text as objects."""
@@ -160,17 +195,35 @@ class Episode:
             raise self.error(f"holds {label} of {array.type} ({problem})") from None
 
 
-def _read(path: Path) -> pa.Table:
+def _read(content: bytes, suffix: str) -> pa.RecordBatch:
     # One file an episode: Arrow's threads and maps take longer to set up than to be of use.
-    content = pa.py_buffer(path.read_bytes())
-    if path.suffix == ".parquet":
-        return pa.parquet.ParquetFile(content, pre_buffer=False).read(use_threads=False)
-    options = pa.ipc.IpcReadOptions(use_threads=False)
-    return pa.ipc.open_file(content, options=options).read_all()
+    buffer = pa.py_buffer(content)
+    if suffix == ".parquet":
+        file = pa.parquet.ParquetFile(buffer, pre_buffer=False)
+        return _one(file.read(use_threads=False).to_batches(), file.schema_arrow)
+    stream = pa.ipc.open_file(buffer, options=pa.ipc.IpcReadOptions(use_threads=False))
+    batches = [stream.get_batch(number) for number in range(stream.num_record_batches)]
+    return _one(batches, stream.schema)
 
 
-def _whole(column: pa.ChunkedArray) -> Any:
-    return column.chunk(0) if column.num_chunks else pa.array([], column.type)
+def _one(batches: list[pa.RecordBatch], schema: pa.Schema) -> pa.RecordBatch:
+    return batches[0] if len(batches) == 1 else _concatenated(batches, schema)
+
+
+def _concatenated(batches: list[pa.RecordBatch], schema: pa.Schema) -> pa.RecordBatch:
+    table = pa.Table.from_batches(batches, schema)
+    if not len(table):
+        return pa.RecordBatch.from_pylist([], schema)
+    for batch in batches:  # before their offsets are trusted
+        batch.validate(full=True)
+    (joined,) = table.combine_chunks().to_batches()
+    return joined
+
+
+def _joined(parts: list[pa.RecordBatch]) -> pa.RecordBatch:
+    batch = _one(parts, parts[0].schema)
+    batch.validate(full=True)
+    return batch
 
 
 def _numbers(array: Any) -> np.ndarray:

@@ -16,6 +16,7 @@ import numpy as np
 from h5py import h5d, h5g, h5s, h5t
 
 from datumrl.datasets.errors import DatumrlError
+from datumrl.datasets.minari_blocks import Block, Target
 from datumrl.datasets.minari_images import decode
 from datumrl.datasets.minari_metadata import Error, Leaf, Metadata, data_folder
 
@@ -29,6 +30,9 @@ class Storage:
     def __init__(self, folder: Path, metadata: Metadata, error: Error) -> None:
         self._path = data_folder(folder) / _MAIN_FILE
         self._metadata, self._error = metadata, error
+        self._types = _Types()
+        self.hashes: dict[str, str] = {}  # of files read whole: none, HDF5 reads here and there
+        self._stored: dict[str, h5t.TypeID] = {}  # types of a block's columns
 
     def __enter__(self) -> Storage:
         if not self._path.is_file():
@@ -49,17 +53,43 @@ class Storage:
 
     def episodes(self) -> Iterator[Episode]:
         """Yield the episodes in the order of their numbers."""
-        types = _Types()
         for number in range(self.total_episodes):
-            with damage(self._error):
-                name = f"episode_{number}".encode()
-                if name not in self._file.id:
-                    raise self._error(
-                        f"has {self.total_episodes} episodes, but none of number {number}"
-                    )
-                yield Episode(
-                    number, h5g.open(self._file.id, name), self._metadata, types, self._error
+            yield self.episode(number)
+
+    def episode(self, number: int) -> Episode:
+        """Return an episode, to be read in pieces.  Raises what ``error`` makes for a bad one."""
+        with damage(self._error):
+            name = _group(number)
+            if name not in self._file.id:
+                raise self._error(
+                    f"has {self.total_episodes} episodes, but none of number {number}"
                 )
+            group = h5g.open(self._file.id, name)
+            return Episode(number, group, self._metadata, self._types, self._error)
+
+    def fill(self, number: int, block: Block) -> bool:
+        """Read a whole episode into a block; False if it has to be looked at by itself."""
+        try:
+            group = h5g.open(self._file.id, _group(number))
+            return all(self._placed(group, target, block) for target in block.targets)
+        except (OSError, RuntimeError, KeyError, ValueError, TypeError):
+            return False
+
+    def _placed(self, group: h5g.GroupID, target: Target, block: Block) -> bool:
+        dataset = h5d.open(group, _path(target.source))
+        shape, stored = dataset.shape, dataset.get_type()
+        known = self._stored.get(target.name)
+        if known is None:
+            if dataset.dtype != target.values.dtype:
+                return False
+            known = self._stored[target.name] = stored
+        if not shape or shape[1:] != target.shape or stored != known:
+            return False
+        room = block.room(target, shape[0])
+        if room is None:
+            return False
+        dataset.read(h5s.ALL, h5s.ALL, room, known)  # as many bytes as the shape says
+        return True
 
 
 class _Types:
@@ -94,7 +124,7 @@ class Episode:
         self._error, self._number, self._group, self._types = error, number, group, types
         self._opened: dict[str | Leaf, _Opened] = {name: self._open(name) for name in _COLUMNS}
         for leaf in metadata.observations:
-            self._opened[leaf] = self._open("/".join(filter(None, ("observations", leaf.hdf5))))
+            self._opened[leaf] = self._open(_path(leaf).decode())
         self.steps = self._rows("rewards")
         for name in _COLUMNS:
             if self._rows(name) != self.steps:
@@ -172,6 +202,17 @@ class Episode:
                 stored.select_hyperslab((begin, *(0,) * (len(shape) - 1)), values.shape)
                 dataset.read(h5s.create_simple(values.shape), stored, values, kind)
         return values
+
+
+def _group(number: int) -> bytes:
+    return b"episode_%d" % number
+
+
+def _path(source: str | Leaf) -> bytes:
+    """Return where in an episode's group a column is stored."""
+    if isinstance(source, str):
+        return source.encode()
+    return f"observations/{source.hdf5}".rstrip("/").encode()
 
 
 def _datasets_below(group: h5g.GroupID, prefix: str) -> Iterator[str]:

@@ -71,8 +71,9 @@ def test_an_installed_wheel_reads_its_data_and_offers_the_command(
     where = run(python, "-c", "import datumrl.datasets as d; print(d.__path__[0])", cwd=tmp_path)
     assert where.startswith(site)
     listing = run(
-        python, "-c", "from datumrl.scripts.main import main; main(['datasets'])", cwd=tmp_path
-    )
+        python, "-c", "from datumrl.scripts.main import main; main(['datasets', '--all'])",
+        cwd=tmp_path,
+    )  # fmt: skip
     assert "d4rl/hopper-medium-v2" in listing
     assert Path(site, "bin", "datumrl").exists()
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import matplotlib.image as image
 import numpy as np
 import pytest
 
@@ -58,6 +59,17 @@ def test_a_drawing_names_what_it_shows(tmp_path: Path, subject: figures.Subject)
     ):
         assert words in text, words
     assert "mathdefault" not in text
+
+
+@pytest.mark.parametrize("name", ["local/inverted-pendulum-medium-v1@5k", "user/" + "x" * 60])
+def test_a_long_name_stays_inside_the_drawing(
+    tmp_path: Path, subject: figures.Subject, name: str
+) -> None:
+    # In a raster, what leaves the sheet is lost; its outermost columns must stay white.
+    named = replace(subject, statistics=replace(subject.statistics, id=name))
+    figures.write(tmp_path / "one.png", [named], KNOWN, "datumrl x")
+    pixels = image.imread(tmp_path / "one.png")
+    assert (pixels[100:, -4:, :3] == 1.0).all()
 
 
 def test_a_page_needs_nothing_else(tmp_path: Path, subject: figures.Subject) -> None:

@@ -375,9 +375,9 @@ def test_episodes_without_a_final_observation_and_truncations_within(small: Path
 
 
 def test_a_large_episode_is_read_in_pieces(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from datumrl.datasets import minari_reader
+    from datumrl.datasets import minari_columns
 
-    monkeypatch.setattr(minari_reader, "_BYTES_AT_ONCE", 100)
+    monkeypatch.setattr(minari_columns, "_BYTES_AT_ONCE", 100)
     for storage in ("hdf5", "parquet"):
         dataset = write("test/large-v0", storage, NESTED, spaces.Discrete(3), (50, 7))
         assert_equal(datumrl.load("minari/test/large-v0"), dataset)

@@ -151,7 +151,8 @@ def test_control_c_keeps_what_has_come_and_says_so(mirror: Any) -> None:
         os.kill(process.pid, signal.SIGINT)
         _, shown = process.communicate()
     assert process.returncode == 130
-    assert "run the same command again to go on" in shown
+    assert "what is done is kept" in shown
+    assert f"datumrl fetch {ID} --mirror {mirror.url}/d4rl" in shown
     assert "Traceback" not in shown
     assert main.main(arguments[3:]) == 0
     assert path().read_bytes() == body()
