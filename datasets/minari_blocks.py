@@ -134,14 +134,14 @@ def block_for(
         if dtype != files[name].dtype or math.prod(shape) != math.prod(files[name].shape[1:]):
             return None
     width = 0  # bytes of a row
-    for _, _, role, (shape, dtype) in found:
+    for *_, role, (shape, dtype) in found:
         width += math.prod(shape) * dtype.itemsize * (2 if role == "observation" else 1)
     capacity = max(1, _BYTES // max(1, width))
     targets = []
-    for name, source, role, (shape, dtype) in found:
+    for name, read_from, role, (shape, dtype) in found:
         values = np.empty((capacity, *shape), dtype)
         finals = np.empty_like(values) if role == "observation" else None
-        targets.append(Target(name, source, role, shape, values, finals))
+        targets.append(Target(name, read_from, role, shape, values, finals))
     return Block(targets, capacity)
 
 
