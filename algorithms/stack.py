@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 
-from datumrl.algorithms import streams
+from datumrl.algorithms import allocator, streams
 from datumrl.algorithms.registry import Method
 
 Layers = list[torch.Tensor]  # weight (out, in), bias (1, out), weight, bias...
@@ -58,6 +58,8 @@ class Stack:
     ) -> Stack:
         """Return untrained networks, each seed's from its own stream, on the device of the task."""
         device = task.max_action.device
+        if device.type == "cpu":
+            allocator.keep_freed_memory()
         # Always drawn on the CPU and in float32: a seed starts from the same point everywhere.
         each = [
             method.networks(
