@@ -5,8 +5,8 @@ asks the kernel for every such block anew and hands it back at once, and it retu
 its heap; each time the pages are zeroed and mapped again.  Here it is told to serve blocks of up to
 1 GiB from a heap that grows 64 MiB at a time and is not given back, for about the peak of memory
 that training takes anyway.  Measured on two cores, updates per second in turns with and without:
-TD3+BC in stacks of 8 1.2 times, CQL in stacks of 2 1.35, IQL in stacks of 5 and Decision Transformer
-in stacks of 2 1.05 to 1.15.
+TD3+BC in stacks of 8 1.2 times, CQL in stacks of 2 1.35, IQL in stacks of 5 and DT in stacks of 2
+1.05 to 1.15.
 """
 
 from __future__ import annotations
