@@ -12,7 +12,7 @@ import hashlib
 import importlib.resources
 import io
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +27,18 @@ from datumrl.leaderboard import (
     drawing,
     names,
     outcome,
+    reference_rows,
+    reported_means,
     reproduction_pages,
+    standings,
+    suite_pages,
     tables,
     wording,
 )
 from datumrl.leaderboard.dataset_pages import DatasetPage
+from datumrl.leaderboard.reported_means import ReportedRow
 from datumrl.leaderboard.reproduction_pages import ReproductionPage
+from datumrl.leaderboard.suite_pages import SuitePage
 from datumrl.leaderboard.tables import Entry, Table
 
 MANIFEST = "board.json"
@@ -61,17 +67,20 @@ def write(
     published: wording.Published | None = None,
     cards: Sequence[Card] = (),
     reproductions: Sequence[outcome.Outcome] = (),
+    reported: Sequence[ReportedRow] = (),
 ) -> None:
     """Write the site into a folder, replacing an earlier board as a whole.
 
-    ``published`` tells of the sources that published score rows name; each dataset with a card has
-    a page, and each recomputed table.  Raises DatumrlError if the folder holds anything that no
-    earlier board put there, or where two cards of one dataset differ.
+    ``published`` tells of the sources that published score rows name; each suite has a page, with
+    the means ``reported`` of its datasets, and so has each dataset with a card and each recomputed
+    table.  Raises DatumrlError if the folder holds anything that no earlier board put there, or
+    where two cards of one dataset differ.
     """
     out = out.resolve()
     check_target(out)
     datasets = dataset_pages.pages(cards)
     recomputed = reproduction_pages.pages(reproductions)
+    suites = suite_pages.pages(board, reference_rows.behaviours(cards), reported)
     published = published or {}
     with files.replacing_folder(out) as folder:
         records = _write_records(board, folder)
@@ -79,7 +88,11 @@ def write(
             _write(folder, f"data/{table.id}.csv", _csv(table, records))
         _write(folder, "data/summary.json", _json(wording.summary(board, published)))
         templates = _Templates(published, records, datasets, recomputed)
-        _write(folder, "index.html", templates.index(board))
+        _write(folder, "index.html", templates.index(board, suites))
+        for suite in suites:
+            _write(folder, suite.page, templates.suite(suite))
+            for place, text in suite_pages.downloads(suite).items():
+                _write(folder, place, text)
         for dataset in datasets:
             _write(folder, dataset.page, templates.dataset(dataset))
             _write(folder, dataset.data, _json(dataset.card.to_json()))
@@ -178,6 +191,7 @@ class _Templates:
         self._datasets = datasets
         self._reproductions = reproductions
         page_of = {each.card.id: each.page for each in datasets}
+        reproduced = {each.outcome.about.id: each.page for each in reproductions}
         self._environment = jinja2.Environment(
             loader=jinja2.FunctionLoader(_asset),
             autoescape=True,
@@ -196,16 +210,20 @@ class _Templates:
             published=published,
             record_of=lambda run: records.get(id(run)),
             dataset_page=page_of.get,
+            reproduction_of=reproduced.get,
+            resamples=standings.RESAMPLES,
             style=Markup(_asset("board.css")),
             script=Markup(script),
             script_digest=digest,
         )
 
-    def index(self, board: Sequence[Table]) -> str:
-        """Render the page of all tables."""
+    def index(self, board: Sequence[Table], suites: Sequence[SuitePage]) -> str:
+        """Render the front page: every table at a glance."""
         every = [run for table in board for run in table.runs]
+        published = any(suite.reported for suite in suites)
         return self._environment.get_template("index.html").render(
-            tables=[_TableView(table) for table in board],
+            suites=suites,
+            waiting=suite_pages.without_results(suites) if published else [],
             algorithms=len({run.row.algorithm for run in every}),
             datasets=len({run.row.dataset for run in every}),
             runs=len(every),
@@ -213,6 +231,12 @@ class _Templates:
             dataset_pages=self._datasets,
             reproduction_pages=self._reproductions,
             overview=dataset_pages.overview(self._datasets) if self._datasets else {},
+        )
+
+    def suite(self, suite: SuitePage) -> str:
+        """Render the page of a suite: its tables, and the means reported of it."""
+        return self._environment.get_template("suite.html").render(
+            suite=suite, root="../", columns=suite_pages.CHOICES, means=reported_means
         )
 
     def dataset(self, page: DatasetPage) -> str:
@@ -233,40 +257,6 @@ class _Templates:
             sources=sorted({run.row.source for run in entry.runs if run.row.source}),
             configurations=_configurations(entry),
         )
-
-
-class _TableView:
-    """A table with the axes that its drawings share."""
-
-    def __init__(self, table: Table) -> None:
-        self.table = table
-        found = [entry.aggregate for entry in table.entries if entry.aggregate]
-        ends = [end for each in found for end in (each.low, each.high, each.iqm) if end is not None]
-        per_run = [value for each in found for value in each.per_run]
-        self.axis = drawing.axis([*ends, *per_run], anchors=(0.0,) if found else (0.0, 100.0))
-        self._shared = drawing.axis(self._values(table.datasets))
-
-    def cell_axis(self, dataset: str) -> drawing.Axis:
-        """Return the axis of a dataset's strips: the suite's for scores, its own for returns."""
-        if self.table.normalised:
-            return self._shared
-        values = self._values([dataset])
-        return drawing.axis(values, anchors=() if values else (0.0, 1.0))
-
-    def _values(self, datasets: Iterable[str]) -> list[float]:
-        return [
-            value
-            for entry in self.table.entries
-            for dataset in datasets
-            if dataset in entry.cells
-            for value in entry.cells[dataset].values.tolist()
-        ]
-
-    def best(self, dataset: str) -> float | None:
-        """Return the highest mean of a dataset's row, None if there is nothing to compare."""
-        cells = [entry.cells.get(dataset) for entry in self.table.entries]
-        means = [cell.mean for cell in cells if cell is not None and cell.mean is not None]
-        return max(means) if len(means) > 1 else None
 
 
 def _asset(name: str) -> str:

@@ -15,7 +15,7 @@ from datumrl.leaderboard.tables import Aggregate, Cell
 
 _STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
 _TICKS = 5
-_STRIP_WIDTH, _STRIP_HEIGHT = 112, 16
+_STRIP_HEIGHT = 16  # the style sheet says so too, and that a strip is 112 wide
 _STRIP_LEFT, _STRIP_RIGHT = 5.0, 99.0  # values lie between; crosses of failed runs to the right
 _LANES = (8.0, 4.5, 11.5)  # neighbouring dots take turns, so that equal scores stay visible
 
@@ -84,8 +84,7 @@ def strip(cell: Cell, on: Axis) -> Markup:
         parts.append(_path("dots", dots))
     if cell.count("failed"):  # one cross; how many there are is written below it
         parts.append(_path("crosses", f"M{_STRIP_RIGHT + 5} 5l6 6m0-6l-6 6"))
-    size = f'width="{_STRIP_WIDTH}" height="{_STRIP_HEIGHT}"'
-    return Markup(f'<svg class="strip" {size} aria-hidden="true">{"".join(parts)}</svg>')
+    return Markup(f'<svg class="strip" aria-hidden="true">{"".join(parts)}</svg>')
 
 
 def _path(css_class: str, path: str) -> str:

@@ -27,13 +27,17 @@ _FAMILIES = {
     "halfcheetah": "locomotion",
     "hopper": "locomotion",
     "walker2d": "locomotion",
+    "HalfCheetah": "locomotion",
+    "Hopper": "locomotion",
+    "Walker2d": "locomotion",
     "inverted": "inverted pendulum",
     "pen": "adroit",
     "hammer": "adroit",
     "door": "adroit",
     "relocate": "adroit",
 }
-_COLLECTIONS = {"d4rl": "D4RL", "local": "Local"}
+_COLLECTIONS = {"d4rl": "D4RL", "local": "Local", "neorl": "NeoRL", "neorl2": "NeoRL-2"}
+_WHOLE = {"neorl2"}  # collections that are one suite, whatever their environments
 
 
 @dataclass(frozen=True, order=True)
@@ -69,9 +73,10 @@ def suite_of(dataset: str) -> Suite:
     match = _DATASET.fullmatch(dataset)
     assert match is not None  # every part of the pattern is optional
     first = match["name"].partition("-")[0]
+    collection = match["collection"] or ""
     return Suite(
-        collection=match["collection"] or "",
-        family=_FAMILIES.get(first, first),
+        collection=collection,
+        family="" if collection in _WHOLE else _FAMILIES.get(first, first),
         version=match["version"] or "",
         prefix=match["prefix"] or "",
     )

@@ -15,7 +15,7 @@ import numpy as np
 
 from datumrl.datasets.errors import DatumrlError
 from datumrl.evaluation import bootstrap, influence, intervals, metrics
-from datumrl.leaderboard import names, runs
+from datumrl.leaderboard import names, runs, standings
 from datumrl.leaderboard.runs import Run, Status, Suite
 
 CONFIDENCE = 0.95
@@ -23,6 +23,7 @@ FEW_RUNS = bootstrap.FEW_RUNS  # fewer runs than this are flagged
 EXPERT = 100.0  # the normalised score of the reference policy: what the optimality gap is from
 
 LARGEST = 1e12  # beyond any environment's returns; larger ones overflow the statistics
+_UNRANKED = "each run's best evaluation is chosen by the returns shown, so nothing is ranked"
 _LABELLED = 3  # how many differing settings a variant's label names
 
 
@@ -81,6 +82,8 @@ class Entry:
     aggregate: Aggregate | None
     complete: bool  # every dataset of the table has a finished run
     rank: int | None = None
+    rank_interval: tuple[int, int] | None = None  # by a bootstrap of the runs
+    letters: str = ""  # ranked rows that share one were not separated by the table's test
 
     @property
     def runs(self) -> list[Run]:
@@ -107,6 +110,7 @@ class Table:
     normalised: bool  # False: the values are raw returns, which are not averaged over datasets
     datasets: tuple[str, ...]
     entries: tuple[Entry, ...]  # ranked ones first, best first
+    test: str = ""  # how the letters came, or why there are none
 
     @property
     def runs(self) -> list[Run]:
@@ -186,7 +190,11 @@ def _table(
             )
             if progress is not None:
                 progress(len(variant))
-    return Table(identity, suite, protocol, normalised, datasets, _ranked(entries))
+    if any(run.record is not None and run.record.protocol.checkpoint == "best" for run in members):
+        by_name = sorted(entries, key=lambda entry: entry.id)
+        return Table(identity, suite, protocol, normalised, datasets, tuple(by_name), _UNRANKED)
+    ranked, test = _with_standings(_ranked(entries))
+    return Table(identity, suite, protocol, normalised, datasets, ranked, test)
 
 
 def _variants(own: Sequence[Run]) -> list[tuple[str, list[Run]]]:
@@ -300,3 +308,18 @@ def _ranked(entries: Sequence[Entry]) -> tuple[Entry, ...]:
     rest = [entry for entry in entries if not (entry.complete and entry.aggregate)]
     ranked = [replace(entry, rank=rank) for rank, entry in enumerate(full, start=1)]
     return (*ranked, *sorted(rest, key=lambda entry: (worth(entry), entry.id)))
+
+
+def _with_standings(entries: Sequence[Entry]) -> tuple[tuple[Entry, ...], str]:
+    """Return the entries with rank intervals and letters, and the test in words."""
+    scores = {entry.id: _matrix(entry.cells) for entry in entries if entry.rank is not None}
+    found = standings.of(scores, CONFIDENCE)
+    told = tuple(
+        replace(
+            entry,
+            rank_interval=found.ranks.get(entry.id),
+            letters=found.letters.get(entry.id, ""),
+        )
+        for entry in entries
+    )
+    return told, found.test

@@ -6,8 +6,17 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from datumrl.evaluation.records import Protocol
-from datumrl.leaderboard.published_tables import PublishedTable
+from datumrl.leaderboard.published_sources import PublishedSource
 from datumrl.leaderboard.tables import FEW_RUNS, Cell, Entry, Table
+
+# Who vouches for a number, strongest first.
+TIERS = {
+    "reproduced": "submitted, and confirmed by somebody else with evidence",
+    "submitted": "submitted with every episode's return; checked for form, not run again",
+    "raw published": "per-seed scores of a publication; statistics recomputed here",
+    "reported": "means as printed, without raw scores; never pooled or ranked",
+    "local": "trained and evaluated here, with complete run records",
+}
 
 CHECKPOINTS = {
     "last": "last evaluation",
@@ -17,7 +26,7 @@ CHECKPOINTS = {
 NOT_STATED = "not stated"
 _WIDEST_LIST = 3
 
-Published = Mapping[str, PublishedTable]  # by the source that score rows name
+Published = Mapping[str, PublishedSource]  # by the source that score rows name
 
 
 def number(value: float | None, digits: int = 1) -> str:
@@ -40,6 +49,19 @@ def interval(low: float | None, high: float | None) -> str:
 def plural(count: int, noun: str) -> str:
     """Return for example ``1 run`` or ``2 runs``."""
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def ranks(entry: Entry) -> str:
+    """Return a row's rank interval for display, "" without one."""
+    if entry.rank_interval is None:
+        return ""
+    low, high = entry.rank_interval
+    return f"{low}" if low == high else f"{low}–{high}"
+
+
+def tier_class(tier: str) -> str:
+    """Return the style of a tier's label: its name in one word."""
+    return tier.replace(" ", "-") if tier in TIERS else "other"
 
 
 def span(values: Iterable[int | None]) -> str:
@@ -84,15 +106,10 @@ def protocol_words(table: Table, published: Published) -> str:
     )
 
 
-def _published_words(source: PublishedTable | None) -> str:
-    counted = f"Counted: {CHECKPOINTS['last']} of each run."
+def _published_words(source: PublishedSource | None) -> str:
     if source is None:
-        return f"{counted} The source states no more of its protocol."
-    return (
-        f"Raw scores published by {source.source} ({source.licence}). {counted} Each return is a "
-        "mean over the episodes of one evaluation; how many there were, and the engine versions, "
-        "the raw scores do not state. Normalised with the reference returns that the source used."
-    )
+        return f"Counted: {CHECKPOINTS['last']} of each run. The source states no more."
+    return f"Raw scores published by {source.source} ({source.licence}). {source.protocol}"
 
 
 def _kwargs(protocol: Protocol) -> str:
@@ -183,6 +200,7 @@ def summary(tables: Iterable[Table], published: Published) -> dict[str, Any]:
                 "protocol": protocol_words(table, published),
                 "unit": "normalised score" if table.normalised else "undiscounted return",
                 "datasets": list(table.datasets),
+                "test": table.test,
                 "rows": [_row(entry) for entry in table.entries],
             }
             for table in tables
@@ -198,6 +216,8 @@ def _row(entry: Entry) -> dict[str, Any]:
         "variant": entry.label,
         "tier": entry.tier,
         "rank": entry.rank,
+        "rank_interval": entry.rank_interval,
+        "letters": entry.letters,
         "iqm": found and found.iqm,
         "interval": [found.low, found.high] if found and found.low is not None else None,
         "mean": found and found.mean,

@@ -17,7 +17,8 @@ from datumrl.scripts import console
 if TYPE_CHECKING:
     from datumrl.datasets.dataset_card import Card
     from datumrl.leaderboard.outcome import Outcome
-    from datumrl.leaderboard.published_tables import PublishedTable
+    from datumrl.leaderboard.published_sources import PublishedSource
+    from datumrl.leaderboard.reported_means import ReportedRow
     from datumrl.leaderboard.runs import Run
     from datumrl.leaderboard.tables import Table
 
@@ -43,14 +44,14 @@ class Command:
     """print the aggregated numbers as JSON"""
 
     def run(self) -> int:
-        from datumrl.leaderboard import board, tables, wording
+        from datumrl.leaderboard import board, published_sources, tables, wording
 
         started = time.perf_counter()
         board.check_target(self.out)
         found = _local_runs(self.runs, self.out)
-        sources: dict[str, PublishedTable] = {}
+        sources: dict[str, PublishedSource] = {}
         if self.published:
-            rows, sources = _published_runs()
+            rows, sources = published_sources.load()
             found += rows
         found += _submitted_runs(self.submissions, self.published)
         cards = _cards(self.cards, self.runs, self.published)
@@ -59,7 +60,9 @@ class Command:
         with console.progress() as progress:
             task = progress.add_task("statistics, runs", total=len(found), rate="")
             built = tables.build(found, lambda count: progress.advance(task, count))
-        board.write(built, self.out, sources, cards, _reproductions() if self.published else ())
+        reproductions = _reproductions() if self.published else ()
+        reported = _reported() if self.published else ()
+        board.write(built, self.out, sources, cards, reproductions, reported)
         if self.json:
             console.print_json(wording.summary(built, sources))
         else:
@@ -110,12 +113,10 @@ def _cards(given: Sequence[Path], runs: Sequence[Path], published: bool) -> list
     return [*cards, *(card for card in own if card.id not in known)]
 
 
-def _published_runs() -> tuple[list[Run], dict[str, PublishedTable]]:
-    from datumrl.leaderboard import published_tables, runs
+def _reported() -> list[ReportedRow]:
+    from datumrl.leaderboard import reported_means
 
-    known = published_tables.all_tables()
-    rows = [row for table in known for row in published_tables.score_rows(table.id)]
-    return runs.from_rows(rows), {table.source: table for table in known}
+    return reported_means.rows()
 
 
 def _reproductions() -> list[Outcome]:

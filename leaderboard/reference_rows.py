@@ -1,0 +1,119 @@
+"""Rows that every table has beside its methods: random, expert, the data's own policy, BC.
+
+None of them is trained here.  By definition of the normalised score a random policy has 0 and the
+reference expert 100; the policy that made a dataset has the mean return of its episodes.  Where a
+row has been measured under the table's protocol, the measurement is shown and not this.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from datumrl.datasets.dataset_card import Card
+from datumrl.leaderboard import known_quality, tables
+from datumrl.leaderboard.tables import EXPERT, Aggregate, Table
+
+_NAMES_OF_BC = {"bc", "behavior cloning", "behaviour cloning"}
+_NAMES_OF_RANDOM = {"random", "random policy"}
+
+
+@dataclass(frozen=True)
+class Behaviour:
+    """What the episodes of a dataset are worth on average; None where nothing tells."""
+
+    score: float | None
+    mean_return: float | None
+    origin: str
+
+
+@dataclass(frozen=True)
+class ReferenceRow:
+    """One such row: its values by dataset, in the table's unit, and where they come from."""
+
+    id: str
+    name: str
+    origin: str  # stands in place of the tier
+    note: str = ""
+    values: dict[str, float] = field(default_factory=dict)
+    aggregate: Aggregate | None = None
+    tasks: int = 0  # datasets of the table
+
+
+def behaviours(cards: Iterable[Card]) -> dict[str, Behaviour]:
+    """Return the worth of each dataset's own policy: from its card, else from a published TQ."""
+    found = {
+        point.id: Behaviour(EXPERT * point.tq, None, "published TQ")
+        for point in known_quality.published_points()
+    }
+    for card in cards:
+        quality = card.statistics.scores.tq
+        found[card.id] = Behaviour(
+            None if quality is None else EXPERT * quality,
+            card.statistics.returns.distribution.mean,
+            "dataset card",
+        )
+    return found
+
+
+def of_table(table: Table, behaviour: Mapping[str, Behaviour]) -> tuple[ReferenceRow, ...]:
+    """Return the rows that a table's own entries do not measure."""
+    measured = {entry.algorithm.casefold() for entry in table.entries if entry.cells}
+    rows = []
+    if table.normalised:
+        rows.append(_constant(table, "expert", "Reference expert", EXPERT))
+    rows.append(_behaviour(table, behaviour))
+    if not measured & _NAMES_OF_BC:
+        rows.append(_without(table, "bc", "BC", "not run", "no run under this protocol"))
+    if not measured & _NAMES_OF_RANDOM:
+        if table.normalised:
+            rows.append(_constant(table, "random", "Random policy", 0.0))
+        else:
+            note = "no run under this protocol"
+            rows.append(_without(table, "random", "Random policy", "not run", note))
+    return tuple(rows)
+
+
+def _constant(table: Table, key: str, name: str, score: float) -> ReferenceRow:
+    values = dict.fromkeys(table.datasets, score)
+    note = f"{score:g} is what normalised scores are made from"
+    return ReferenceRow(
+        f"{table.id}--{key}", name, "by definition", note, values, _aggregate(values.values()),
+        len(table.datasets),
+    )  # fmt: skip
+
+
+def _behaviour(table: Table, behaviour: Mapping[str, Behaviour]) -> ReferenceRow:
+    values, origins = {}, set()
+    for dataset in table.datasets:
+        known = behaviour.get(dataset)
+        value = known and (known.score if table.normalised else known.mean_return)
+        if known is not None and value is not None:
+            values[dataset] = value
+            origins.add(known.origin)
+    if not values:
+        return _without(
+            table, "behaviour", "Behaviour policy", "not measured", "no card of these datasets"
+        )
+    note = "mean return of the datasets"
+    if len(values) < len(table.datasets):
+        note += f", {len(values)} of {len(table.datasets)}"
+    return ReferenceRow(
+        f"{table.id}--behaviour", "Behaviour policy", ", ".join(sorted(origins)), note, values,
+        _aggregate(values.values()) if table.normalised else None, len(table.datasets),
+    )  # fmt: skip
+
+
+def _without(table: Table, key: str, name: str, origin: str, note: str) -> ReferenceRow:
+    return ReferenceRow(f"{table.id}--{key}", name, origin, note, tasks=len(table.datasets))
+
+
+def _aggregate(values: Iterable[float]) -> Aggregate | None:
+    return tables.aggregate(np.array([list(values)], dtype=np.float64))
+
+
+def lacking(row: ReferenceRow, datasets: Sequence[str]) -> list[int]:
+    """Return the places, among a page's datasets, of those a row has no value of."""
+    return [place for place, dataset in enumerate(datasets) if dataset not in row.values]

@@ -1,0 +1,207 @@
+"""The site's pages of suites: the tables of one benchmark, what was reported of it, and files."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from datumrl.leaderboard import drawing, names, reference_rows, reported_means, runs, wording
+from datumrl.leaderboard.reference_rows import Behaviour, ReferenceRow
+from datumrl.leaderboard.reported_means import ReportedRow
+from datumrl.leaderboard.runs import Suite
+from datumrl.leaderboard.tables import Aggregate, Table
+
+# Suites that everyone looks for come first, in this order; the others follow by name.
+KNOWN = (
+    "D4RL locomotion v2",
+    "D4RL locomotion v0",
+    "D4RL antmaze v2",
+    "D4RL adroit v1",
+    "D4RL kitchen v0",
+    "D4RL maze2d v1",
+    "NeoRL",
+    "NeoRL-2",
+    "Local",
+)
+_WHOLE_COLLECTIONS = {"local": "Local", "neorl": "NeoRL", "neorl2": "NeoRL-2"}
+_COLUMNS = (
+    "rank", "rank_low", "rank_high", "algorithm", "variant", "iqm", "low", "high", "letters",
+    "mean", "median", "optimality_gap", "runs", "tasks", "steps", "tuning", "tier",
+)  # fmt: skip
+# Columns of the main table that a reader may hide.
+CHOICES = {
+    "interval": "Interval",
+    "iqm": "IQM",
+    "groups": "Groups",
+    "mean": "Mean",
+    "median": "Median",
+    "gap": "Gap",
+    "runs": "Runs × datasets",
+    "budget": "Budget",
+    "tier": "Tier",
+}
+
+
+class TableView:
+    """A table with its reference rows and the axes that its drawings share."""
+
+    def __init__(self, table: Table, behaviour: Mapping[str, Behaviour]) -> None:
+        self.table = table
+        self.references = reference_rows.of_table(table, behaviour)
+        every = [*table.entries, *self.references]
+        found = [row.aggregate for row in every if row.aggregate]
+        ends = [end for each in found for end in (each.low, each.high, each.iqm) if end is not None]
+        per_run = [value for each in found for value in each.per_run]
+        self.axis = drawing.axis([*ends, *per_run], anchors=(0.0,) if found else (0.0, 100.0))
+        self._shared = drawing.axis(self._values(table.datasets))
+
+    @property
+    def behaviour(self) -> ReferenceRow | None:
+        """Return the row of the data's own policy, if any of its values is known."""
+        return next((row for row in self.references if row.values and not _constant(row)), None)
+
+    def cell_axis(self, dataset: str) -> drawing.Axis:
+        """Return the axis of a dataset's strips: the suite's for scores, its own for returns."""
+        if self.table.normalised:
+            return self._shared
+        values = self._values([dataset])
+        return drawing.axis(values, anchors=() if values else (0.0, 1.0))
+
+    def _values(self, datasets: Iterable[str]) -> list[float]:
+        return [
+            value
+            for entry in self.table.entries
+            for dataset in datasets
+            if dataset in entry.cells
+            for value in entry.cells[dataset].values.tolist()
+        ]
+
+    def best(self, dataset: str) -> float | None:
+        """Return the highest mean of a dataset's row, None if there is nothing to compare."""
+        cells = [entry.cells.get(dataset) for entry in self.table.entries]
+        means = [cell.mean for cell in cells if cell is not None and cell.mean is not None]
+        return max(means) if len(means) > 1 else None
+
+    @property
+    def aggregates(self) -> str:
+        """Return where the main table's numbers are within the site."""
+        return f"data/aggregates/{self.table.id}.csv"
+
+
+@dataclass(frozen=True)
+class SuitePage:
+    """One page: its tables, and the means that publications report of its datasets."""
+
+    title: str
+    page: str
+    views: tuple[TableView, ...]
+    reported: tuple[ReportedRow, ...]
+    reported_data: str
+
+    @property
+    def datasets(self) -> list[str]:
+        """Return the datasets of every table, by id."""
+        measured = {name for view in self.views for name in view.table.datasets}
+        return sorted(measured | set(self.reported_datasets))
+
+    @property
+    def reported_datasets(self) -> list[str]:
+        """Return the datasets of the reported means, by id."""
+        return sorted({name for row in self.reported for name in row.cells})
+
+    @property
+    def tiers(self) -> list[str]:
+        """Return the tiers on the page, strongest first."""
+        found = {entry.tier for view in self.views for entry in view.table.entries}
+        found |= {reported_means.TIER} if self.reported else set()
+        return [tier for tier in wording.TIERS if tier in found]
+
+    def lacks(self, cells: Iterable[str]) -> str:
+        """Return the places of the page's datasets that are not among a row's, for the filter."""
+        present = set(cells)
+        absent = [str(place) for place, name in enumerate(self.datasets) if name not in present]
+        return " ".join(absent)
+
+
+def title_of(suite: Suite) -> str:
+    """Return the page that a suite's tables are on, by title."""
+    if suite.collection in _WHOLE_COLLECTIONS:
+        return _WHOLE_COLLECTIONS[suite.collection]
+    return Suite(suite.collection, suite.family, suite.version, "").title
+
+
+def pages(
+    board: Sequence[Table],
+    behaviour: Mapping[str, Behaviour],
+    reported: Sequence[ReportedRow] = (),
+) -> list[SuitePage]:
+    """Return a page per suite that has a table or reported means, known suites first."""
+    tables: dict[str, list[Table]] = defaultdict(list)
+    datasets: dict[str, set[str]] = defaultdict(set)
+    for table in board:
+        tables[title_of(table.suite)].append(table)
+    for row in reported:
+        for dataset in row.cells:
+            datasets[title_of(runs.suite_of(dataset))].add(dataset)
+    titles = sorted({*tables, *datasets}, key=lambda each: (_place(each), each))
+    return [
+        SuitePage(
+            title,
+            f"suites/{names.slug(title)}.html",
+            tuple(TableView(table, behaviour) for table in tables[title]),
+            tuple(reported_means.on(reported, sorted(datasets[title]))),
+            f"data/reported/{names.slug(title)}.csv",
+        )
+        for title in titles
+    ]
+
+
+def without_results(found: Iterable[SuitePage]) -> list[str]:
+    """Return the known suites that no page is of."""
+    present = {page.title for page in found}
+    return [title for title in KNOWN if title not in present]
+
+
+def downloads(page: SuitePage) -> dict[str, str]:
+    """Return the files that belong to a page, by their place within the site."""
+    found = {view.aggregates: _aggregates_csv(view.table) for view in page.views}
+    if page.reported:
+        found[page.reported_data] = reported_means.as_csv(page.reported)
+    return found
+
+
+def _place(title: str) -> int:
+    return KNOWN.index(title) if title in KNOWN else len(KNOWN)
+
+
+def _constant(row: ReferenceRow) -> bool:
+    return row.origin == "by definition"
+
+
+def _aggregates_csv(table: Table) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(_COLUMNS)
+    for entry in table.entries:
+        low, high = entry.rank_interval or (None, None)
+        budget = wording.budget(entry)
+        fields: list[Any] = [entry.rank, low, high, entry.algorithm, entry.label]
+        fields += _numbers(entry.aggregate, entry.letters)
+        fields += [budget["steps"], budget["tuning"], entry.tier]
+        writer.writerow(
+            names.spreadsheet_text(field) if isinstance(field, str) else field for field in fields
+        )
+    return text.getvalue()
+
+
+def _numbers(found: Aggregate | None, letters: str) -> list[Any]:
+    if found is None:
+        return [None, None, None, letters, None, None, None, None, None]
+    return [
+        found.iqm, found.low, found.high, letters, found.mean, found.median, found.optimality_gap,
+        found.runs, found.tasks,
+    ]  # fmt: skip
