@@ -14,7 +14,6 @@ process takes.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,6 +24,7 @@ from datumrl.algorithms.trackers import Trackers
 from datumrl.algorithms.training import Job, Progress
 from datumrl.datasets.errors import DatumrlError
 from datumrl.datasets.loading import load
+from datumrl.evaluation.provenance import usable_cores
 from datumrl.evaluation.records import RunRecord, read_record
 
 SMALL = 20_000  # seed-updates, a minute or two of TD3+BC
@@ -74,13 +74,6 @@ def choose(jobs: Sequence[Job], workers: int | None = None) -> Layout:
         return Layout(0, f"one process: under {SMALL:,} seed-updates in all")
     count = min(cores, seeds)
     return Layout(count, f"{count} single-threaded processes, faster than one with {cores} threads")
-
-
-def usable_cores() -> int:
-    """Return how many cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def place(

@@ -30,10 +30,12 @@ from datumrl.datasets.catalogue import DatasetRecord
 from datumrl.datasets.episodes import Episodes, episode_starts
 from datumrl.datasets.errors import DatumrlError
 from datumrl.evaluation import streams
-from datumrl.evaluation.provenance import hardware, software_versions
+from datumrl.evaluation.provenance import hardware, software_versions, usable_cores
 from datumrl.evaluation.recipes import Recipe, recipe_for
 
 Progress = Callable[[int, int], None]  # transitions done, transitions planned
+
+_WORTH_PROCESSES = 50_000  # transitions
 
 
 @dataclass(frozen=True)
@@ -68,12 +70,13 @@ class _Material:
 
 def collect(
     record: DatasetRecord,
-    workers: int = 1,
+    workers: int | None = None,
     force: bool = False,
     progress: Progress | None = None,
 ) -> Collected:
     """Make a local dataset (or the prefix that ``record`` is) with ``workers`` processes.
 
+    Without a number it is one per core where the work is worth the seconds that these take to start.
     A dataset that is already there is verified instead, unless ``force`` is set.  Raises
     DatumrlError if it is damaged or was made by another recipe.
     """
@@ -83,6 +86,8 @@ def collect(
         raise DatumrlError(
             f"{record.id}: the whole dataset has {recipe.transitions} transitions; ask for fewer"
         )
+    if workers is None:
+        workers = usable_cores() if rows >= _WORTH_PROCESSES else 1
     if workers < 1:
         raise DatumrlError(f"{workers} workers: at least one is needed")
     folder = places.local_folder(record)

@@ -21,8 +21,9 @@ class Command:
 
     datasets: Annotated[tuple[str, ...], tyro.conf.Positional]
     """dataset ids, e.g. local/inverted-pendulum-medium-v1, or its prefix ...-v1@20k"""
-    workers: int = 1
-    """processes that collect side by side; their number does not change a bit"""
+    workers: int | None = None
+    """processes that collect side by side; their number does not change a bit (default: one per
+    core, or a single one for a short prefix)"""
     force: bool = False
     """collect again what is already there"""
     json: bool = False
