@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help quickstart test test-fast lint bench cards behaviour-policies clean
+.PHONY: help quickstart test test-fast lint bench cards baselines behaviour-policies clean
 
 help:
 	@echo "make quickstart          install, then go from data to a leaderboard page (about 5 minutes)"
@@ -13,6 +13,7 @@ help:
 	@echo "make lint                ruff and types"
 	@echo "make bench               every speed benchmark, one after the other"
 	@echo "make cards               cards of the local datasets in DATUMRL_HOME, into leaderboard/cards"
+	@echo "make baselines           train the local suite's reference results in DATUMRL_HOME (hours)"
 	@echo "make behaviour-policies  train the policies behind the local suite (hours)"
 
 $(READY): setup.cfg pyproject.toml constraints.txt
@@ -50,6 +51,10 @@ bench: $(READY)
 # Published with the suite; each takes a minute or so.
 cards: $(READY)
 	$(BIN)/python -m datumrl.scripts.write_local_cards
+
+# Some ten hours of two cores; killed, it goes on.
+baselines: $(READY)
+	$(BIN)/python -m datumrl.scripts.train_baselines
 
 .venv-policies/.ready: constraints-policies.txt
 	$(PYTHON) -m venv .venv-policies

@@ -76,7 +76,7 @@ def collect(
 ) -> Collected:
     """Make a local dataset (or the prefix that ``record`` is) with ``workers`` processes.
 
-    Without a number it is one per core where the work is worth the seconds that these take to start.
+    Without a number it is one per core, where the work is worth the seconds that starting takes.
     A dataset that is already there is verified instead, unless ``force`` is set.  Raises
     DatumrlError if it is damaged or was made by another recipe.
     """

@@ -66,6 +66,7 @@ class Run:
     protocol: str  # key of what all datasets of a table must share
     variant: str = ""  # digest of configuration and budget; "" where the source states neither
     record: RunRecord | None = None
+    remark: str = ""  # what a reader must know of all runs of this protocol
 
 
 def suite_of(dataset: str) -> Suite:

@@ -1,0 +1,144 @@
+"""Train the local suite's reference results and put them into the project (`make baselines`).
+
+Run ``python -m datumrl.scripts.train_baselines`` with DATUMRL_HOME at the folder in which the local
+datasets were collected.  It takes about ten hours of two cores.  What is trained goes into
+``DATUMRL_HOME/baselines``; killed, the next call goes on there.  Finished records are copied to
+where `leaderboard.baseline_runs` reads them, after every dataset and at the start.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+
+from datumrl.datasets import files
+from datumrl.datasets.errors import DatumrlError
+from datumrl.evaluation.records import read_record
+from datumrl.leaderboard import baseline_runs
+from datumrl.scripts import console, train
+
+EPISODES = 20
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Methods that are trained alike on one dataset."""
+
+    dataset: str
+    algorithms: tuple[str, ...]
+    steps: int
+    seeds: int
+    evaluate_every: int = 5_000
+
+
+_FULL = ("bc", "percent_bc", "td3_bc", "iql")
+_SETS = [
+    f"local/{robot}-{quality}-v1"
+    for robot in ("hopper", "halfcheetah", "walker2d")
+    for quality in ("medium-replay", "medium")
+]
+_SHORT_SETS = ("local/hopper-medium-replay-v1", "local/hopper-medium-v1")
+BATCHES = (
+    *(Batch(dataset, _FULL, baseline_runs.FULL_BUDGET, 5) for dataset in _SETS),
+    *(Batch(dataset, ("cql",), 20_000, 3) for dataset in _SHORT_SETS),
+    *(Batch(dataset, ("dt",), 10_000, 3) for dataset in _SHORT_SETS),
+)
+
+
+@dataclass(frozen=True)
+class Command:
+    """Train the reference results of the local suite, as far as they are not there yet."""
+
+    datasets: tuple[str, ...] = ()
+    """only these (default: all)"""
+    workers: int | None = None
+    """processes of one thread each (default: one per core)"""
+    list: bool = False
+    """say what is there, and train nothing"""
+
+    def run(self) -> int:
+        """Train what is missing, one dataset after the other."""
+        wanted = [batch for batch in BATCHES if not self.datasets or batch.dataset in self.datasets]
+        if not wanted:
+            known = ", ".join(dict.fromkeys(batch.dataset for batch in BATCHES))
+            raise DatumrlError(f"no baselines on {', '.join(self.datasets)}; there are on {known}")
+        for batch in wanted:
+            _keep(batch)
+        for batch in wanted:
+            if not self.list and _missing(batch):
+                _train(batch, self.workers)
+                _keep(batch)
+        for batch in wanted:
+            missing = _missing(batch)
+            of = len(batch.algorithms) * batch.seeds
+            state = f"{of - len(missing)} of {of} runs" if missing else "complete"
+            names = ", ".join(batch.algorithms)
+            console.output.print(f"{batch.dataset:36}{names:30}{state}", soft_wrap=True)
+        return 0
+
+
+def _train(batch: Batch, workers: int | None) -> None:
+    # Of several algorithms each has a folder below --out; a single one is trained in it.
+    (first, *others) = batch.algorithms
+    train.Command(
+        algorithms=batch.algorithms,
+        on=(batch.dataset,),
+        seeds=str(batch.seeds),
+        steps=batch.steps,
+        evaluate_every=batch.evaluate_every,
+        episodes=EPISODES,
+        workers=workers,
+        out=_root() if others else _trained(batch, first),
+    ).run()
+
+
+def _root() -> Path:
+    return files.home() / "baselines"
+
+
+def _trained(batch: Batch, algorithm: str) -> Path:
+    return _root() / algorithm / batch.dataset
+
+
+def _kept(batch: Batch) -> Path:
+    return baseline_runs.FOLDER / batch.dataset.partition("/")[2]
+
+
+def _keep(batch: Batch) -> None:
+    """Copy the finished records of a batch to where the board reads them."""
+    for algorithm in batch.algorithms:
+        for path in sorted(_trained(batch, algorithm).rglob("seed-*.json")):
+            record = read_record(path)
+            if record.status != "running":
+                name = f"seed-{record.seed}.json"
+                with files.replacing(_kept(batch) / record.algorithm / name) as handle:
+                    handle.write(path.read_bytes())
+
+
+def _missing(batch: Batch) -> list[str]:
+    """Return which records of a batch are not kept yet, as ``algorithm seed N``."""
+    return [
+        f"{algorithm} seed {seed}"
+        for algorithm in batch.algorithms
+        for seed in range(batch.seeds)
+        if not any(_kept(batch).glob(f"{algorithm}*/seed-{seed}.json"))  # dt-target-...
+    ]
+
+
+def main() -> int:
+    """Do it; exit code 2 with one line for what is wrong."""
+    try:
+        return tyro.cli(Command).run()
+    except DatumrlError as problem:
+        print(problem, file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted; what is done is kept, and the same command goes on", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())
