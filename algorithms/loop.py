@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import torch
@@ -38,6 +39,7 @@ except ImportError:  # not POSIX: nothing then keeps two processes out of one fo
     fcntl = None  # type: ignore[assignment]
 
 _REPORT_SECONDS = 0.5
+_PATIENCE_SECONDS = 2.0  # for whoever else is in a run's folder
 
 
 def run(
@@ -291,15 +293,25 @@ def _only_process(folder: Path) -> Iterator[None]:
         with files.storage_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
             handle = stack.enter_context((folder / ".lock").open("w"))
-        if fcntl is not None:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise DatumrlError(
-                    f"{folder}: another process is training here; wait for it, or choose another "
-                    "folder with --out"
-                ) from None
+        if fcntl is not None and not _locked(handle):
+            raise DatumrlError(
+                f"{folder}: another process is training here; wait for it, or choose another "
+                "folder with --out"
+            )
         yield
+
+
+def _locked(handle: IO[str]) -> bool:
+    """Lock a file, with patience: the worker of a command just killed takes a moment to end."""
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while True:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.05)
 
 
 @contextlib.contextmanager

@@ -2,7 +2,8 @@
 
 A worker is a fresh interpreter, `python -m datumrl.algorithms.worker`, which reads one task as JSON
 from its standard input and writes what happens as lines of JSON to its standard output.  It has one
-thread and a session of its own: Ctrl-C reaches only the parent, which passes it on once.
+thread and a session of its own: Ctrl-C reaches only the parent, which passes it on once.  A worker
+whose parent is killed ends at once, so that its folder is free when the same command comes again.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +28,7 @@ from datumrl.algorithms import training
 from datumrl.algorithms.training import Job, Progress
 from datumrl.datasets.errors import DatumrlError
 
+_LOOK_SECONDS = 0.1  # how often a worker looks whether its parent is there
 _ERROR_CHARACTERS = 2000  # of a dead worker's standard error
 # One thread each, also of the libraries that decide on it when they are loaded.
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
@@ -110,6 +113,7 @@ class _Worker:
             "job": job.as_json(),
             "folder": str(folder.absolute()),
             "settings": dataclasses.asdict(settings),
+            "parent": os.getpid(),
         }
         self.thread = threading.Thread(target=self._listen, args=(json.dumps(task),), daemon=True)
         self.thread.start()
@@ -140,6 +144,8 @@ class _Worker:
 def main(source: IO[str], sink: IO[str]) -> int:
     """Do the task that ``source`` describes and tell ``sink`` about it; return the exit code."""
     task = json.load(source)
+    if "parent" in task:  # a task in a cluster's queue has none
+        threading.Thread(target=_leave_with, args=(task["parent"],), daemon=True).start()
 
     def say(**event: Any) -> None:
         # If the parent is gone this fails, which ends the job: its checkpoint stays.
@@ -157,6 +163,13 @@ def main(source: IO[str], sink: IO[str]) -> int:
     else:
         say(ended=None)
     return 0
+
+
+def _leave_with(parent: int) -> None:
+    """End this process when its parent is gone; the checkpoint stays as it was."""
+    while os.getppid() == parent:
+        time.sleep(_LOOK_SECONDS)
+    os._exit(1)
 
 
 @contextlib.contextmanager

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
+from datumrl.datasets import leftovers
 from datumrl.datasets.errors import DatumrlError
 
 _STORAGE_REMEDIES = {
@@ -63,11 +64,13 @@ def storage_errors(path: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def replacing(path: Path, mode: str = "wb") -> Iterator[IO[Any]]:
-    """Open a temporary file beside ``path``; rename it over ``path`` only if the block succeeds."""
+    """Open a temporary file beside ``path``; rename it over ``path`` only if the block succeeds.
+
+    What a killed process left of writing ``path`` is removed.
+    """
     with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
-    temporary = Path(name)
+        descriptor, temporary, lock = leftovers.new_file(path)
     try:
         with storage_errors(path):
             encoding = None if "b" in mode else "utf-8"
@@ -80,24 +83,51 @@ def replacing(path: Path, mode: str = "wb") -> Iterator[IO[Any]]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+    finally:
+        leftovers.release(lock)
 
 
 @contextlib.contextmanager
 def replacing_folder(path: Path) -> Iterator[Path]:
-    """Yield a temporary folder beside ``path``; it becomes ``path`` only if the block succeeds."""
+    """Yield a temporary folder beside ``path``; it becomes ``path`` only if the block succeeds.
+
+    An earlier folder is renamed before it is removed, so that it is never half there.  What a
+    killed process left of writing ``path`` is removed.
+    """
     with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
+        temporary, lock = leftovers.new_folder(path)
     try:
         with storage_errors(path):
             temporary.chmod(0o755)
             yield temporary
             if path.exists():
-                shutil.rmtree(path)
-            temporary.replace(path)
+                aside, held = leftovers.new_folder(path)
+                path.rename(aside / path.name)
+                temporary.replace(path)
+                shutil.rmtree(aside)
+                leftovers.release(held)
+            else:
+                temporary.replace(path)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
+    finally:
+        leftovers.release(lock)
+
+
+@contextlib.contextmanager
+def scratch_folder(name: str) -> Iterator[Path]:
+    """Yield an empty folder among the system's temporary files; it is gone after the block.
+
+    What killed processes left of scratch folders of this name is removed.
+    """
+    folder, lock = leftovers.new_folder(Path(tempfile.gettempdir()) / name)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        leftovers.release(lock)
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
-from datumrl.datasets import files
+from datumrl.datasets import files, leftovers
 
 try:
     import fcntl
@@ -64,14 +63,6 @@ def _acquire(lock: Path, waiting: Callable[[], None]) -> IO[bytes]:
         except BaseException:
             handle.close()
             raise
-        if _is_at(handle, lock):
+        if leftovers.is_at(handle.fileno(), lock):
             return handle
         handle.close()
-
-
-def _is_at(handle: IO[bytes], lock: Path) -> bool:
-    """Return whether the open file is still the one of that name, not one removed since."""
-    try:
-        return os.path.samestat(os.fstat(handle.fileno()), lock.stat())
-    except FileNotFoundError:
-        return False

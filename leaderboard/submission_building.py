@@ -20,6 +20,7 @@ from datumrl.leaderboard.runs import suite_of
 from datumrl.leaderboard.submission_files import Submission
 from datumrl.leaderboard.submission_identity_rules import members
 from datumrl.leaderboard.submission_schema import (
+    EVIDENCE_FILE,
     FORMAT,
     METHOD_FILE,
     DatasetResult,
@@ -219,6 +220,21 @@ def _run(record: RunRecord) -> dict[str, Any]:
     if record.failure is not None:  # often a traceback's last lines
         content["failure"] = names.shown(record.failure)[:300]
     return content
+
+
+def last_if_same(
+    method: Method, results: Mapping[str, DatasetResult], root: Path, scratch: Path
+) -> Path | None:
+    """Return the folder of the last revision if it holds exactly this already, else None."""
+    if method.supersedes is None:
+        return None
+    last = submission_files.read(root / method.method / method.supersedes)
+    if last.method is None:
+        return None
+    kept = {"revision": last.method.revision, "supersedes": last.method.supersedes}
+    again = trial(method.model_copy(update=kept), results, scratch)
+    there = {name: sha256 for name, sha256 in last.hashes.items() if name != EVIDENCE_FILE}
+    return last.path if there == again.hashes else None
 
 
 def write(method: Method, results: Mapping[str, DatasetResult], root: Path) -> Path:

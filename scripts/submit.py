@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sys
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
+from datumrl.datasets import files
 from datumrl.datasets.errors import DatumrlError
 from datumrl.scripts import console
 
@@ -105,8 +105,10 @@ def _build(command: Command) -> int:
     records = find_records(list(dict.fromkeys(command.runs)))
     method = _method(command.method, records, root)
     results = submission_building.results_of(records, method, command.algorithm)
-    with tempfile.TemporaryDirectory() as scratch:
-        trial = submission_building.trial(method, results, Path(scratch))
+    with files.scratch_folder("datumrl-submit") as scratch:
+        if (there := submission_building.last_if_same(method, results, root, scratch)) is not None:
+            return _told_nothing_new(there, command.json)
+        trial = submission_building.trial(method, results, scratch)
         others = submission_files.read_all(root) if root.is_dir() else []
         published = submission_files.read_all(FOLDER)
         report = submission_checks.check_read([trial], None, [*others, *published])
@@ -120,6 +122,15 @@ def _build(command: Command) -> int:
         _say(f"nothing written: {len(report.errors)} rules are broken")
         return REFUSED
     _say(f"wrote {folder}; check it with `datumrl submit --check {folder}`")
+    return 0
+
+
+def _told_nothing_new(folder: Path, as_json: bool) -> int:
+    if as_json:
+        nothing: dict[str, object] = {"submissions": [], "findings": [], "unconfirmed": []}
+        console.print_json({**nothing, "folder": str(folder)})
+    else:
+        _say(f"{folder} holds exactly this already; nothing written")
     return 0
 
 

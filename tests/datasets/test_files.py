@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import signal
+import subprocess
+import sys
+import tempfile
 
 import pytest
 
@@ -45,6 +49,49 @@ def test_a_folder_is_replaced_only_when_all_went_well(tmp_path):
         failing()
     assert [child.name for child in path.iterdir()] == ["two"]
     assert list(tmp_path.iterdir()) == [path]
+
+
+KILLED = """
+import os, pathlib, signal, sys
+from datumrl.datasets import files
+path = pathlib.Path(sys.argv[2])
+with getattr(files, sys.argv[1])(path) as made:
+    if sys.argv[1] == "replacing_folder":
+        (made / "half").write_text("half")
+    print(flush=True)
+    if sys.argv[3] == "killed":
+        os.kill(os.getpid(), signal.SIGKILL)
+    sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize("what", ["replacing", "replacing_folder"])
+def test_what_a_killed_process_left_is_removed_and_work_going_on_is_not(what, tmp_path):
+    path = tmp_path / "thing"
+    command = [sys.executable, "-c", KILLED, what, str(path)]
+    going_on = subprocess.Popen(
+        [*command, "alive"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    going_on.stdout.readline()
+    (alive,) = tmp_path.iterdir()
+    done = subprocess.run([*command, "killed"], check=False, capture_output=True)
+    assert done.returncode == -signal.SIGKILL
+    assert len(list(tmp_path.iterdir())) == 2
+    with getattr(files, what)(path):
+        pass
+    assert set(tmp_path.iterdir()) == {path, alive}
+    going_on.communicate("")
+    assert going_on.returncode == 0
+    assert list(tmp_path.iterdir()) == [path]
+    assert not path.is_dir() or [each.name for each in path.iterdir()] == ["half"]
+
+
+def test_a_scratch_folder_is_gone_afterwards(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with files.scratch_folder("test") as folder:
+        (folder / "file").write_text("text")
+        assert folder.parent == tmp_path
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_json_is_strict_both_ways(tmp_path):

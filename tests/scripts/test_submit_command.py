@@ -76,6 +76,10 @@ def test_build_check_and_next_revision(tmp_path: Path, capsys: pytest.CaptureFix
     assert told["submissions"] == [{"submission": "mine/r1", "sound": True, "tier": "submitted"}]
     assert told["unconfirmed"][0]["sha256"] == "a" * 64
     assert main(["submit", "runs", "--method", toml]) == 0
+    assert "holds exactly this already; nothing written" in capsys.readouterr().out
+    assert sorted(path.name for path in folder.parent.iterdir()) == ["r1"]
+    write_runs(tmp_path / "runs", seeds=6)
+    assert main(["submit", "runs", "--method", toml]) == 0
     second = json.loads((folder.parent / "r2" / "method.json").read_text())
     assert (second["revision"], second["supersedes"]) == ("r2", "r1")
     assert main(["submit", "--check", "leaderboard/submissions"]) == 0
