@@ -11,7 +11,10 @@ from pathlib import Path
 from datumrl.datasets.errors import DatumrlError
 from datumrl.scripts import console
 
-DATASET = "local/inverted-pendulum-medium-v1@50k"
+DATASET = "local/hopper-medium-replay-v1@100k"
+METHODS = ("bc", "percent_bc", "td3_bc", "iql")
+TABLE = "d3rlpy-d4rl-v0"  # ten seeds of each algorithm
+BLOCK = 5  # runs of each algorithm that AdaStop looks at at a time
 
 
 @dataclass(frozen=True)
@@ -24,39 +27,53 @@ class Step:
 
 @dataclass(frozen=True)
 class Command:
-    """Reproduce a published table, collect a dataset, train TD3+BC, build the leaderboard page."""
+    """Reproduce a table; collect and measure a dataset; train, compare, show four methods.
+
+    Every step is a command that you can type. What is there already is not made again, so running
+    this again goes on wherever it stopped.
+    """
 
     out: Path = Path("quickstart")
     """folder for everything that is made; running again goes on from what is there"""
+    dataset: str = DATASET
+    """the local dataset that is collected, measured and trained on"""
     seeds: int = 5
-    """seeds of TD3+BC"""
-    steps: int = 3_000
-    """gradient steps of every seed"""
+    """seeds of every method"""
+    steps: int = 2_000
+    """gradient steps of every seed: enough to see the way, too few for a result"""
 
     def run(self) -> int:
         started = time.perf_counter()
-        out = self.out.resolve()
-        os.environ["DATUMRL_HOME"] = str(out)
-        for number, step in enumerate(self._steps(out), start=1):
+        os.environ["DATUMRL_HOME"] = str(self.out.resolve())
+        console.output.print(f"[dim]$ export DATUMRL_HOME={shlex.quote(str(self.out))}[/dim]")
+        for number, step in enumerate(self._steps(), start=1):
             _announce(number, step)
             _run(step)
-        _farewell(out, time.perf_counter() - started)
+        _farewell(self.out, time.perf_counter() - started)
         return 0
 
-    def _steps(self, out: Path) -> list[Step]:
-        runs = out / "runs"
-        train = ["train", "td3_bc", "--on", DATASET, "--seeds", str(self.seeds)]
-        train += ["--steps", str(self.steps), "--evaluate-every", "1000"]
-        train += ["--out", str(runs / "td3_bc")]
+    def _steps(self) -> list[Step]:
+        runs, report, board = (str(self.out / name) for name in ("runs", "report", "board"))
+        train = ["train", *METHODS, "--on", self.dataset, "--seeds", str(self.seeds)]
+        train += ["--steps", str(self.steps), "--evaluate-every", str(max(1, self.steps // 2))]
+        interims = self.seeds // BLOCK  # fewer runs than a block decide nothing
+        adastop = ["--adastop", "--runs", str(BLOCK), "--interims"]
+        compare = ["compare", runs, "--out", report]
+        compare += [*adastop, str(interims)] if interims else []
         return [
             Step(
                 "Does a published table follow from its raw evaluations?",
-                ["reproduce", "d3rlpy-d4rl-v0", "--brief"],
+                ["reproduce", TABLE, "--brief"],
             ),
-            Step("Collect a dataset in MuJoCo", ["collect", DATASET]),
-            Step(f"Train TD3+BC, {self.seeds} seeds as one stack", train),
-            Step("Roll the final policies out again", ["evaluate", str(runs / "td3_bc")]),
-            Step("Build the leaderboard page", ["board", str(runs), "--out", str(out / "board")]),
+            Step("Collect a dataset in MuJoCo", ["collect", self.dataset]),
+            Step("What is in it, and what can be learned from it?", ["stats", self.dataset]),
+            Step(f"Train {len(METHODS)} methods, {self.seeds} seeds of each", train),
+            Step("Compare them: intervals, groups, how often one is above another", compare),
+            Step(
+                "Which differences do ten published seeds show, and how many would have done?",
+                ["compare", TABLE, *adastop, "2", "--only-pairs"],
+            ),
+            Step("Build the leaderboard site", ["board", runs, "--out", board]),
         ]
 
 
@@ -78,8 +95,9 @@ def _run(step: Step) -> None:
 def _farewell(out: Path, seconds: float) -> None:
     console.output.print(f"\n[bold]Done in {seconds:.0f} s.[/bold] What was made:")
     for path, what in [
-        (out / "board" / "index.html", "the leaderboard page; open it in a browser"),
-        (out / "runs" / "td3_bc", "run records with every episode's return, and checkpoints"),
-        (out / "local", "the dataset, with its provenance"),
+        (out / "board" / "index.html", "the leaderboard site; open it in a browser"),
+        (out / "report" / "report.md", "the comparison, with figures, LaTeX, CSV and JSON beside"),
+        (out / "runs", "run records with every episode's return, and checkpoints"),
+        (out / "local", "the dataset, with its card and provenance"),
     ]:
         console.output.print(f"  {path}  [dim]{what}[/dim]", soft_wrap=True)
