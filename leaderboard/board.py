@@ -17,14 +17,16 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from datumrl.datasets import files
 from datumrl.datasets.dataset_card import Card
 from datumrl.datasets.errors import DatumrlError
 from datumrl.leaderboard import (
     dataset_pages,
+    dataset_results,
     drawing,
+    further_pages,
     names,
     outcome,
     reference_rows,
@@ -36,10 +38,11 @@ from datumrl.leaderboard import (
     wording,
 )
 from datumrl.leaderboard.dataset_pages import DatasetPage
+from datumrl.leaderboard.further_pages import Beside
 from datumrl.leaderboard.reported_means import ReportedRow
 from datumrl.leaderboard.reproduction_pages import ReproductionPage
 from datumrl.leaderboard.suite_pages import SuitePage
-from datumrl.leaderboard.tables import Entry, Table
+from datumrl.leaderboard.tables import Table
 
 MANIFEST = "board.json"
 FORMAT = "datumrl-board/1"
@@ -68,12 +71,14 @@ def write(
     cards: Sequence[Card] = (),
     reproductions: Sequence[outcome.Outcome] = (),
     reported: Sequence[ReportedRow] = (),
+    beside: Beside | None = None,
 ) -> None:
     """Write the site into a folder, replacing an earlier board as a whole.
 
     ``published`` tells of the sources that published score rows name; each suite has a page, with
-    the means ``reported`` of its datasets, and so has each dataset with a card and each recomputed
-    table.  Raises DatumrlError if the folder holds anything that no earlier board put there, or
+    the means ``reported`` of its datasets, and so has each row of a table, each dataset with a card
+    or runs, and each recomputed table.  ``beside`` tells who submitted a row and what can be
+    trained.  Raises DatumrlError if the folder holds anything that no earlier board put there, or
     where two cards of one dataset differ.
     """
     out = out.resolve()
@@ -87,21 +92,20 @@ def write(
         for table in board:
             _write(folder, f"data/{table.id}.csv", _csv(table, records))
         _write(folder, "data/summary.json", _json(wording.summary(board, published)))
-        templates = _Templates(published, records, datasets, recomputed)
+        templates = _Templates(published, records, datasets, recomputed, board)
         _write(folder, "index.html", templates.index(board, suites))
         for suite in suites:
             _write(folder, suite.page, templates.suite(suite))
             for place, text in suite_pages.downloads(suite).items():
                 _write(folder, place, text)
         for dataset in datasets:
-            _write(folder, dataset.page, templates.dataset(dataset))
             _write(folder, dataset.data, _json(dataset.card.to_json()))
         for page in recomputed:
             _write(folder, page.page, templates.reproduction(page))
             _write(folder, page.data, _json(outcome.as_json(page.outcome)))
-        for table in board:
-            for entry in table.entries:
-                _write(folder, f"runs/{entry.id}.html", templates.entry(entry, table))
+        further = templates.further(board, suites, beside or Beside())
+        for place, text in further.every(datasets, reproductions):
+            _write(folder, place, text)
         _write(folder, MANIFEST, _json({"format": FORMAT, "files": _inventory(folder)}))
 
 
@@ -187,10 +191,14 @@ class _Templates:
         records: Mapping[int, str],
         datasets: Sequence[DatasetPage],
         reproductions: Sequence[ReproductionPage],
+        board: Sequence[Table],
     ) -> None:
+        self._published = published
         self._datasets = datasets
         self._reproductions = reproductions
-        page_of = {each.card.id: each.page for each in datasets}
+        with_runs = dataset_results.datasets(board)
+        page_of = {name: dataset_results.place(name) for name in with_runs}
+        page_of |= {each.card.id: each.page for each in datasets}
         reproduced = {each.outcome.about.id: each.page for each in reproductions}
         self._environment = jinja2.Environment(
             loader=jinja2.FunctionLoader(_asset),
@@ -239,23 +247,17 @@ class _Templates:
             suite=suite, root="../", columns=suite_pages.CHOICES, means=reported_means
         )
 
-    def dataset(self, page: DatasetPage) -> str:
-        """Render the page of one dataset: its card."""
-        shown = dataset_pages.context(page, self._datasets)
-        return self._environment.get_template("dataset.html").render(shown)
-
     def reproduction(self, page: ReproductionPage) -> str:
         """Render the page of one published table: its rule and its verdicts."""
         shown = reproduction_pages.context(page)
         return self._environment.get_template("reproduction.html").render(shown)
 
-    def entry(self, entry: Entry, table: Table) -> str:
-        """Render the page of one row: every run behind it."""
-        return self._environment.get_template("entry.html").render(
-            entry=entry,
-            table=table,
-            sources=sorted({run.row.source for run in entry.runs if run.row.source}),
-            configurations=_configurations(entry),
+    def further(
+        self, board: Sequence[Table], suites: Sequence[SuitePage], beside: Beside
+    ) -> further_pages.Pages:
+        """Return what makes the pages beside the tables."""
+        return further_pages.Pages(
+            self._environment, _asset, board, suites, self._published, beside
         )
 
 
@@ -266,18 +268,3 @@ def _asset(name: str) -> str:
 
 def _inert(value: Any) -> Any:
     return names.shown(value) if isinstance(value, str) and not isinstance(value, Markup) else value
-
-
-def _configurations(entry: Entry) -> list[tuple[str, Markup]]:
-    """Return (datasets, settings) of each distinct configuration of a row, for display."""
-    datasets: dict[str, set[str]] = {}
-    for run in entry.runs:
-        if run.record is not None:
-            content = {
-                "configuration": run.record.configuration,
-                "budget": run.record.budget.model_dump(mode="json"),
-            }
-            text = json.dumps(content, indent=2, sort_keys=True)
-            datasets.setdefault(text, set()).add(run.row.dataset)
-    # JSON escapes control characters itself; as markup its line breaks survive.
-    return [(", ".join(sorted(found)), escape(text)) for text, found in sorted(datasets.items())]

@@ -23,13 +23,13 @@ _WIDTH, _HEIGHT = 380, 242
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46.0, 370.0, 32.0, 202.0  # the largest frame
 _LEVELS = 6  # of opacity, each twice as many rows as the one before at least
 _FAR = 1.0  # marks further off than this many widths of the data are left to the text
-_SHAPES = {
+SHAPES = {
     "hopper": "M-4 0a4 4 0 1 0 8 0a4 4 0 1 0 -8 0z",
     "halfcheetah": "M-3.6 -3.6h7.2v7.2h-7.2z",
     "walker2d": "M0 -4.6l4.4 7.8h-8.8z",
     "": "M0 -4.8l4.8 4.8l-4.8 4.8l-4.8 -4.8z",
 }
-assert set(_SHAPES) == {*ENVIRONMENTS, ""}
+assert set(SHAPES) == {*ENVIRONMENTS, ""}
 
 
 @dataclass(frozen=True)
@@ -161,7 +161,7 @@ def quality_map(points: Sequence[MapPoint], shown: Iterable[str] = ()) -> Markup
         label = _text(point.mark, 6, -4, "start") if len(point.mark) < 3 else ""
         parts.append(
             f'<g class="point {kind}{hollow}" transform="{place}"><title>{_inert(title)}</title>'
-            f'<path d="{_SHAPES[point.environment]}"/>{label}</g>'
+            f'<path d="{SHAPES[point.environment]}"/>{label}</g>'
         )
     return _drawing(parts, "TQ and SACo of all datasets known")
 

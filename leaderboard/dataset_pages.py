@@ -14,7 +14,7 @@ from datumrl.datasets.errors import DatumrlError
 from datumrl.datasets.quality_map import MapPoint
 from datumrl.leaderboard import dataset_drawing, known_quality, names
 
-_SHAPES = "● hopper, ■ halfcheetah, ▲ walker2d, ◆ others"
+SHAPES = "● hopper, ■ halfcheetah, ▲ walker2d, ◆ others"
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ def _plots(card: Card, known: Sequence[MapPoint]) -> list[tuple[str, Markup, str
 
 
 def _legend(known: Sequence[MapPoint]) -> str:
-    return f"{_SHAPES}; {quality_map.legend(known)}. Grey: published, D4RL v0."
+    return f"{SHAPES}; {quality_map.legend(known)}. Grey: published, D4RL v0."
 
 
 def _marks(card: Card) -> list[tuple[str, float]]:

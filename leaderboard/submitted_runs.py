@@ -18,7 +18,7 @@ from datumrl.evaluation.records import ScoreRow, describe_invalid
 from datumrl.leaderboard import runs, submission_checks, submission_files
 from datumrl.leaderboard.runs import Run
 from datumrl.leaderboard.submission_files import Submission
-from datumrl.leaderboard.submission_schema import FOLDER
+from datumrl.leaderboard.submission_schema import FOLDER, Method
 
 
 def load(root: Path = FOLDER) -> list[Run]:
@@ -35,9 +35,20 @@ def load(root: Path = FOLDER) -> list[Run]:
         assert submission.method is not None  # it would be an error
         for result in submission.results.values():
             for run in runs.from_records(result.records(submission.method.name)):
-                told = {"tier": tier, "source": f"submission {submission.title}"}
+                told = {"tier": tier, "source": source_of(submission)}
                 found.append(replace(run, row=run.row.model_copy(update=told)))
     return found
+
+
+def methods(root: Path = FOLDER) -> dict[str, Method]:
+    """Return who made every method's last revision, and with what, by the source of its runs."""
+    found = latest(submission_files.read_all(root))
+    return {source_of(each): each.method for each in found if each.method is not None}
+
+
+def source_of(submission: Submission) -> str:
+    """Return what the score rows of a submission name as their source."""
+    return f"submission {submission.title}"
 
 
 def latest(found: Sequence[Submission]) -> list[Submission]:

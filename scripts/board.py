@@ -16,6 +16,7 @@ from datumrl.scripts import console
 
 if TYPE_CHECKING:
     from datumrl.datasets.dataset_card import Card
+    from datumrl.leaderboard.further_pages import Beside
     from datumrl.leaderboard.outcome import Outcome
     from datumrl.leaderboard.published_sources import PublishedSource
     from datumrl.leaderboard.reported_means import ReportedRow
@@ -62,7 +63,8 @@ class Command:
             built = tables.build(found, lambda count: progress.advance(task, count))
         reproductions = _reproductions() if self.published else ()
         reported = _reported() if self.published else ()
-        board.write(built, self.out, sources, cards, reproductions, reported)
+        beside = _beside(self.submissions, self.published)
+        board.write(built, self.out, sources, cards, reproductions, reported, beside)
         if self.json:
             console.print_json(wording.summary(built, sources))
         else:
@@ -94,10 +96,25 @@ def _local_runs(paths: Sequence[Path], out: Path) -> list[Run]:
 
 
 def _submitted_runs(folders: Sequence[Path], published: bool) -> list[Run]:
-    from datumrl.leaderboard import submission_schema, submitted_runs
+    from datumrl.leaderboard import submitted_runs
 
-    roots = [submission_schema.FOLDER, *folders] if published else [*folders]
-    return [run for root in dict.fromkeys(roots) for run in submitted_runs.load(root)]
+    return [run for root in _roots(folders, published) for run in submitted_runs.load(root)]
+
+
+def _roots(folders: Sequence[Path], published: bool) -> list[Path]:
+    from datumrl.leaderboard import submission_schema
+
+    return list(dict.fromkeys([submission_schema.FOLDER, *folders] if published else folders))
+
+
+def _beside(folders: Sequence[Path], published: bool) -> Beside:
+    from datumrl.algorithms import registry
+    from datumrl.leaderboard import submitted_runs
+    from datumrl.leaderboard.further_pages import Beside
+
+    found = [submitted_runs.methods(root) for root in _roots(folders, published)]
+    methods = {source: method for each in found for source, method in each.items()}
+    return Beside(methods, tuple(registry.ALGORITHMS))
 
 
 def _cards(given: Sequence[Path], runs: Sequence[Path], published: bool) -> list[Card]:

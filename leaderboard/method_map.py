@@ -1,0 +1,102 @@
+"""Which method for which data: the best methods on every dataset of the TQ-SACo map.
+
+On each dataset the methods of one table are tested against each other, one score per seed; what
+the test does not separate from the highest mean is the best group.  Nothing here says that a place
+on the map makes a method good: it is what was found on these datasets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from datumrl.datasets.quality_map import MapPoint
+from datumrl.leaderboard import dataset_results, standings
+from datumrl.leaderboard.dataset_results import Results
+from datumrl.leaderboard.tables import CONFIDENCE, Cell, Entry, Table
+
+PAGE = "map.html"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A dataset on the map and the methods measured on it, highest mean first.
+
+    ``best`` are those not separated from the first; it is empty where nothing was tested.
+    """
+
+    point: MapPoint
+    table: Table | None = None
+    measured: tuple[tuple[Entry, Cell], ...] = ()
+    best: tuple[Entry, ...] = ()
+    how: str = ""  # the test in words, or why there is none
+
+    @property
+    def best_lines(self) -> list[tuple[Entry, Cell]]:
+        """Return the best group with its cells, highest mean first."""
+        ids = {entry.id for entry in self.best}
+        return [(entry, cell) for entry, cell in self.measured if entry.id in ids]
+
+
+def verdicts(points: Iterable[MapPoint], board: Sequence[Table]) -> list[Verdict]:
+    """Return what was found on every dataset of the map, by id."""
+    return [_verdict(point, board) for point in sorted(points, key=lambda point: point.id)]
+
+
+def letters(found: Sequence[Verdict]) -> dict[str, str]:
+    """Return a capital letter for every method that is measured on the map, by name."""
+    named = sorted({entry.name for each in found for entry, _ in each.measured}, key=str.casefold)
+    return {name: _letter(number) for number, name in enumerate(named)}
+
+
+def as_json(found: Iterable[Verdict]) -> list[dict[str, Any]]:
+    """Return the map as JSON content."""
+    return [
+        {
+            "dataset": each.point.id,
+            "tq": each.point.tq,
+            "saco": each.point.saco,
+            "own_reference": each.point.own_reference,
+            "table": each.table and each.table.id,
+            "measured": [{"row": e.id, "name": e.name, "mean": c.mean} for e, c in each.measured],
+            "best": [entry.id for entry in each.best],
+            "test": each.how,
+        }
+        for each in found
+    ]
+
+
+def label(verdict: Verdict, of: dict[str, str]) -> str:
+    """Return what is written beside a dataset: the letters of its best group."""
+    if not verdict.best:
+        return "?" if len(verdict.measured) > 1 else ""
+    if len(verdict.best) == len(verdict.measured):
+        return f"all {len(verdict.best)}"
+    return "".join(of[entry.name] for entry in verdict.best)
+
+
+def _verdict(point: MapPoint, board: Sequence[Table]) -> Verdict:
+    parts = [(part.table, _scored(part)) for part in dataset_results.of(point.id, board)]
+    # Of several tables the one with most methods; their scores are not comparable.
+    table, measured = max(parts, key=lambda part: (len(part[1]), part[0].id), default=(None, ()))
+    if table is None or not measured:
+        return Verdict(point, how="no method was run on it")
+    if len(measured) < 2:
+        return Verdict(point, table, measured, how="a single method was run on it")
+    scores = {entry.id: cell.values[:, None] for entry, cell in measured}
+    tested = standings.of(scores, CONFIDENCE)
+    if not tested.letters:
+        return Verdict(point, table, measured, how=tested.test)
+    first = set(tested.letters[measured[0][0].id])
+    best = tuple(entry for entry, _ in measured if first & set(tested.letters[entry.id]))
+    return Verdict(point, table, measured, best, tested.test)
+
+
+def _scored(part: Results) -> tuple[tuple[Entry, Cell], ...]:
+    return tuple((entry, cell) for entry, cell in part.lines if cell.values.size)
+
+
+def _letter(number: int) -> str:
+    cycle, place = divmod(number, 26)
+    return chr(ord("A") + place) + (str(cycle) if cycle else "")

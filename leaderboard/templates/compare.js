@@ -1,0 +1,215 @@
+// The comparison page: what is compared is in the address, #suite=…&a=…&b=….
+(() => {
+  const plan = JSON.parse(document.getElementById("scores").content.textContent);
+  const [suite, first, second] = ["suite", "first", "second"].map((id) => document.getElementById(id));
+  const result = document.getElementById("result");
+  const { node, number } = drawn;
+
+  const make = (name, attributes, ...children) => {
+    const made = document.createElement(name);
+    for (const [key, value] of Object.entries(attributes)) {
+      if (key === "v") made.dataset.v = value;
+      else made.setAttribute(key, value);
+    }
+    made.append(...children);
+    return made;
+  };
+  const interval = (found) => (found ? `[${number(found[0], 2)}, ${number(found[1], 2)}]` : "no interval");
+  const count = (many, noun) => `${many.toLocaleString("en")} ${noun}${many === 1 ? "" : "s"}`;
+
+  // --- Which two: from the address, or what is wrong with it ---
+  // A whole id of a row names its table too.
+  const parts = (text) => (text.includes("--") ? text.split("--") : ["", text]);
+  const findRow = (table, text) => {
+    const wanted = parts(text)[1];
+    return table.rows.find((row) => row.key === wanted)
+      ?? table.rows.find((row) => row.name === text)
+      ?? table.rows.find((row) => row.algorithm === text);
+  };
+  const tablesOf = (text) => plan.tables.filter((table) => findRow(table, text) && (!parts(text)[0] || parts(text)[0] === table.id));
+  const quoted = (text) => `“${text.slice(0, 80).replace(/[\p{Cc}\p{Cf}]/gu, "�")}”`;
+
+  const apart = (a, b) => {
+    const [ofA, ofB] = [tablesOf(a), tablesOf(b)];
+    for (const [text, found] of [[a, ofA], [b, ofB]]) {
+      if (!found.length) return `${quoted(text)} is no row of this board.`;
+    }
+    return `${quoted(a)} is in ${ofA[0].title}, ${quoted(b)} in ${ofB[0].title}. Rows of different suites or `
+      + "protocols are not compared: their scores do not mean the same.";
+  };
+  const chosen = () => {
+    const query = new URLSearchParams(location.hash.slice(1));
+    const [a, b, named] = ["a", "b", "suite"].map((name) => query.get(name) ?? "");
+    const wanted = [a, b].filter(Boolean);
+    const fitting = plan.tables.filter((table) => wanted.every((text) => tablesOf(text).includes(table)));
+    const table = named ? plan.tables.find((each) => each.id === named) : fitting[0];
+    if (named && !table) return { problem: `${quoted(named)} is no suite of this board.` };
+    if (!table || !fitting.includes(table)) {
+      const missing = table && wanted.find((text) => !tablesOf(text).includes(table));
+      const elsewhere = missing && tablesOf(missing)[0];
+      if (!elsewhere && missing) return { table, problem: `${quoted(missing)} is no row of ${table.title}.` };
+      if (elsewhere) return { table, problem: `${quoted(missing)} is in ${elsewhere.title}, not in ${table.title}. Rows of different suites or protocols are not compared: their scores do not mean the same.` };
+      return { table: plan.tables[0], problem: wanted.length === 2 ? apart(a, b) : `${quoted(wanted[0] ?? "")} is no row of this board.` };
+    }
+    const x = a ? findRow(table, a) : table.rows.find((row) => row !== (b && findRow(table, b)));
+    const y = b ? findRow(table, b) : table.rows.find((row) => row !== x);
+    return { table, x, y };
+  };
+
+  // --- What the two share ---
+  const pairUp = (table, x, y) => {
+    const notes = [], shared = [], lacking = { A: [], B: [] };
+    table.datasets.forEach((dataset, place) => {
+      const cells = [x.cells[place], y.cells[place]], have = cells.map((cell) => cell && cell.scores.length > 0);
+      if (have[0] && have[1]) shared.push({ dataset, page: table.pages[place], x: cells[0].scores, y: cells[1].scores });
+      else if (have[0]) lacking.B.push(dataset);
+      else if (have[1]) lacking.A.push(dataset);
+    });
+    for (const [name, datasets] of Object.entries(lacking)) {
+      if (datasets.length) notes.push(`${name} has no finished run on ${datasets.join(", ")}: left out.`);
+    }
+    for (const [name, row] of [["A", x], ["B", y]]) {
+      const lost = Object.values(row.cells).reduce((sum, cell) => sum + (cell.lost ?? 0), 0);
+      if (lost) notes.push(`${count(lost, "run")} of ${name} failed or did not finish and ${lost === 1 ? "is" : "are"} left out; what remains may flatter it.`);
+    }
+    const fewest = Math.min(...shared.flatMap((each) => [each.x.length, each.y.length]));
+    if (shared.length && fewest === 1) notes.push("A dataset has a single run: one run shows no spread, so there is no interval.");
+    else if (shared.length && fewest < plan.few_runs) notes.push(`A dataset has only ${count(fewest, "run")}: the intervals are far too narrow.`);
+    return { notes, shared };
+  };
+
+  // --- Drawing ---
+  const bar = (value, found, low, high, middle, label) => {
+    const at = (each) => `${(2 + (96 * (Math.min(Math.max(each, low), high) - low)) / (high - low || 1)).toFixed(2)}%`;
+    const line = (name, x1, x2, y1, y2) => node("line", { class: name, x1, x2, y1, y2 });
+    const svg = node("svg", { class: "pair-mark", role: "img", "aria-label": label }, line("middle", at(middle), at(middle), "0%", "100%"));
+    if (found) svg.append(line("bar", at(found[0]), at(found[1]), "50%", "50%"));
+    svg.append(node("circle", { class: "dot", cx: at(value), cy: "50%", r: "4.5" }));
+    return svg;
+  };
+  const figure = (id, title, value, ends, mark, words, ends2) => make("figure", { id, class: "finding" },
+    make("figcaption", {}, make("b", {}, title)),
+    make("p", { class: "big" }, make("span", { class: "value", v: value }, number(value, 2)), " ",
+      make("span", { class: "ends", v: JSON.stringify(ends ?? null) }, interval(ends))),
+    mark, make("p", { class: "between" }, make("span", {}, ends2[0]), make("span", {}, ends2[1])), make("p", { class: "sub" }, words));
+
+  const inWords = (value, ends, middle, unit) => {
+    const side = value === middle ? "Neither is ahead" : `${value > middle ? "A" : "B"} is ahead${unit}`;
+    if (!ends) return `${side}.`;
+    const within = ends[0] <= middle && middle <= ends[1];
+    return `${side}; the interval ${within ? "holds" : "leaves out"} ${middle}.`;
+  };
+  const findings = (found, unit) => {
+    const ends = found.differenceEnds, parts = [];
+    if (found.difference !== null) {
+      const far = 1.15 * Math.max(Math.abs(found.difference), ...(ends ?? [0]).map(Math.abs)) || 1;
+      parts.push(figure("difference", "Difference of IQM, A less B", found.difference, ends,
+        bar(found.difference, ends, -far, far, 0, `difference ${number(found.difference, 2)} ${interval(ends)}`),
+        `${inWords(found.difference, ends, 0, ` by ${number(Math.abs(found.difference), 2)} ${unit}`)} IQM of A ${number(found.iqm[0], 2)}, of B ${number(found.iqm[1], 2)}.`,
+        ["← B ahead", "A ahead →"]));
+    }
+    const better = found.improvementEnds;
+    parts.push(figure("improvement", "Probability of improvement, A over B", found.improvement, better,
+      bar(found.improvement, better, 0, 1, 0.5, `probability ${number(found.improvement, 2)} ${interval(better)}`),
+      inWords(found.improvement, better, 0.5, ""), ["0: B always", "1: A always"]));
+    return make("div", { class: "findings" }, ...parts);
+  };
+
+  const profiles = (found, levels, unit, names) => {
+    const frame = drawn.frame([levels[0], levels[levels.length - 1]], [0, 1], [unit, "share of runs above it"]);
+    const curve = (values) => values.map((value, at) => [frame.across(levels[at]), frame.up(value)]);
+    const parts = [...frame.parts];
+    ["first", "second"].forEach((name, at) => {
+      const band = found.bands?.[at];
+      if (band) parts.push(node("path", { class: `band ${name}`, d: drawn.area(curve(band.map((each) => each[1])), curve(band.map((each) => each[0]))) }));
+    });
+    ["first", "second"].forEach((name, at) => parts.push(node("path", { class: `curve ${name}`, d: drawn.path(curve(found.profiles[at])) })));
+    const key = (name, at) => make("span", { class: `legend ${name}` }, make("i", { "aria-hidden": "true" }), ` ${"AB"[at]}: ${names[at]}`);
+    return make("figure", { class: "profile" },
+      make("figcaption", {}, make("b", {}, "Performance profile."), " The share of runs with a score above each value, datasets alike; higher is better. Bands hold point by point. ", key("first", 0), " ", key("second", 1)),
+      drawn.picture(parts, `performance profiles of ${names[0]} and ${names[1]}; the numbers are in the download`));
+  };
+
+  const strip = (one, scale) => {
+    const at = (value) => (4 + (104 * (value - scale[0])) / (scale[1] - scale[0] || 1)).toFixed(1);
+    const dots = (values, y) => [...values].sort((p, q) => p - q).map((value, place) => `M${at(value)} ${y + [0, -2, 2][place % 3]}h0`).join("");
+    return node("svg", { class: "strip two", width: "112", height: "26", "aria-hidden": "true" },
+      node("path", { class: "dots first", d: dots(one.x, 7) }), node("path", { class: "dots second", d: dots(one.y, 19) }));
+  };
+  const perDataset = (shared, found, unit) => {
+    const heads = ["Dataset", "A", "B", "A less B", "P(A > B)", "runs", ""];
+    const cell = (value, words) => make("td", { class: "num", v: value }, words);
+    const shown = (values) => (values.length > 1 ? `${number(average(values))} ± ${number(deviation(values))}` : number(values[0]));
+    const rows = shared.map((one, at) => {
+      const every = [...one.x, ...one.y], gap = average(one.x) - average(one.y);
+      return make("tr", {}, make("th", { scope: "row" }, make("a", { href: one.page }, one.dataset)),
+        cell(average(one.x), shown(one.x)), cell(average(one.y), shown(one.y)), cell(gap, number(gap)),
+        cell(found.perTask[at], number(found.perTask[at], 2)), cell(one.x.length + one.y.length, `${one.x.length}, ${one.y.length}`),
+        make("td", {}, strip(one, [Math.min(...every), Math.max(...every)])));
+    });
+    return make("div", { class: "scroll fit", tabindex: "0", role: "region", "aria-label": "Per dataset" },
+      make("table", { id: "per-dataset" },
+        make("caption", {}, `${unit}: mean ± standard deviation over seeds (ddof = 0). No interval: the seeds of one dataset are too few to carry one. Dots: A above, B below, each line on its own scale.`),
+        make("thead", {}, make("tr", {}, ...heads.map((head, at) => make(head ? "th" : "td", { ...(head && { scope: "col" }), class: at && head ? "num" : "" }, head)))),
+        make("tbody", {}, ...rows)));
+  };
+
+  // --- The page ---
+  const levelsOf = (shared) => {
+    const every = shared.flatMap((each) => [...each.x, ...each.y]), low = Math.min(...every), high = Math.max(...every);
+    return Array.from({ length: 101 }, (_, at) => low + ((high - low) * at) / 100);
+  };
+  const download = (table, x, y, shared, levels, found) => {
+    const content = { suite: table.id, protocol: table.protocol, a: x.name, b: y.name, datasets: shared.map((each) => each.dataset), levels, ...found, plan: { confidence: plan.confidence, resamples: plan.resamples, band_resamples: plan.band_resamples, seed: plan.seed } };
+    const link = make("a", { download: "comparison.json", href: `data:application/json,${encodeURIComponent(JSON.stringify(content))}` }, "this comparison (JSON)");
+    return make("p", {}, "Download ", link, "; ", make("a", { href: `data/${table.id}.csv`, download: "" }, "the raw scores of the table (CSV)"), ".");
+  };
+  const head = (table, x, y) => {
+    const link = (row, name) => make("span", { class: `legend ${name}` }, make("i", { "aria-hidden": "true" }), " ", make("a", { href: row.page }, row.name), ` (${row.tier})`);
+    return [make("h2", {}, link(x, "first"), make("span", { class: "against" }, " against "), link(y, "second")),
+      make("p", { class: "protocol" }, make("b", {}, "Protocol. "), `${table.title}. ${table.protocol}`)];
+  };
+  const show = (table, x, y) => {
+    if (x === y) return [...head(table, x, y), make("p", { class: "flag" }, "A and B are the same row; choose two different ones.")];
+    const { notes, shared } = pairUp(table, x, y);
+    const listed = notes.map((note) => make("p", { class: "flag" }, note));
+    if (!shared.length) return [...head(table, x, y), make("p", { class: "flag problem" }, "They share no dataset with finished runs of both, so nothing can be compared."), ...listed];
+    const unit = table.normalised ? "normalised scores" : "undiscounted returns", levels = levelsOf(shared);
+    const found = compareTasks(shared.map((each) => each.x), shared.map((each) => each.y), levels, plan);
+    const mixed = !table.normalised && shared.length > 1;
+    if (mixed) {
+      // Returns of different datasets are in different units.
+      found.difference = null;
+      for (const name of ["iqm", "differenceEnds", "profiles", "bands"]) delete found[name];
+      listed.push(make("p", { class: "flag" }, "Raw returns of different datasets have no common scale: no IQM and no profile. The probability of improvement needs none."));
+    }
+    const runs = shared.reduce((sum, each) => sum + each.x.length + each.y.length, 0);
+    return [...head(table, x, y), ...listed, make("p", { class: "sub" }, `Over ${count(shared.length, "dataset")} that both have, ${count(runs, "finished run")}.`),
+      findings(found, table.normalised ? "points" : "of return"), mixed ? "" : profiles(found, levels, unit, [x.name, y.name]),
+      perDataset(shared, found, unit), download(table, x, y, shared, mixed ? null : levels, found)];
+  };
+
+  const options = (select, items, current) => select.replaceChildren(...items.map(([value, words]) => {
+    const option = make("option", { value }, words);
+    option.selected = value === current;
+    return option;
+  }));
+  const render = () => {
+    const { table, x, y, problem } = chosen();
+    options(suite, plan.tables.map((each) => [each.id, each.title]), table?.id);
+    const rows = (table?.rows ?? []).map((row) => [row.key, row.name]);
+    options(first, rows, x?.key);
+    options(second, rows, y?.key);
+    if (problem) result.replaceChildren(make("p", { class: "flag problem" }, problem));
+    else if (!y) result.replaceChildren(make("p", { class: "flag problem" }, `${table?.title ?? "This board"} has no two rows to compare.`));
+    else result.replaceChildren(...show(table, x, y));
+    document.getElementById("status").textContent = problem ?? (y ? `${x.name} against ${y.name}` : "");
+  };
+  const go = (values) => { location.hash = new URLSearchParams(values).toString(); };
+  suite.addEventListener("change", () => go({ suite: suite.value }));
+  for (const select of [first, second]) select.addEventListener("change", () => go({ suite: suite.value, a: first.value, b: second.value }));
+  document.getElementById("swap").addEventListener("click", () => go({ suite: suite.value, a: second.value, b: first.value }));
+  document.getElementById("pair").addEventListener("submit", (event) => event.preventDefault());
+  addEventListener("hashchange", render);
+  render();
+})();
