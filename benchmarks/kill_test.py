@@ -61,13 +61,13 @@ def _train(method: str, seeds: int, steps: int, more: str) -> str:
 
 
 CASES = {
-    "collect": Case("collect local/hopper-medium-replay-v1@20k --workers 2"),
+    "collect": Case("collect local/inverted-pendulum-mixed-v1@50k --workers 2"),
     "train": Case(
         _train("td3_bc", 4, 400, "5 --evaluate-every 100 --workers 2 --checkpoint-seconds 0.2"),
         (f"collect {DATASET}",),
     ),
     "board": Case(
-        "board home/runs --out board",
+        "board home/runs --no-published --out board",  # the whole site comes with quickstart
         (
             f"collect {DATASET}",
             _train("bc", 5, 20, "10"),
