@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -124,14 +124,31 @@ def make(
             AuditVerdict(each.check, each.verdict, each.summary, each.remedy, each.known_erratum)
             for each in report.findings
         ),
-        recipe=_recipe(provenance),
+        recipe=_recipe(provenance, len(episodes)),
         versions=dict(versions),
     )
 
 
-def _recipe(provenance: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
-    rows = cards.recipe_rows(provenance) if "recipe" in provenance else []
+def _recipe(provenance: Mapping[str, Any], rows_here: int) -> tuple[tuple[str, str], ...]:
+    if "recipe" not in provenance:
+        return ()
+    parts = provenance["parts"]
+    # A prefix that the whole dataset serves has the whole's origin.
+    whole = sum(part["transitions"] for part in parts) == rows_here
+    mixture = ("mixture" if whole else "mixture of the whole dataset", _mixture(parts))
+    rows = [mixture, *cards.recipe_rows(provenance)]
     return tuple((name, text.replace("`", "")) for name, text in rows)
+
+
+def _mixture(parts: Sequence[Mapping[str, Any]]) -> str:
+    """Return what each behaviour policy contributed to a collected dataset."""
+    total = sum(part["transitions"] for part in parts)
+    return "; ".join(
+        f"{part['name']} {100 * part['transitions'] / total:.1f} % "
+        f"({part['transitions']:,} transitions in {part['episodes']:,} "
+        f"episode{'s' * (part['episodes'] != 1)})"
+        for part in parts
+    )
 
 
 def _facts(episodes: Episodes, record: DatasetRecord | None) -> Facts:

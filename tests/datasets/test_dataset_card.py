@@ -55,6 +55,34 @@ def test_the_text_holds_the_card_s_numbers(tmp_path: Path, card: Card) -> None:
         assert erratum in text.replace("\\", "")
 
 
+def test_a_collected_dataset_s_card_tells_its_mixture(
+    make_episodes: Callable[..., Episodes], home: Path
+) -> None:
+    parts = [
+        {"name": "random", "transitions": 3, "episodes": 2},
+        {"name": "expert", "transitions": 6, "episodes": 1},
+    ]
+    recipe = {"environment": "Hopper-v4", "environment_kwargs": {}, "time_limit": 1000}
+    origin = {
+        "recipe": {**recipe, "engine": {}, "seed": 0},
+        "command": "datumrl collect x",
+        "recipe_sha256": "a",
+        "content_sha256": "b",
+        "software": {},
+        "parts": parts,
+    }
+    made = [
+        dataset_card.make(
+            episodes, None, stats(episodes), drawn, audit(episodes, HOPPER), origin, {}
+        )
+        for episodes in (make_episodes("--T-O--O-"), make_episodes("--T-O"))
+        for drawn in pictures.pictures([episodes], [None])
+    ]
+    told = "random 33.3 % (3 transitions in 2 episodes); expert 66.7 % (6 transitions in 1 episode)"
+    assert made[0].recipe[0] == ("mixture", told)
+    assert made[1].recipe[0] == ("mixture of the whole dataset", told)
+
+
 def test_the_verdict_counts_what_fails(card: Card) -> None:
     def verdict(*kinds: tuple[str, str | None]) -> str:
         audit = [
