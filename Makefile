@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help quickstart test test-fast lint bench cards baselines behaviour-policies clean
+.PHONY: help quickstart test test-fast lint bench cards baselines results behaviour-policies clean
 
 help:
 	@echo "make quickstart          install, then go from data to a leaderboard page (about 5 minutes)"
@@ -55,6 +55,10 @@ cards: $(READY)
 # Some ten hours of two cores; killed, it goes on.
 baselines: $(READY)
 	$(BIN)/python -m datumrl.scripts.train_baselines
+
+# What the results that come with the project say: docs/local_results.md.
+results: $(READY)
+	$(BIN)/python -m datumrl.scripts.write_local_results
 
 .venv-policies/.ready: constraints-policies.txt
 	$(PYTHON) -m venv .venv-policies

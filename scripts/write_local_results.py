@@ -1,0 +1,199 @@
+"""Write what the local suite's reference results say (`make results`).
+
+Run ``python -m datumrl.scripts.write_local_results``: from the records that come with the project
+it makes ``docs/local_results.md`` and a pair of files in the format that ``datumrl reproduce
+--published … --raw …`` reads, ``docs/local_results/published.csv`` and ``raw.csv``.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from datumrl.datasets import files
+from datumrl.datasets.errors import DatumrlError
+from datumrl.evaluation import records, report, report_tables, report_text, scored_runs
+from datumrl.evaluation.records import RunRecord
+from datumrl.evaluation.report_parts import Report
+from datumrl.leaderboard import baseline_runs
+from datumrl.scripts import train_baselines
+
+DOCS = Path(__file__).parent.parent / "docs"
+# What the literature says of these methods: first above second on every set of a kind.
+CLAIMS = (
+    ("td3_bc", "bc", "medium-replay", "Fujimoto and Gu 2021, table 1"),
+    ("iql", "bc", "medium-replay", "Kostrikov et al. 2022, table 1"),
+    ("percent_bc", "bc", "medium-replay", "Kostrikov et al. 2022, table 1"),
+    ("td3_bc", "percent_bc", "medium-replay", "Kostrikov et al. 2022, table 1"),
+    ("td3_bc", "bc", "medium", "Fujimoto and Gu 2021, table 1"),
+    ("iql", "bc", "medium", "Kostrikov et al. 2022, table 1"),
+)
+_SAYS = {"larger": "holds", "smaller": "the opposite", "equal": "not shown"}
+
+
+def main() -> int:
+    """Write the files; exit code 2 if there are no complete results."""
+    try:
+        found = records.find_records([baseline_runs.FOLDER])
+        full = [each for each in found if each.budget.steps >= baseline_runs.FULL_BUDGET]
+        datasets = complete(full)
+        if not datasets:
+            raise DatumrlError(
+                f"{baseline_runs.FOLDER}: no dataset has all its runs; `make baselines` makes them"
+            )
+    except DatumrlError as problem:
+        print(problem, file=sys.stderr)
+        return 2
+    kept = [each for each in full if each.dataset in datasets]
+    short = [each for each in found if each.budget.steps < baseline_runs.FULL_BUDGET]
+    _write(DOCS / "local_results.md", page(kept, datasets, short))
+    for name, content in pair(kept).items():
+        _write(DOCS / "local_results" / f"{name}.csv", content)
+    return 0
+
+
+def _write(path: Path, text: str) -> None:
+    with files.replacing(path, "w") as handle:
+        handle.write(text)
+
+
+def complete(full: Sequence[RunRecord]) -> list[str]:
+    """Return the datasets on which every run that the command trains is there."""
+    there = {(each.dataset, each.algorithm, each.seed) for each in full}
+    batches = [
+        batch for batch in train_baselines.BATCHES if batch.steps >= baseline_runs.FULL_BUDGET
+    ]
+    return [
+        batch.dataset
+        for batch in batches
+        if all(
+            (batch.dataset, algorithm, seed) in there
+            for algorithm in batch.algorithms
+            for seed in range(batch.seeds)
+        )
+    ]
+
+
+def page(full: Sequence[RunRecord], datasets: Sequence[str], short: Sequence[RunRecord]) -> str:
+    """Return the document."""
+    runs = scored_runs.from_records(full)
+    told = report.compare(runs)
+    each = {name: report.compare(runs, (), (name,)) for name in datasets}
+    versions = sorted(
+        {f"{name} {version}" for one in full for name, version in one.software.items()}
+    )
+    lines = [
+        "# Results of the local suite",
+        "",
+        "Written by `make results` from the run records in `leaderboard/baselines`, which `make",
+        f"baselines` trains: {baseline_runs.FULL_BUDGET:,} updates, {train_baselines.EPISODES} "
+        "episodes of the last policy, default",
+        "configurations. Scores: 0 is a random policy, 100 D4RL's reference expert.",
+        "",
+        f"{len(datasets)} of {len(_all())} datasets are complete: {', '.join(datasets)}.",
+        f"Made with {', '.join(versions)}.",
+        "",
+        *_sheets(told, ("aggregates", "decisions", "pairs")),
+        "## Every dataset",
+        "",
+        *_cells(full, datasets),
+        "",
+        "## What the literature says, and what is found here",
+        "",
+        "A claim holds on a dataset if the closed permutation test at 0.05 decides for it; it is",
+        "not shown if the test decides nothing. Five seeds find large differences only.",
+        "",
+        *_claims(each),
+        "",
+        *_short(short),
+    ]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def pair(full: Sequence[RunRecord]) -> dict[str, str]:
+    """Return the table and its raw scores, as CSV files that `datumrl reproduce` reads."""
+    published, raw = (
+        [("algorithm", "dataset", "mean", "std")],
+        [("algorithm", "dataset", "seed", "score")],
+    )
+    for (algorithm, dataset), scores in _scores(full).items():
+        values = np.array(list(scores.values()))
+        published.append((algorithm, dataset, f"{values.mean():.1f}", f"{values.std():.1f}"))
+        raw += [(algorithm, dataset, str(seed), repr(value)) for seed, value in scores.items()]
+    return {"published": _csv(published), "raw": _csv(raw)}
+
+
+def _csv(rows: Sequence[Sequence[str]]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue()
+
+
+def _scores(found: Sequence[RunRecord]) -> dict[tuple[str, str], dict[int, float]]:
+    """Return each cell's last scores by seed."""
+    cells: dict[tuple[str, str], dict[int, float]] = {}
+    for record in sorted(found, key=lambda each: (each.algorithm, each.dataset, each.seed or 0)):
+        score = records.score_rows(record)[-1].score
+        assert score is not None
+        assert record.seed is not None
+        cells.setdefault((record.algorithm, record.dataset), {})[record.seed] = float(score)
+    return cells
+
+
+def _all() -> list[str]:
+    steps = baseline_runs.FULL_BUDGET
+    return [batch.dataset for batch in train_baselines.BATCHES if batch.steps >= steps]
+
+
+def _sheets(told: Report, keys: Sequence[str]) -> Iterator[str]:
+    for sheet in report_tables.sheets(told):
+        if sheet.key in keys:
+            yield from (f"## {sheet.title}", "", *report_text.markdown_table(sheet), "")
+            yield from (report_text.escaped(sheet.caption), "")
+
+
+def _cells(found: Sequence[RunRecord], datasets: Sequence[str]) -> Iterator[str]:
+    """Yield mean and standard deviation (ddof 0) of every cell."""
+    cells = _scores(found)
+    algorithms = list(dict.fromkeys(algorithm for algorithm, _ in cells))
+    yield "| dataset | " + " | ".join(algorithms) + " |"
+    yield "|:--" + "|--:" * len(algorithms) + "|"
+    for dataset in datasets:
+        shown = []
+        for algorithm in algorithms:
+            values = np.array(list(cells[algorithm, dataset].values()))
+            shown.append(f"{values.mean():.1f} ± {values.std():.1f}")
+        yield f"| {dataset} | " + " | ".join(shown) + " |"
+
+
+def _claims(each: dict[str, Report]) -> Iterator[str]:
+    yield "| claim | on | source | here |"
+    yield "|:--|:--|:--|:--|"
+    for first, second, kind, source in CLAIMS:
+        for dataset, told in each.items():
+            if dataset.partition("-")[2] == f"{kind}-v1":
+                decision = told.test.decision(first, second)
+                says = _SAYS.get(decision or "", "not tested")
+                yield f"| {first} above {second} | {dataset} | {source} | {says} |"
+
+
+def _short(short: Sequence[RunRecord]) -> Iterator[str]:
+    if not short:
+        return
+    yield from ("## Short budgets, not ranked with the others", "")
+    yield from ("| algorithm | dataset | updates | seeds | mean ± std |", "|:--|:--|--:|--:|--:|")
+    steps = {(each.algorithm, each.dataset): each.budget.steps for each in short}
+    for (algorithm, dataset), scores in _scores(short).items():
+        values = np.array(list(scores.values()))
+        spread = f"{values.mean():.1f} ± {values.std():.1f}"
+        updates = steps[algorithm, dataset]
+        yield f"| {algorithm} | {dataset} | {updates:,} | {len(values)} | {spread} |"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,87 @@
+"""What is written of the local suite's results follows from the records."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from datumrl.datasets import catalogue, scores
+from datumrl.evaluation.records import Budget, Evaluation, Protocol, RunRecord
+from datumrl.leaderboard import baseline_runs
+from datumrl.scripts import main, train_baselines, write_local_results
+
+DATASET = "local/hopper-medium-replay-v1"
+LEVELS = {"bc": 20.0, "percent_bc": 40.0, "td3_bc": 60.0, "iql": 60.5, "cql": 30.0}
+
+
+def record(algorithm: str, seed: int, steps: int) -> RunRecord:
+    reference = scores.reference_of(catalogue.find(DATASET))
+    score = LEVELS[algorithm] + seed
+    mean = reference.minimum + score / 100 * (reference.maximum - reference.minimum)
+    return RunRecord(
+        algorithm=algorithm,
+        configuration={"batch_size": 256},
+        dataset=DATASET,
+        dataset_sha256="0" * 64,
+        protocol=Protocol(
+            dataset=DATASET,
+            environment="Hopper-v4",
+            engine={"mujoco": "3.3.7"},
+            time_limit=1000,
+            episodes=train_baselines.EPISODES,
+        ),
+        budget=Budget(steps=steps),
+        seed=seed,
+        status="complete",
+        evaluations=(Evaluation(step=steps, returns=(mean,) * 20, lengths=(1000,) * 20),),
+        software={"datumrl": "0.1.0"},
+        hardware="test",
+    )
+
+
+@pytest.fixture
+def written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(baseline_runs, "FOLDER", tmp_path / "baselines")
+    monkeypatch.setattr(write_local_results, "DOCS", tmp_path / "docs")
+    for algorithm in LEVELS:
+        steps, seeds = (20_000, 3) if algorithm == "cql" else (50_000, 5)
+        for seed in range(seeds):
+            folder = baseline_runs.FOLDER / "hopper-medium-replay-v1" / algorithm
+            record(algorithm, seed, steps).write(folder / f"seed-{seed}.json")
+    return tmp_path / "docs"
+
+
+def test_the_page_tells_cells_claims_and_short_budgets(written: Path) -> None:
+    assert write_local_results.main() == 0
+    text = (written / "local_results.md").read_text()
+    assert "1 of 6 datasets are complete" in text
+    assert "22.0 ± 1.4" in text  # 20 to 24, ddof 0
+    claims = [line for line in text.splitlines() if line.endswith(" holds |")]
+    assert len(claims) == 4
+    assert "| cql | local/hopper-medium-replay-v1 | 20,000 | 3 | 31.0 ± 0.8 |" in text
+
+
+def test_reproduce_reads_the_pair_and_finds_no_difference(
+    written: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert write_local_results.main() == 0
+    folder = written / "local_results"
+    with (folder / "raw.csv").open() as handle:
+        rows = list(csv.DictReader(handle))
+    assert len(rows) == 20
+    assert np.isclose(float(rows[0]["score"]), 20.0)
+    arguments = ["--published", str(folder / "published.csv"), "--raw", str(folder / "raw.csv")]
+    assert main.main(["reproduce", *arguments]) == 0
+    assert "4 of 4" in capsys.readouterr().out
+
+
+def test_nothing_complete_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(baseline_runs, "FOLDER", tmp_path)
+    record("bc", 0, 50_000).write(tmp_path / "seed-0.json")
+    assert write_local_results.main() == 2
+    assert "make baselines" in capsys.readouterr().err
