@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from datumrl.datasets import catalogue, scores
+from datumrl.datasets.catalogue import DatasetRecord
 from datumrl.evaluation.records import ScoreRow
 from datumrl.leaderboard import neorl_selection, published_tables, runs
 from datumrl.leaderboard.runs import Run
@@ -50,9 +51,10 @@ def neorl_rows() -> list[ScoreRow]:
     reports; the offline estimate chooses without them.
     """
     found = []
+    known = {record.id: record for record in catalogue.all_records()}
     for (dataset, algorithm), each in neorl_selection.read().items():
         setting = int(np.median(each.fqe, axis=1).argmax())
-        record = catalogue.find(dataset)
+        record = known.get(dataset)  # None of the source's task that was never published
         for seed, value in enumerate(each.online[setting].tolist()):
             found.append(
                 ScoreRow(
@@ -61,11 +63,17 @@ def neorl_rows() -> list[ScoreRow]:
                     dataset=dataset,
                     seed=seed,
                     mean_return=value,
-                    score=None if record.reference is None else scores.normalize(value, record),
+                    score=_score(value, record),
                     source=neorl_selection.ABOUT.source,
                 )
             )
     return found
+
+
+def _score(value: float, record: DatasetRecord | None) -> float | None:
+    if record is None or record.reference is None:
+        return None
+    return scores.normalize(value, record)
 
 
 def _neorl() -> PublishedSource:

@@ -78,9 +78,8 @@ def of_table(table: Table, behaviour: Mapping[str, Behaviour]) -> tuple[Referenc
 
 def _constant(table: Table, key: str, name: str, score: float) -> ReferenceRow:
     values = dict.fromkeys(table.datasets, score)
-    note = f"{score:g} is what normalised scores are made from"
     return ReferenceRow(
-        f"{table.id}--{key}", name, "by definition", note, values, _aggregate(values.values()),
+        f"{table.id}--{key}", name, "by definition", "", values, _aggregate(values.values()),
         len(table.datasets),
     )  # fmt: skip
 

@@ -103,6 +103,11 @@ class SuitePage:
     reported_data: str
 
     @property
+    def raw_views(self) -> list[TableView]:
+        """Return the tables of raw returns."""
+        return [view for view in self.views if not view.table.normalised]
+
+    @property
     def datasets(self) -> list[str]:
         """Return the datasets of every table, by id."""
         measured = {name for view in self.views for name in view.table.datasets}

@@ -109,7 +109,8 @@ def protocol_words(table: Table, published: Published) -> str:
 def _published_words(source: PublishedSource | None) -> str:
     if source is None:
         return f"Counted: {CHECKPOINTS['last']} of each run. The source states no more."
-    return f"Raw scores published by {source.source} ({source.licence}). {source.protocol}"
+    name, _, commit = source.source.partition("@")
+    return f"Raw scores of {name} at {commit[:7]}, {source.licence}. {source.protocol}"
 
 
 def _kwargs(protocol: Protocol) -> str:
@@ -125,7 +126,8 @@ def subtitle(table: Table) -> str:
     engines = listed(f"{name} {version}" for each in found for name, version in each.engine.items())
     nearest = any(each.nearest for each in found)
     where = ", in an environment that is only the nearest to that of the scores" if nearest else ""
-    return f"own runs, {plural(found[0].episodes, 'episode')}, {engines}{where}"
+    remark = next((f"{run.remark}, " for run in table.runs if run.remark), "")
+    return f"own runs, {remark}{plural(found[0].episodes, 'episode')}, {engines}{where}"
 
 
 def checkpoint(entry: Entry) -> str:
