@@ -63,7 +63,7 @@ def compare(cells: dict[str, Sequence[Group]], failed: bool = False) -> Agreemen
         difference, error, freedom = _welch(groups)
         p_value = permutation_p_value(groups, generator)
         found.append(CellAgreement(dataset, difference, error, freedom, p_value, False))
-    rejected = _holm([cell.p_value for cell in found])
+    rejected = holm([cell.p_value for cell in found])
     judged = tuple(
         CellAgreement(**{**vars(cell), "differs": no and abs(cell.difference) > MARGIN})
         for cell, no in zip(found, rejected, strict=True)
@@ -135,7 +135,8 @@ def _interval(cells: Sequence[CellAgreement]) -> tuple[float, float]:
     return centre - reach, centre + reach
 
 
-def _holm(p_values: Sequence[float]) -> list[bool]:
+def holm(p_values: Sequence[float]) -> list[bool]:
+    """Return which null hypotheses Holm's procedure rejects, all together at `LEVEL`."""
     rejected = [False] * len(p_values)
     order = sorted(range(len(p_values)), key=lambda place: p_values[place])
     for rank, place in enumerate(order):

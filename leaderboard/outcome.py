@@ -7,7 +7,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from datumrl.evaluation.report_tables import Sheet
 from datumrl.leaderboard import beyond_table, bold_claims, diagnosis
@@ -16,6 +16,9 @@ from datumrl.leaderboard.bold_claims import Claims
 from datumrl.leaderboard.diagnosis import Diagnosis
 from datumrl.leaderboard.rules import Rule, rounds_to
 from datumrl.leaderboard.table_case import Case, PrintedCell
+
+if TYPE_CHECKING:
+    from datumrl.leaderboard.trained import Trained
 
 Status = Literal["reproduced", "only under", "differs", "no raw data", "nothing printed"]
 STATUSES: tuple[Status, ...] = (
@@ -80,7 +83,10 @@ class About:
 
 @dataclass(frozen=True)
 class Outcome:
-    """All that recomputing a table tells; ``facts`` are lines about the raw scores."""
+    """All that recomputing a table tells, or training it again (``trained``, without verdicts).
+
+    ``facts`` are lines about the raw scores.
+    """
 
     about: About
     verdicts: tuple[CellVerdict, ...]
@@ -91,6 +97,12 @@ class Outcome:
     facts: tuple[str, ...] = ()
     departures: tuple[tuple[str, int], ...] = ()  # another rule, and how many cells it fails
     extras: tuple[Sheet, ...] = field(default=())
+    trained: Trained | None = None
+
+    @property
+    def size(self) -> int:
+        """Return the number of cells that are judged."""
+        return len(self.verdicts) + (len(self.trained.columns) if self.trained else 0)
 
     @property
     def counts(self) -> dict[Status, int]:
@@ -101,12 +113,19 @@ class Outcome:
     @property
     def reproduces(self) -> bool:
         """Return whether no cell differs."""
-        return all(verdict.status != "differs" for verdict in self.verdicts)
+        trained = self.trained is None or self.trained.reproduces
+        return trained and all(verdict.status != "differs" for verdict in self.verdicts)
 
     @property
     def strictly(self) -> bool:
-        """Return whether every cell with raw scores follows by the expected rule."""
-        return all(verdict.status not in ("differs", "only under") for verdict in self.verdicts)
+        """Return whether every cell with raw scores follows by the expected rule.
+
+        Of cells that were trained again, whether every one agrees.
+        """
+        trained = self.trained is None or self.trained.strictly
+        return trained and all(
+            verdict.status not in ("differs", "only under") for verdict in self.verdicts
+        )
 
 
 def of_case(
@@ -237,11 +256,11 @@ def differing(verdicts: Sequence[CellVerdict]) -> list[CellVerdict]:
 def as_json(outcome: Outcome) -> dict[str, object]:
     """Return an outcome as what strict JSON can hold."""
     counts = {str(status): count for status, count in outcome.counts.items()}
-    return {
+    content: dict[str, object] = {
         "schema": SCHEMA,
         "table": dataclasses.asdict(outcome.about),
         "reproduces": outcome.reproduces,
-        "summary": {"cells": len(outcome.verdicts), **counts},
+        "summary": {"cells": outcome.size, **counts},
         "cells": [_cell_json(each) for each in outcome.verdicts],
         "diagnosis": _diagnosis_json(outcome.diagnosis),
         "departures": [
@@ -253,6 +272,11 @@ def as_json(outcome: Outcome) -> dict[str, object]:
         "facts": list(outcome.facts),
         "sheets": [dataclasses.asdict(sheet) for sheet in outcome.extras],
     }
+    if outcome.trained is None:
+        return content
+    from datumrl.leaderboard import trained  # which needs this module
+
+    return {**content, "trained": trained.as_json(outcome.trained)}
 
 
 def _cell_json(verdict: CellVerdict) -> dict[str, object]:

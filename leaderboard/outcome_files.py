@@ -11,10 +11,11 @@ from datumrl.datasets.errors import DatumrlError
 from datumrl.evaluation import report_latex, report_tables, report_text
 from datumrl.evaluation.report_tables import Sheet
 from datumrl.leaderboard import outcome as outcomes
-from datumrl.leaderboard import outcome_sheets
+from datumrl.leaderboard import outcome_sheets, trained_sheets
 from datumrl.leaderboard.outcome import CellVerdict, Outcome
 
 NAMES = ("reproduction.md", "reproduction.tex", "reproduction.json")
+TRAINED = "reproduction.csv"  # of a table that was trained again
 _WIDTH = 98  # of captions in a terminal
 _RIGHT = {
     "IQM",
@@ -23,6 +24,7 @@ _RIGHT = {
     "cells that no longer follow",
     "printed",
     "recomputed",
+    *trained_sheets.RIGHT,
 }
 
 
@@ -36,7 +38,7 @@ def plain(outcome: Outcome, verdicts: Sequence[CellVerdict], detailed: bool = Tr
         if sheet.key == "claims" and not detailed:
             parts += ["", sheet.title, *_wrapped(sheet.caption)]
         else:
-            parts += ["", *_plain_sheet(sheet)]
+            parts += ["", *plain_sheet(sheet)]
     if outcome.notes:
         parts += ["", *(f"note: {report_tables.name(note)}" for note in outcome.notes)]
     return "\n".join(parts)
@@ -50,7 +52,8 @@ def _head(outcome: Outcome) -> list[str]:
     return lines + [f"  {line}" for line in outcome_sheets.summary(outcome)]
 
 
-def _plain_sheet(sheet: Sheet) -> list[str]:
+def plain_sheet(sheet: Sheet) -> list[str]:
+    """Return a table as lines for a terminal, its caption below."""
     shown = [sheet.columns, *(tuple(map(report_tables.name, row)) for row in sheet.rows)]
     widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
 
@@ -102,11 +105,15 @@ def latex(outcome: Outcome) -> str:
 
 
 def write(outcome: Outcome, folder: Path) -> list[Path]:
-    """Write Markdown, LaTeX and JSON into a folder; return the files."""
+    """Write Markdown, LaTeX and JSON (CSV too if trained again) into a folder; return the files."""
     if folder.is_file():
         raise DatumrlError(f"--out {folder} is a file; name a folder")
     for name, text in zip(NAMES, (markdown(outcome), latex(outcome)), strict=False):
         with files.replacing(folder / name, "w") as handle:
             handle.write(text)
     files.write_json(folder / NAMES[2], outcomes.as_json(outcome))
-    return [folder / name for name in NAMES]
+    if outcome.trained is None:
+        return [folder / name for name in NAMES]
+    with files.replacing(folder / TRAINED, "w") as handle:
+        handle.write(trained_sheets.as_csv(outcome.trained))
+    return [folder / name for name in (*NAMES, TRAINED)]

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from datumrl.evaluation.report_tables import Sheet, number, plural, span
+from datumrl.leaderboard import trained_sheets
 from datumrl.leaderboard.bold_claims import Claim
 from datumrl.leaderboard.outcome import WORDS, CellVerdict, Outcome, decimals
 
@@ -49,6 +50,8 @@ def needed_rules(outcome: Outcome) -> dict[str, int]:
 
 def summary(outcome: Outcome) -> list[str]:
     """Return the table's summary, a sentence each."""
+    if outcome.trained is not None:
+        return [*outcome.facts, *trained_sheets.summary(outcome.trained)]
     counts = outcome.counts
     tested = [verdict for verdict in outcome.verdicts if verdict.recomputed and verdict.cell.mean]
     lines = list(outcome.facts)
@@ -93,6 +96,8 @@ def largest_difference(outcome: Outcome) -> float | None:
 
 def sheets(outcome: Outcome, verdicts: Sequence[CellVerdict] | None = None) -> list[Sheet]:
     """Return every table that has rows; ``verdicts`` are the cells to show, by default all."""
+    if outcome.trained is not None:
+        return trained_sheets.sheets(outcome.trained)
     shown = outcome.verdicts if verdicts is None else verdicts
     made = [
         cells(shown, list(needed_rules(outcome))),

@@ -93,8 +93,11 @@ def _column(sheet: Sheet, name: str, reading: Reading) -> str | None:
     return own_files.column(sheet, name, reading.columns, _SYNONYMS[name])
 
 
-def _cells(sheet: Sheet, reading: Reading) -> tuple[list[PrintedCell], list[str]]:
-    """Return the printed cells of a long table (a row per cell) or a wide one."""
+def printed(sheet: Sheet, reading: Reading) -> list[tuple[int, PrintedCell]]:
+    """Return the printed cells of a long table (a row per cell) or a wide one, with their lines.
+
+    Raises DatumrlError for a cell that cannot be read or stands there twice, naming it.
+    """
     own = {name: _column(sheet, name, reading) for name in COLUMNS}
     if own["cell"] is None and own["mean"] is None:
         own["cell"] = own["score"]
@@ -111,9 +114,14 @@ def _cells(sheet: Sheet, reading: Reading) -> tuple[list[PrintedCell], list[str]
                 "keep one, or tell them apart in a column `checkpoint` or `configuration`"
             )
         places[place] = line
-    empty = [cell.name for _, cell in found if cell.mean is None]
+    return found
+
+
+def _cells(sheet: Sheet, reading: Reading) -> tuple[list[PrintedCell], list[str]]:
+    cells = [cell for _, cell in printed(sheet, reading)]
+    empty = [cell.name for cell in cells if cell.mean is None]
     notes = [f"{sheet.name}: nothing printed for {_listed(empty)}"] if empty else []
-    return [cell for _, cell in found], notes
+    return cells, notes
 
 
 def _long(

@@ -5,12 +5,29 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from datumrl.leaderboard import names, outcome_sheets, published_tables, registered
+from datumrl.datasets import files
+from datumrl.leaderboard import (
+    names,
+    outcome_sheets,
+    published_tables,
+    registered,
+    trained_outcome,
+    trained_sheets,
+)
 from datumrl.leaderboard.outcome import Outcome
 
-_RIGHT = ("printed", "recomputed", "IQM", "95% interval", "cells it fits", "settings")
+_RIGHT = (
+    "printed",
+    "recomputed",
+    "IQM",
+    "95% interval",
+    "cells it fits",
+    "settings",
+    *trained_sheets.RIGHT,
+)
 
 
 @dataclass(frozen=True)
@@ -24,6 +41,8 @@ class ReproductionPage:
     @property
     def verdict(self) -> str:
         """Return the table's state in a few words."""
+        if self.outcome.trained is not None:
+            return trained_sheets.words(self.outcome.trained)
         counts = self.outcome.counts
         if counts.get("differs"):
             return f"{counts['differs']:,} cells differ"
@@ -34,6 +53,12 @@ class ReproductionPage:
                 f", {hidden:,} only under a hidden rule" if hidden else ""
             )
         return self.outcome.about.kind or "no raw data"
+
+    @property
+    def command(self) -> str:
+        """Return what computes the page again."""
+        trained = self.outcome.trained
+        return trained.command if trained else f"datumrl reproduce {self.outcome.about.id}"
 
 
 def pages(outcomes: Sequence[Outcome]) -> list[ReproductionPage]:
@@ -61,8 +86,14 @@ def context(page: ReproductionPage) -> dict[str, Any]:
     }
 
 
-def registered_outcomes(progress: Callable[[int, int], None] | None = None) -> list[Outcome]:
-    """Recompute every registered table; the same in every call of a process, so done once."""
+def registered_outcomes(
+    progress: Callable[[int, int], None] | None = None, trained: Path | None = None
+) -> list[Outcome]:
+    """Recompute every registered table; the same in every call of a process, so done once.
+
+    Tables whose cells were trained again follow, from a folder with a folder for each, by default
+    ``reproductions`` under ``DATUMRL_HOME``.
+    """
     found = []
     tables = registered.all_tables()
     for done, table in enumerate(tables, start=1):
@@ -72,7 +103,7 @@ def registered_outcomes(progress: Callable[[int, int], None] | None = None) -> l
         found.append(run(table.about.id))
         if progress is not None:
             progress(done, len(tables))
-    return found
+    return [*found, *trained_outcome.read_all(trained or files.home() / trained_outcome.FOLDER)]
 
 
 @functools.cache

@@ -1,11 +1,12 @@
-"""`datumrl reproduce`: does a published table follow from its raw scores?"""
+"""`datumrl reproduce`: does a published table follow from its raw scores, or from training?"""
 
 from __future__ import annotations
 
 import dataclasses
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
@@ -14,8 +15,16 @@ from datumrl.scripts import console
 
 if TYPE_CHECKING:
     from datumrl.leaderboard.outcome import CellVerdict, Outcome, Progress
+    from datumrl.leaderboard.own_tables import Reading
+    from datumrl.leaderboard.training_cells import TrainingTable
 
 DIFFERS = 1
+_SEEDS = "5"  # of --train
+_ONLY_TRAINED = (
+    "algorithms", "datasets", "seeds", "steps", "preset", "set", "episodes", "evaluate_every",
+    "published_seeds", "returns", "budget", "margin", "workers", "device", "skip_missing",
+    "dry_run",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -23,7 +32,8 @@ class Command:
     """Recompute a published table from its raw scores; without a table, list those registered.
 
     Give the id of a registered table, or files of your own with --published and --raw
-    (docs/reproduce.md tells their formats).  Exit code 1 if a cell does not follow.
+    (docs/reproduce.md tells their formats).  Exit code 1 if a cell does not follow.  With --train,
+    cells are trained again and compared with what is printed; exit code 1 if one differs.
     """
 
     table: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="[TABLE]")] = None
@@ -43,13 +53,48 @@ class Command:
     ddof: int = 0
     """of the standard deviation, as your table states it"""
     strict: bool = False
-    """exit code 1 also where cells follow only under a rule that the table does not state"""
+    """exit code 1 also where cells follow only under a rule that the table does not state, or, when
+    trained again, do not agree"""
     out: Path | None = None
-    """folder for Markdown, LaTeX and JSON"""
+    """folder for Markdown, LaTeX and JSON; with --train also for the runs"""
     seed: int = 0
     """seed of the tests' relabellings"""
     brief: bool = False
     """leave out the cells that follow, and the single claims"""
+    train: bool = False
+    """train the table's cells again, with its own settings, and compare; a rerun goes on"""
+    algorithms: tuple[str, ...] = ()
+    """train only these, by the table's names or ours, such as TD3+BC or td3_bc"""
+    datasets: tuple[str, ...] = ()
+    """train only on these"""
+    seeds: str | None = None
+    """new seeds (default 5): a number (5 is 0 to 4), a list (3,7,9) or a range (10-19)"""
+    steps: int | None = None
+    """gradient steps instead of the table's"""
+    preset: Literal["official", "corl", "none"] | None = None
+    """published hyper-parameters instead of the table's"""
+    set: tuple[str, ...] = ()
+    """fields of the configurations, such as --set alpha=1.0"""
+    episodes: int | None = None
+    """episodes per evaluation instead of the table's"""
+    evaluate_every: int | None = None
+    """gradient steps between evaluations instead of the table's"""
+    published_seeds: int | None = None
+    """number of seeds behind each cell of your own table, where it has no column `seeds`"""
+    returns: bool = False
+    """your own table holds returns, not normalised scores"""
+    budget: float | None = None
+    """hours: train the cells that tell most within them"""
+    margin: float = 5.0
+    """difference that does not matter, in points of 100 normalised"""
+    workers: int | None = None
+    """processes of one thread each (default: as suits the machine)"""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """where to train"""
+    skip_missing: bool = False
+    """leave out cells whose dataset is not here, instead of stopping"""
+    dry_run: bool = False
+    """stop after missing files and estimates of time and memory"""
     json: bool = False
     """print JSON"""
 
@@ -57,6 +102,11 @@ class Command:
         if self.seed < 0:
             raise DatumrlError(f"seed {self.seed} is negative; use 0 or more")
         own = self.published is not None or self.raw is not None
+        if self.train:
+            return self._train()
+        for name in _ONLY_TRAINED:
+            if getattr(self, name) != _default(name):
+                raise DatumrlError(f"--{name.replace('_', '-')} is for training; give --train too")
         if self.table is None and not own:
             _list(self.json)
             return 0
@@ -71,7 +121,7 @@ class Command:
         return 0 if agrees else DIFFERS
 
     def _outcome(self, progress: Progress) -> Outcome:
-        from datumrl.leaderboard import outcome, own_files, own_tables, published_tables, registered
+        from datumrl.leaderboard import outcome, own_tables, published_tables, registered
 
         if self.table is not None:
             table = registered.find(self.table)
@@ -79,16 +129,7 @@ class Command:
         if self.published is None or self.raw is None:
             given, other = ("--raw", "--published") if self.raw else ("--published", "--raw")
             raise DatumrlError(f"{given} alone: give {other} too")
-        if self.ddof not in (0, 1):
-            raise DatumrlError(f"--ddof {self.ddof}: use 0 or 1")
-        reading = own_tables.Reading(
-            own_files.mapping(self.columns, own_tables.COLUMNS, "--columns"),
-            own_files.mapping(self.names, (), "--names"),
-            self.references,
-            self.checkpoint,
-            self.ddof,
-        )
-        case = own_tables.read(self.published, self.raw, reading)
+        case = own_tables.read(self.published, self.raw, self._reading())
         about = outcome.About(
             self.published.stem,
             f"{self.published.name} from {self.raw.name}",
@@ -99,6 +140,94 @@ class Command:
         )
         found = outcome.of_case(case, about, self.seed, progress)
         return dataclasses.replace(found, facts=(own_tables.described(case),))
+
+    def _reading(self) -> Reading:
+        from datumrl.leaderboard import own_files, own_tables
+
+        if self.ddof not in (0, 1):
+            raise DatumrlError(f"--ddof {self.ddof}: use 0 or 1")
+        return own_tables.Reading(
+            own_files.mapping(self.columns, own_tables.COLUMNS, "--columns"),
+            own_files.mapping(self.names, (), "--names"),
+            self.references,
+            self.checkpoint,
+            self.ddof,
+        )
+
+    def _train(self) -> int:
+        from datumrl.leaderboard import training_cells, training_estimates
+        from datumrl.scripts import reproduce_training
+        from datumrl.scripts.train import parse_seeds
+
+        if not 0.0 < self.margin < float("inf"):
+            raise DatumrlError(f"--margin {self.margin:g}: give points above 0")
+        seeds = parse_seeds(self.seeds or _SEEDS)
+        if len(seeds) < 2:
+            raise DatumrlError(f"--seeds {self.seeds}: one seed has no spread; give 2 or more")
+        table = training_cells.selected(self._training_table(), self.algorithms, self.datasets)
+        wanted = reproduce_training.Wanted(
+            seeds, self._changes(), self.budget, self.margin, self.out, self.workers, self.device,
+            self.skip_missing, self.dry_run,
+        )  # fmt: skip
+        table = reproduce_training.changed(table, wanted.changes)
+        planned = reproduce_training.plan(table, wanted)
+        if self.dry_run:
+            if self.json:
+                console.print_json(training_estimates.as_json(planned.estimates))
+            return 0
+        found = reproduce_training.train(table, planned, wanted, self._typed())
+        _write(found, None, self.json, self.brief)
+        problems = reproduce_training.unfinished(found, planned)
+        if problems:
+            raise DatumrlError("\n".join(problems))
+        agrees = found.strictly if self.strict else found.reproduces
+        return 0 if agrees else DIFFERS
+
+    def _training_table(self) -> TrainingTable:
+        from datumrl.leaderboard import training_files, training_tables
+
+        if self.out is not None and self.out.is_file():
+            raise DatumrlError(f"--out {self.out} is a file; name a folder")
+        if self.raw is not None:
+            raise DatumrlError(f"--raw {self.raw} with --train: new scores come from training")
+        if self.published is None:
+            if self.table is None:
+                raise DatumrlError("--train: name a registered table, or give --published FILE.csv")
+            for option in ("published_seeds", "returns"):
+                if getattr(self, option) != _default(option):
+                    name = option.replace("_", "-")
+                    raise DatumrlError(f"--{name} is for a table of your own (--published)")
+            return training_tables.find(self.table)
+        if self.table is not None:
+            raise DatumrlError(f"{self.table!r} with --published: give one or the other")
+        stated = training_files.Stated(self.published_seeds, self.returns)
+        return training_files.read(self.published, self._reading(), stated)
+
+    def _changes(self) -> dict[str, Any]:
+        """Return what is to be trained otherwise than the table says."""
+        from datumrl.algorithms import registry
+
+        names = ("steps", "preset", "episodes", "evaluate_every")
+        given: dict[str, Any] = {name: getattr(self, name) for name in names}
+        changes = {name: value for name, value in given.items() if value is not None}
+        settings = registry.parse_settings(self.set)
+        return {**changes, "settings": settings} if settings else changes
+
+    def _typed(self) -> str:
+        """Return the command that does the same again."""
+        words = ["datumrl", "reproduce", *([self.table] if self.table else [])]
+        for each in dataclasses.fields(self):
+            value = getattr(self, each.name)
+            if each.name in ("table", "json", "brief", "dry_run", "out") or value == each.default:
+                continue
+            words.append(f"--{each.name.replace('_', '-')}")
+            if not isinstance(value, bool):
+                words += map(str, value) if isinstance(value, tuple) else [str(value)]
+        return shlex.join(words)
+
+
+def _default(name: str) -> Any:
+    return next(each.default for each in dataclasses.fields(Command) if each.name == name)
 
 
 def _list(as_json: bool) -> None:

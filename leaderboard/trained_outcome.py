@@ -1,0 +1,89 @@
+"""Training a table's cells, one after the other, and the folder that keeps what came out."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from datumrl.datasets import files
+from datumrl.datasets.errors import DatumrlError
+from datumrl.leaderboard import outcome_files, trained
+from datumrl.leaderboard.outcome import About, Outcome
+from datumrl.leaderboard.trained import Column, Run, Trained
+from datumrl.leaderboard.training_cells import Cell, TrainingTable
+
+FOLDER = "reproductions"  # under DATUMRL_HOME: a folder for each table
+_SUFFIX = "-trained"  # of ids, beside the table recomputed from raw scores
+_SECONDS = 3_600.0
+
+
+def train(
+    table: TrainingTable,
+    plan: Trained,
+    cells: Sequence[Cell],
+    seeds: Sequence[int],
+    run: Run,
+    hours: Mapping[str, float],
+    done: Callable[[Outcome], None] | None = None,
+) -> Outcome:
+    """Train cells in the order given and return the table's outcome.
+
+    ``plan`` holds margin, command and what is left out already, ``hours`` the estimate of each cell
+    by name.  After every cell ``done`` is told of the outcome so far, to keep.  A cell that cannot
+    be trained is left out with the reason; the others go on.
+    """
+    columns: list[Column] = []
+    left_out = list(plan.left_out)
+    found = outcome(table, plan)
+    for cell in cells:
+        began = time.monotonic()
+        try:
+            records = run(cell.method, cell.dataset, seeds, cell.options)
+            own = trained.columns_of(cell, records)
+        except DatumrlError as problem:
+            left_out.append((cell.name, str(problem)))
+        else:
+            estimate = hours.get(cell.name, 0.0)
+            # What was trained before is only read.
+            took = (time.monotonic() - began) / _SECONDS if estimate else 0.0
+            columns += [dataclasses.replace(each, hours=took, estimated=estimate) for each in own]
+        so_far = dataclasses.replace(plan, columns=tuple(columns), left_out=tuple(left_out))
+        found = outcome(table, so_far)
+        if done is not None:
+            done(found)
+    return found
+
+
+def outcome(table: TrainingTable, found: Trained) -> Outcome:
+    """Return what was trained as a table's outcome."""
+    about = dataclasses.replace(
+        table.about,
+        id=f"{table.about.id}{_SUFFIX}",
+        title=f"{table.about.title}: trained again",
+        expected="",
+        kind="trained again",
+    )
+    return Outcome(about, (), notes=table.notes, trained=found)
+
+
+def read_all(folder: Path) -> list[Outcome]:
+    """Return the outcome in each folder of a folder, by id; none where there is no such folder.
+
+    Raises DatumrlError for one that cannot be read, naming its file.
+    """
+    found = [read(path) for path in sorted(folder.glob(f"*/{outcome_files.NAMES[2]}"))]
+    return sorted(found, key=lambda each: each.about.id)
+
+
+def read(path: Path) -> Outcome:
+    """Return the outcome that `outcome_files.write` wrote as JSON."""
+    content = files.read_json(path)
+    try:
+        about = About(**content["table"])
+        notes = tuple(str(note) for note in content["notes"])
+        kept = content["trained"]
+    except (KeyError, TypeError) as problem:
+        raise DatumrlError(f"{path} holds no trained table ({problem}); move it away") from None
+    return Outcome(about, (), notes=notes, trained=trained.from_json(kept, str(path)))

@@ -1,0 +1,72 @@
+"""What training cells would take, told before anything starts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from datumrl.evaluation.report_tables import Sheet, plural
+from datumrl.leaderboard.training_cells import Cell
+
+_GIGA = 1e9
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What one cell takes: hours (0 if it is trained already) and bytes of memory at a time."""
+
+    cell: Cell
+    hours: float
+    memory: int | None  # None where the size of the dataset is not known
+    worth: float = 0.0  # chance of a verdict, see `training_budget`
+    taken: bool = True  # is it to be trained?
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """Return the estimate's row."""
+        return (
+            self.cell.algorithm,
+            self.cell.dataset,
+            duration(self.hours) if self.hours else "trained already",
+            "not known" if self.memory is None else f"{self.memory / _GIGA:.1f} GB",
+            f"{self.worth:.0%}",
+            "yes" if self.taken else "no",
+        )
+
+
+def sheet(estimates: Sequence[Estimate], basis: str) -> Sheet:
+    """Return the estimates as a table; ``basis`` says how they were made."""
+    total = sum(each.hours for each in estimates)
+    taken = sum(each.hours for each in estimates if each.taken)
+    memory = max((each.memory or 0 for each in estimates if each.taken), default=0)
+    caption = (
+        f"{plural(len(estimates), 'cell')}: {duration(total)} in all, {duration(taken)} of those "
+        f"to be trained; at most {memory / _GIGA:.1f} GB of memory at a time. {basis} Chance: that "
+        "the verdict is agrees or differs, if new seeds spread as the published."
+    )
+    columns = ("algorithm", "dataset", "time", "memory", "chance", "train")
+    rows = tuple(each.words for each in estimates)
+    return Sheet("estimates", "Estimates", columns, rows, caption)
+
+
+def duration(hours: float) -> str:
+    """Return hours as ``45 s``, ``12 min`` or ``3.5 h``."""
+    seconds = hours * 3_600.0
+    if seconds < 90.0:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60.0:.0f} min" if seconds < 5_400.0 else f"{hours:.1f} h"
+
+
+def as_json(estimates: Sequence[Estimate]) -> list[dict[str, object]]:
+    """Return the estimates as JSON values."""
+    return [
+        {
+            "algorithm": each.cell.algorithm,
+            "dataset": each.cell.dataset,
+            "hours": each.hours,
+            "memory_bytes": each.memory,
+            "chance": each.worth,
+            "train": each.taken,
+        }
+        for each in estimates
+    ]
