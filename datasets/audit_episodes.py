@@ -82,7 +82,9 @@ def check_timeouts_recorded(episodes: Episodes) -> Finding:
     return Finding(
         name,
         "warn",
-        f"the source has no timeouts; {inferred:,} were put at step {episodes.time_limit}",
+        f"the source has no timeouts; {inferred:,} were put at step {episodes.time_limit}"
+        if episodes.time_limit
+        else "the source has neither timeouts nor a time limit: only terminals end episodes",
         {"inferred": inferred},
         (),
         "episodes that were cut earlier run into the next one: see continuity",

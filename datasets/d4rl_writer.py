@@ -73,10 +73,9 @@ def _left_out(episodes: Episodes) -> tuple[tuple[str, ...], set[str]]:
             notes.append(f"with it, {lost} successors that the source stored are left out")
     if not episodes.timeouts_recorded:
         keys.add("timeouts")
-        notes.append(
-            "timeouts is left out, as in the source; readers infer it from the time limit of "
-            f"{episodes.time_limit} steps"
-        )
+        limit = episodes.time_limit
+        infer = f"; readers infer it from the time limit of {limit} steps" if limit else ""
+        notes.append(f"timeouts is left out, as in the source{infer}")
     return tuple(notes), keys
 
 

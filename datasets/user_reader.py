@@ -101,7 +101,8 @@ class _Reading:
         writer.array("timeouts", found.timeouts)
         writer.array("starts", found.starts)
         self._successors(writer, found.starts)
-        recorded = "timeouts" in self._mapping
+        # Under any rule but flags, the description says where episodes were cut.
+        recorded = "timeouts" in self._mapping or self._boundaries.rule != "flags"
         return {"timeouts_recorded": recorded, "ends": found.ends}
 
     def _read(self, path: Path, writer: Writer, stack: contextlib.ExitStack) -> None:

@@ -151,6 +151,8 @@ def _correct(episodes: Episodes) -> Index:
 def _d4rl_legacy(episodes: Episodes) -> Index:
     if episodes.timeouts_recorded:
         skipped, reason = np.flatnonzero(episodes.timeouts), "timeout row"
+    elif episodes.time_limit < 1:  # without a time limit there is nothing to count to
+        skipped, reason = np.zeros(0, np.int64), ""
     else:
         skipped = _counted_ends(episodes.terminals, episodes.time_limit)
         reason = f"step {episodes.time_limit} of D4RL's own count, since the file has no timeouts"

@@ -18,7 +18,9 @@ def check(runs: Sequence[ScoredRun]) -> None:
     """Raise DatumrlError where runs were not measured alike, or one is there twice."""
     if not runs:
         raise DatumrlError("no runs to compare; give run folders, record files or score rows")
+    _check_benchmarks(runs)
     _check_versions(runs)
+    _check_evaluated(runs)
     by_dataset: dict[str, list[ScoredRun]] = defaultdict(list)
     for run in runs:
         by_dataset[run.dataset].append(run)
@@ -68,6 +70,30 @@ def _check_versions(runs: Iterable[ScoredRun]) -> None:
             raise DatumrlError(
                 f"{first} and {second}: datasets of versions {one} and {two} hold different data "
                 "and never share a table; choose one version with --datasets"
+            )
+
+
+def _check_benchmarks(runs: Iterable[ScoredRun]) -> None:
+    """Refuse D4RL with Minari's namespace of that name, whose data were made anew."""
+    first: dict[str, str] = {}
+    for run in runs:
+        for benchmark in ("minari/D4RL/", "d4rl/"):
+            if run.dataset.startswith(benchmark):
+                first.setdefault(benchmark, run.dataset)
+    if len(first) > 1:
+        minari, d4rl = sorted(first.values(), reverse=True)
+        raise DatumrlError(
+            f"{minari} and {d4rl}: Minari's D4RL is another benchmark on regenerated data, so they "
+            "never share a table; choose one of the two with --datasets"
+        )
+
+
+def _check_evaluated(runs: Iterable[ScoredRun]) -> None:
+    for run in runs:
+        if run.status == "complete" and not len(run.steps):
+            raise DatumrlError(
+                f"{run.title} holds no evaluations, so there is nothing to compare; log returns "
+                "measured elsewhere with datumrl.Recorder(...).log, or leave the run out"
             )
 
 

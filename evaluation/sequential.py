@@ -269,10 +269,15 @@ class Training:
 
 
 def check_suite(question: Question) -> None:
-    """Refuse datasets that cannot be averaged: without normalised scores, or of two versions."""
+    """Refuse datasets that cannot be averaged: without normalised scores, or any at all."""
     known = [catalogue.find(name) for name in question.datasets]
     if len({record.id for record in known}) < len(known) or not known:
         raise DatumrlError(f"datasets {', '.join(question.datasets)}: give each once, at least one")
+    if silent := [record.id for record in known if record.environment is None]:
+        raise DatumrlError(
+            f"{silent[0]} has no environment, so policies trained on it have no returns to "
+            "compare; leave it out"
+        )
     if question.family or len(known) == 1:
         return
     for record in known:

@@ -84,8 +84,12 @@ def suite_of(dataset: str) -> Suite:
 
 
 def from_records(found: Sequence[RunRecord]) -> list[Run]:
-    """Reduce run records to runs; a record that is given twice counts once."""
-    unique = {_canonical(record.model_dump(mode="json")): record for record in found}
+    """Reduce run records to runs; a record that is given twice counts once.
+
+    A finished run without evaluations, on data without an environment, has nothing to show.
+    """
+    told = [record for record in found if record.evaluations or record.status != "complete"]
+    unique = {_canonical(record.model_dump(mode="json")): record for record in told}
     return [_from_record(unique[text]) for text in sorted(unique)]
 
 

@@ -45,7 +45,7 @@ class Command:
     """print the aggregated numbers as JSON"""
 
     def run(self) -> int:
-        from datumrl.leaderboard import board, published_sources, tables, wording
+        from datumrl.leaderboard import baseline_runs, board, published_sources, tables, wording
 
         started = time.perf_counter()
         board.check_target(self.out)
@@ -53,7 +53,7 @@ class Command:
         sources: dict[str, PublishedSource] = {}
         if self.published:
             rows, sources = published_sources.load()
-            found += rows
+            found += [*rows, *baseline_runs.load()]
         found += _submitted_runs(self.submissions, self.published)
         cards = _cards(self.cards, self.runs, self.published)
         if not found and not cards:
@@ -91,7 +91,11 @@ def _local_runs(paths: Sequence[Path], out: Path) -> list[Run]:
     tables = [path for path in paths if path.suffix.lower() == ".csv" and path.is_file()]
     rows = [row for path in tables for row in submitted_runs.score_rows(path)]
     kept = [path for path in paths if path not in tables]
-    own = runs.from_records(records.find_records(kept)) if kept else []
+    read = records.find_records(kept) if kept else []
+    own = runs.from_records(read)
+    silent = sum(record.status == "complete" and not record.evaluations for record in read)
+    if silent:
+        console.notes.print(f"{silent} finished runs hold no evaluations and are left out")
     return [*own, *runs.from_rows(rows)]
 
 

@@ -17,6 +17,8 @@ from datumrl.scripts import console
 if TYPE_CHECKING:
     from datumrl.evaluation.records import RunRecord
 
+NOT_EVALUATED = "complete, not evaluated"
+
 
 @dataclass(frozen=True)
 class Command:
@@ -55,23 +57,27 @@ class Command:
 
 
 def scores_of(records: Sequence[RunRecord]) -> list[dict[str, Any]]:
-    """Return each record's last evaluation point: mean and spread of returns, and the score."""
+    """Return each record's last evaluation point: mean and spread of returns, and the score.
+
+    A finished run without evaluations has a status that says so, and no numbers.
+    """
     from datumrl.evaluation.records import score_rows
 
     rows = []
     for record in records:
-        last = score_rows(record)[-1]
-        returns = record.evaluations[-1].returns if last.step is not None else ()
+        points = score_rows(record)
+        last = points[-1] if points else None  # without an environment there is none
+        returns = record.evaluations[-1].returns if last and last.step is not None else ()
         rows.append(
             {
                 "algorithm": record.algorithm,
                 "dataset": record.dataset,
                 "seed": record.seed,
-                "status": record.failure or record.status,
-                "step": last.step,
-                "mean_return": last.mean_return,
+                "status": record.failure or record.status if last else NOT_EVALUATED,
+                "step": last.step if last else None,
+                "mean_return": last.mean_return if last else None,
                 "deviation": statistics.stdev(returns) if len(returns) > 1 else None,
-                "score": last.score,
+                "score": last.score if last else None,
             }
         )
     return rows
@@ -126,6 +132,9 @@ def _cell(rows: Sequence[dict[str, Any]]) -> str:
     done = [row for row in rows if row["mean_return"] is not None]
     scored = done and all(row["score"] is not None for row in done)
     values = [row["score" if scored else "mean_return"] for row in done]
+    silent = sum(row["status"] == NOT_EVALUATED for row in rows)
+    if silent == len(rows):
+        return "not evaluated"
     count = f"n={len(done)}"
     if len(done) < len(rows):
         count += f", {len(rows) - len(done)} failed"

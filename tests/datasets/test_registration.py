@@ -499,3 +499,56 @@ def test_training_without_an_environment(describe: Callable[..., Path], tmp_path
     assert [*folder.glob("*.pt")]
     with pytest.raises(DatumrlError, match="has no environment"):
         datumrl.evaluate(lambda observations: observations[:, :1], "user/robot-v1", seed=0)
+
+
+def test_finished_runs_without_an_environment_can_be_shown_and_are_not_compared(
+    describe: Callable[..., Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pytest.importorskip("torch")
+    monkeypatch.chdir(tmp_path)
+    save(tmp_path / "data.npz", columns())
+    registration.register(describe("npz", "data.npz"))
+    options = "--seeds 2 --steps 2 --set hidden_dims=4 --device cpu --workers 1 --out run"
+    assert main(["train", "bc", "iql", "--on", "user/robot-v1", *options.split()]) == 0
+    told = capsys.readouterr().out
+    assert told.count("complete, not evaluated") == 4
+    assert "failed" not in told
+    assert main(["compare", "run"]) == 2
+    assert "holds no evaluations" in capsys.readouterr().err
+    sequential = ["--sequential", "bc", "iql", "--on", "user/robot-v1"]
+    assert main(["compare", *sequential]) == 2
+    assert "user/robot-v1 has no environment" in capsys.readouterr().err
+    board = ["board", "run", "--out", "page", "--no-published"]
+    assert main(board) == 2
+    assert "no run records and no published scores" in capsys.readouterr().err
+
+
+def test_boundaries_of_a_description_are_timeouts_everywhere(
+    describe: Callable[..., Path], tmp_path: Path
+) -> None:
+    """The D4RL file and its view of transitions cross no boundary that the description names."""
+    save(tmp_path / "data.csv", columns())
+    mapping = {key: COLUMNS[key] for key in ("observations", "actions", "rewards")}
+    boundaries = {"rule": "fixed-length", "length": 4}
+    registration.register(describe("csv", "data.csv", columns=mapping, boundaries=boundaries))
+    legacy = datumrl.load("user/robot-v1").transitions("d4rl-legacy")
+    assert legacy.rows.tolist() == [0, 1, 2, 4, 5, 6, 8, 9, 10]
+    assert main(["convert", "user/robot-v1", "--to", "d4rl", "--out", f"{tmp_path}/a.hdf5"]) == 0
+    with h5py.File(tmp_path / "a.hdf5") as file:
+        assert np.flatnonzero(file["timeouts"][:]).tolist() == [3, 7, 11]
+
+
+def test_without_timeouts_and_time_limit_only_terminals_end_episodes(
+    describe: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save(tmp_path / "data.npz", columns())
+    mapping = {key: value for key, value in COLUMNS.items() if key != "timeouts"}
+    registration.register(describe("npz", "data.npz", columns=mapping))
+    episodes = datumrl.load("user/robot-v1")
+    assert episodes.starts.tolist() == [0, 5, 12]
+    assert episodes.transitions("d4rl-legacy").rows.tolist() == list(range(ROWS - 1))
+    main(["stats", "user/robot-v1", "--audit"])
+    assert "neither timeouts nor a time limit" in " ".join(capsys.readouterr().out.split())

@@ -61,6 +61,22 @@ def test_scores_and_returns_do_not_mix_and_returns_not_over_datasets() -> None:
     assert table([returns]).unit == "return"
 
 
+@pytest.mark.parametrize("d4rl", ["d4rl/pen-human-v1", "d4rl/kitchen-mixed-v0"])
+def test_minaris_d4rl_never_shares_a_table_with_d4rl(d4rl) -> None:
+    minari = "minari/D4RL/pen/human-v1"
+    rows = [row(name, dataset) for name in "ab" for dataset in (minari, d4rl)]
+    for one in (rows, rows[::-1]):
+        with pytest.raises(DatumrlError, match=f"{minari} and {d4rl}: .* another benchmark"):
+            table(one)
+    assert table(rows, datasets=[minari]).common == (minari,)
+
+
+def test_runs_without_evaluations_are_named(make_record) -> None:
+    silent = make_record("td3_bc").model_copy(update={"evaluations": ()})
+    with pytest.raises(DatumrlError, match="td3_bc on .*, seed 0 holds no evaluations"):
+        table([make_record(), silent])
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
