@@ -73,7 +73,7 @@ def test_minaris_d4rl_never_shares_a_table_with_d4rl(d4rl) -> None:
 
 def test_runs_without_evaluations_are_named(make_record) -> None:
     silent = make_record("td3_bc").model_copy(update={"evaluations": ()})
-    with pytest.raises(DatumrlError, match="td3_bc on .*, seed 0 holds no evaluations"):
+    with pytest.raises(DatumrlError, match=r"td3_bc on .*, seed 0 holds no evaluations"):
         table([make_record(), silent])
 
 
