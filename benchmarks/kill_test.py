@@ -40,8 +40,8 @@ from datumrl.leaderboard.submission_building import EXAMPLE
 
 RESULTS = Path(__file__).parent / "results" / "kill_test.json"
 FORMAT = "datumrl-kill-test/1"
-DATASET = "local/inverted-pendulum-medium-v1@2k"
-OTHERS = [f"local/inverted-pendulum-{kind}-v1@2k" for kind in ("random", "expert", "mixed")]
+DATASET = "local/inverted-pendulum-random-v1@2k"  # its policies soon fall: short episodes
+OTHERS = [f"local/inverted-pendulum-{kind}-v1@2k" for kind in ("medium", "expert", "mixed")]
 METHOD = EXAMPLE.replace('"TD3+BC"', '"Mine"').replace('"td3-bc"', '"mine"') + "".join(
     f'"{each}" = "no time"\n' for each in OTHERS
 )
@@ -61,9 +61,13 @@ def _train(method: str, seeds: int, steps: int, more: str) -> str:
 
 
 CASES = {
-    "collect": Case("collect local/inverted-pendulum-mixed-v1@50k --workers 2"),
+    "collect": Case("collect local/inverted-pendulum-random-v1@20k --workers 1"),
     "train": Case(
-        _train("td3_bc", 4, 400, "5 --evaluate-every 100 --workers 2 --checkpoint-seconds 0.2"),
+        _train("td3_bc", 2, 200, "5 --evaluate-every 20 --checkpoint-seconds 0.1"),
+        (f"collect {DATASET}",),
+    ),
+    "train-workers": Case(
+        _train("td3_bc", 2, 200, "5 --evaluate-every 20 --checkpoint-seconds 0.1 --workers 2"),
         (f"collect {DATASET}",),
     ),
     "board": Case(
@@ -77,7 +81,7 @@ CASES = {
     ),
     "submit": Case(
         "submit home/runs --method method.toml --out submissions",
-        (f"collect {DATASET}", _train("bc", 5, 40, "10 --evaluate-every 2")),
+        (f"collect {DATASET}", _train("bc", 5, 40, "10 --evaluate-every 10")),
     ),
     "quickstart": Case(f"quickstart --out quickstart --dataset {DATASET} --seeds 5 --steps 60"),
 }
@@ -118,11 +122,9 @@ class Place:
         for command in self._case.before:
             self._finish(command)
         shutil.copytree(self.here, self._start)
-        for _ in range(2):  # the first one also fills the caches of compiled code
-            self.reset()
-            started = time.monotonic()
-            self._finish(self._case.command)
-            self.seconds = time.monotonic() - started
+        started = time.monotonic()
+        self._finish(self._case.command)
+        self.seconds = time.monotonic() - started
         self.here.rename(self._reference)
         self.reset()
 
