@@ -12,7 +12,7 @@ help:
 	@echo "make test-fast           the same without the slow tests (under 3 minutes)"
 	@echo "make lint                ruff and types"
 	@echo "make bench               every speed benchmark, one after the other"
-	@echo "make cards               cards of the local datasets in DATUMRL_HOME, into leaderboard/cards"
+	@echo "make cards               cards of the local datasets in DATUMRL_HOME, into leaderboard/cards and docs"
 	@echo "make baselines           train the local suite's reference results in DATUMRL_HOME (hours)"
 	@echo "make behaviour-policies  train the policies behind the local suite (hours)"
 
@@ -51,6 +51,7 @@ bench: $(READY)
 # Published with the suite; each takes a minute or so.
 cards: $(READY)
 	$(BIN)/python -m datumrl.scripts.write_local_cards
+	$(BIN)/python -m datumrl.scripts.write_local_tables
 
 # Some ten hours of two cores; killed, it goes on.
 baselines: $(READY)

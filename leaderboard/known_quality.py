@@ -9,6 +9,7 @@ from datumrl.datasets import dataset_card, quality_map
 from datumrl.datasets.dataset_card import Card
 from datumrl.datasets.quality_map import MapPoint
 from datumrl.leaderboard import quality_tables
+from datumrl.leaderboard.quality_tables import PublishedRow
 
 CARDS = Path(__file__).parent / "cards"  # of the local datasets; `make cards` writes them
 
@@ -19,12 +20,16 @@ def points() -> list[MapPoint]:
 
 
 def published_points() -> list[MapPoint]:
-    """Return every row of the published tables of TQ and SACo."""
+    """Return where every row of the published tables of TQ and SACo lies."""
     return [
         MapPoint(row.dataset, row.tq, row.saco, row.dataset == row.reference, "published")
-        for table in quality_tables.all_tables()
-        for row in quality_tables.read_rows(table)
+        for row in published_rows()
     ]
+
+
+def published_rows() -> list[PublishedRow]:
+    """Return every dataset's TQ and SACo as printed."""
+    return [row for table in quality_tables.all_tables() for row in quality_tables.read_rows(table)]
 
 
 def card_points(cards: Iterable[Card]) -> list[MapPoint]:
