@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from datumrl.datasets import catalogue
 from datumrl.datasets.errors import DatumrlError
+from datumrl.datasets.quality_map import MapPoint
 from datumrl.leaderboard import drawing, names
 from datumrl.leaderboard.tables import Cell, Entry, Table
 
@@ -44,8 +45,10 @@ def of(dataset: str, board: Iterable[Table]) -> list[Results]:
     return found
 
 
-def facts(dataset: str) -> tuple[list[tuple[str, str]], tuple[str, ...]]:
-    """Return what the catalogue knows of a dataset, as (name, text), and its errata."""
+def facts(
+    dataset: str, points: Iterable[MapPoint] = ()
+) -> tuple[list[tuple[str, str]], tuple[str, ...]]:
+    """Return what is known of a dataset without its card, as (name, text), and its errata."""
     try:
         record = catalogue.find(dataset)
     except DatumrlError:
@@ -60,6 +63,11 @@ def facts(dataset: str) -> tuple[list[tuple[str, str]], tuple[str, ...]]:
         rows.append(
             ("scores 0 and 100", f"returns {low:g} and {high:g}; {record.reference.origin}")
         )
+    rows += [
+        ("TQ, SACo", f"{point.tq:.3f}, {point.saco:.3f}; {point.origin}")
+        for point in points
+        if point.id == dataset
+    ]
     told = [
         ("returns", record.returns_note),
         ("licence", record.licence),

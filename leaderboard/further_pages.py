@@ -86,12 +86,13 @@ class Pages:
     def datasets(self, cards: Sequence[DatasetPage]) -> Iterator[File]:
         """Yield the page of every dataset with a card or with runs."""
         with_card = {each.card.id for each in cards}
+        points = dataset_pages.points([each.card for each in cards])
         for each in cards:
             shown = dataset_pages.context(each, cards)
             yield each.page, self._dataset("dataset.html", each.card.id, shown)
         for dataset in dataset_results.datasets(self._board):
             if dataset not in with_card:
-                facts, errata = dataset_results.facts(dataset)
+                facts, errata = dataset_results.facts(dataset, points)
                 shown = {"facts": facts, "errata": errata}
                 page = self._dataset("dataset_bare.html", dataset, shown)
                 yield dataset_results.place(dataset), page

@@ -42,7 +42,7 @@ def draw(found: Sequence[Verdict], letters: dict[str, str]) -> Markup:
     """Draw the map; datasets without a tested group are hollow and grey."""
     points = [verdict.point for verdict in found]
     x = drawing.axis([point.tq for point in points], (0.0, 1.0))
-    y = drawing.axis([point.saco for point in points], (0.0, 1.0))
+    y = drawing.axis([point.saco for point in points], (1.0,))
     at = [
         (
             _LEFT + (_RIGHT - _LEFT) * x.fraction(point.tq),
@@ -54,9 +54,9 @@ def draw(found: Sequence[Verdict], letters: dict[str, str]) -> Markup:
     parts = _axes(x, y)
     for verdict, (left, top) in zip(found, at, strict=True):
         words = method_map.label(verdict, letters)
-        kind = verdict.point.mark if len(verdict.point.mark) < 3 else ""
+        kind = verdict.point.mark if words and len(verdict.point.mark) < 3 else ""
         box, anchor = _place(left, top, f"{words} {kind}".strip(), taken)
-        if words or kind:
+        if words:
             taken.append(box)
         parts.append(_mark(verdict, left, top, (words, kind), box, anchor))
     size = f'viewBox="0 0 {_WIDTH} {_HEIGHT}"'
@@ -122,7 +122,7 @@ def _mark(
     told = f'<text {place} text-anchor="{anchor}">{letters} <tspan>{data}</tspan></text>'
     return (
         f'<g class="point {kind}{hollow}" transform="translate({left:.1f} {top:.1f})">'
-        f'<title>{_inert(title)}</title><path d="{shape}"/>{told if any(label) else ""}</g>'
+        f'<title>{_inert(title)}</title><path d="{shape}"/>{told if letters else ""}</g>'
     )
 
 

@@ -38,6 +38,7 @@
       + "protocols are not compared: their scores do not mean the same.";
   };
   const chosen = () => {
+    if (!plan.tables.length) return { problem: "This board has no runs yet." };
     const query = new URLSearchParams(location.hash.slice(1));
     const [a, b, named] = ["a", "b", "suite"].map((name) => query.get(name) ?? "");
     const wanted = [a, b].filter(Boolean);
@@ -149,7 +150,7 @@
     });
     return make("div", { class: "scroll fit", tabindex: "0", role: "region", "aria-label": "Per dataset" },
       make("table", { id: "per-dataset" },
-        make("caption", {}, `${unit}: mean ± standard deviation over seeds (ddof = 0). No interval: the seeds of one dataset are too few to carry one. Dots: A above, B below, each line on its own scale.`),
+        make("caption", {}, `${unit[0].toUpperCase()}${unit.slice(1)}: mean ± standard deviation over seeds (ddof = 0). No interval: the seeds of one dataset are too few to carry one. Dots: A above, B below, each line on its own scale.`),
         make("thead", {}, make("tr", {}, ...heads.map((head, at) => make(head ? "th" : "td", { ...(head && { scope: "col" }), class: at && head ? "num" : "" }, head)))),
         make("tbody", {}, ...rows)));
   };

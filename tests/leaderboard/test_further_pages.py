@@ -14,14 +14,12 @@ import tyro
 
 from datumrl.algorithms import presets, registry
 from datumrl.datasets import catalogue
-from datumrl.datasets.quality_map import MapPoint
-from datumrl.evaluation.records import Budget, Evaluation, Protocol, RunRecord, ScoreRow
+from datumrl.evaluation.records import Budget, Evaluation, Protocol, RunRecord
 from datumrl.leaderboard import (
     board,
     further_pages,
     known_quality,
     learning_curves,
-    method_map,
     published_tables,
     runs,
     submission_schema,
@@ -189,44 +187,6 @@ def test_hostile_configurations_are_one_word_of_the_shell() -> None:
     entry, _ = entry_of([record("iql", HOPPER, 0, {"note": "$(touch x); rm -rf '*'"})])
     (command,) = training_commands.of_entry(entry, ["iql"])
     assert "note=$(touch x); rm -rf '*'" in shlex.split(command)
-
-
-# -- Map -----------------------------------------------------------------------------------------
-
-
-def row(algorithm: str, dataset: str, seed: int, score: float) -> ScoreRow:
-    return ScoreRow(
-        tier="local", algorithm=algorithm, dataset=dataset, seed=seed, score=score, source="x"
-    )
-
-
-def test_the_best_group_is_what_the_test_does_not_separate() -> None:
-    levels = {"best": 80.0, "near": 79.0, "far": 20.0}
-    rows = [
-        row(name, "d4rl/hopper-medium-v0", seed, level + seed)
-        for name, level in levels.items()
-        for seed in range(8)
-    ]
-    rows += [row("best", "d4rl/hopper-random-v0", seed, 5.0) for seed in range(8)]
-    built = tables.build(runs.from_rows(rows))
-    points = [
-        MapPoint(f"d4rl/hopper-{kind}-v0", 0.5, 0.5, False, "published")
-        for kind in ("random", "medium", "expert")
-    ]
-    expert, medium, random = method_map.verdicts(points, built)
-    assert [entry.algorithm for entry in medium.best] == ["best", "near"]
-    assert [cell.values.size for _, cell in medium.best_lines] == [8, 8]
-    assert "closed" in medium.how
-    letters = method_map.letters([expert, medium, random])
-    assert letters == {"best": "A", "far": "B", "near": "C"}
-    assert method_map.label(medium, letters) == "AC"
-    assert (expert.best, random.best) == ((), ())
-    assert "no method" in expert.how
-    assert "single method" in random.how
-    few = tables.build(runs.from_rows([each for each in rows if (each.seed or 0) < 3]))
-    (untested,) = method_map.verdicts(points[1:2], few)
-    assert method_map.label(untested, letters) == "?"
-    assert "no test" in untested.how
 
 
 # -- Pages ---------------------------------------------------------------------------------------

@@ -1,0 +1,73 @@
+"""The map of methods: groups by the planned test, letters, labels that keep apart."""
+
+import re
+
+from datumrl.datasets.quality_map import MapPoint
+from datumrl.evaluation.records import ScoreRow
+from datumrl.leaderboard import method_map, method_map_drawing, runs, tables
+
+
+def row(algorithm: str, dataset: str, seed: int, score: float) -> ScoreRow:
+    return ScoreRow(
+        tier="local", algorithm=algorithm, dataset=dataset, seed=seed, score=score, source="x"
+    )
+
+
+def test_the_best_group_is_what_the_test_does_not_separate() -> None:
+    levels = {"best": 80.0, "near": 79.0, "far": 20.0}
+    rows = [
+        row(name, "d4rl/hopper-medium-v0", seed, level + seed)
+        for name, level in levels.items()
+        for seed in range(8)
+    ]
+    rows += [row("best", "d4rl/hopper-random-v0", seed, 5.0) for seed in range(8)]
+    built = tables.build(runs.from_rows(rows))
+    points = [
+        MapPoint(f"d4rl/hopper-{kind}-v0", 0.5, 0.5, False, "published")
+        for kind in ("random", "medium", "expert")
+    ]
+    expert, medium, random = method_map.verdicts(points, built)
+    assert [entry.algorithm for entry in medium.best] == ["best", "near"]
+    assert [cell.values.size for _, cell in medium.best_lines] == [8, 8]
+    assert "closed" in medium.how
+    letters = method_map.letters([expert, medium, random])
+    assert letters == {"best": "A", "far": "B", "near": "C"}
+    assert method_map.label(medium, letters) == "AC"
+    assert (expert.best, random.best) == ((), ())
+    assert "no method" in expert.how
+    assert "single method" in random.how
+    few = tables.build(runs.from_rows([each for each in rows if (each.seed or 0) < 3]))
+    (untested,) = method_map.verdicts(points[1:2], few)
+    assert method_map.label(untested, letters) == "?"
+    assert "no test" in untested.how
+
+
+def test_marks_and_labels_stay_inside_and_apart() -> None:
+    rows = [
+        row(name, f"d4rl/hopper-{kind}-v0", seed, level + seed)
+        for name, level in (("best", 80.0), ("far", 20.0))
+        for kind in ("random", "medium", "expert")
+        for seed in range(8)
+    ]
+    points = [
+        MapPoint(f"d4rl/hopper-{kind}-v0", 1.0 + 0.001 * place, 1.0, False, "published")
+        for place, kind in enumerate(("random", "medium", "expert"))
+    ]
+    found = method_map.verdicts(points, tables.build(runs.from_rows(rows)))
+    drawn = method_map_drawing.draw(found, method_map.letters(found))
+    assert drawn.count('class="point marked"') == 3
+    assert drawn.count("<tspan>") == 3
+    marks = re.findall(
+        r'translate\(([\d.]+) ([\d.]+)\)"><title>.*?<text x="([\d.-]+)" y="([\d.-]+)"', drawn
+    )
+    places = {(round(float(x) + float(dx)), round(float(y) + float(dy))) for x, y, dx, dy in marks}
+    assert len(places) == 3
+    assert all(0 < x < 760 and 0 < y < 470 for x, y in places)
+
+
+def test_hostile_names_are_inert_on_the_map() -> None:
+    point = MapPoint("<b>&\u202e", 0.5, 0.5, True, "published")
+    drawn = method_map_drawing.draw(method_map.verdicts([point], []), {})
+    assert "<b>" not in drawn
+    assert "\u202e" not in drawn
+    assert "hollow" in drawn
