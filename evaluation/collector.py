@@ -91,10 +91,9 @@ def collect(
     if workers < 1:
         raise DatumrlError(f"{workers} workers: at least one is needed")
     folder = places.local_folder(record)
+    chunks = folder.with_name(f".{recipe.dataset.partition('/')[2]}.{recipe.sha256[:12]}.chunks")
     if folder.exists() and not force:
-        return _verified(folder, record, recipe)
-    whole = folder.with_name(recipe.dataset.partition("/")[2])
-    chunks = whole.with_name(f".{whole.name}.{recipe.sha256[:12]}.chunks")
+        return _verified(folder, record, recipe, chunks)
     episodes, extras = _gather(record.id, recipe, _run(recipe, rows, workers, chunks, progress))
     parts = _parts(recipe, episodes, extras)
     origin = {
@@ -107,12 +106,17 @@ def collect(
         "hardware": hardware(),
     }
     prepared.write(folder, episodes, origin, extras)
-    cards.write(folder, record)
-    shutil.rmtree(chunks, ignore_errors=True)
+    _tidy(folder, record, chunks)
     return Collected(folder, prepared.read(folder, record.id), parts, made=True)
 
 
-def _verified(folder: Path, record: DatasetRecord, recipe: Recipe) -> Collected:
+def _tidy(folder: Path, record: DatasetRecord, chunks: Path) -> None:
+    """Do what comes after the columns; the card is last, so where it is, all is done."""
+    shutil.rmtree(chunks, ignore_errors=True)
+    cards.write(folder, record)
+
+
+def _verified(folder: Path, record: DatasetRecord, recipe: Recipe, chunks: Path) -> Collected:
     """Return a dataset that is there, after checking its recipe and every byte of its columns."""
     origin = prepared.provenance(folder)
     if origin.get("recipe_sha256") != recipe.sha256:
@@ -128,6 +132,9 @@ def _verified(folder: Path, record: DatasetRecord, recipe: Recipe) -> Collected:
             f"{folder} is not what was collected: its content has changed; use --force to "
             "collect it again"
         )
+    if not (folder / cards.NAME).exists():  # killed between the columns and the card
+        with contextlib.suppress(DatumrlError):  # a read-only folder needs none
+            _tidy(folder, record, chunks)
     return Collected(folder, episodes, origin["parts"], made=False)
 
 

@@ -264,6 +264,25 @@ def test_what_is_there_is_verified_and_force_makes_it_again(
     assert content(folder) == first
 
 
+def test_the_end_of_a_collection_that_was_killed_is_made_up_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATUMRL_HOME", str(tmp_path))
+    record = catalogue.find("local/inverted-pendulum-expert-v1@100")
+    folder = collector.collect(record).folder
+    made = {path: path.read_bytes() for path in folder.iterdir()}
+    (folder / "CARD.md").unlink()
+    (folder / ".CARD.md.half.tmp").write_text("half")
+    chunks = folder.with_name(
+        f".inverted-pendulum-expert-v1.{recipes.recipe_for(record).sha256[:12]}.chunks"
+    )
+    chunks.mkdir()
+    (chunks / "part-000-chunk-00000.npz").write_bytes(b"")
+    assert not collector.collect(record).made
+    assert {path: path.read_bytes() for path in folder.iterdir()} == made
+    assert list(folder.parent.iterdir()) == [folder]
+
+
 def children(pid: int) -> list[int]:
     tasks = Path(f"/proc/{pid}/task/{pid}/children")
     return [int(child) for child in tasks.read_text().split()] if tasks.exists() else []
