@@ -161,7 +161,7 @@ def _write_records(board: Sequence[Table], folder: Path) -> dict[int, str]:
             if run.record is not None:
                 place = f"data/runs/{entry.id}/{names.slug(run.row.dataset)}"
                 places[id(run)] = name = f"{place}/seed-{run.row.seed}.json"
-                _write(folder, name, _json(run.record.model_dump(mode="json")))
+                _write(folder, name, run.record.model_dump_json() + "\n")
     return places
 
 

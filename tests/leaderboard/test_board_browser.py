@@ -150,8 +150,15 @@ def test_anchors_and_the_state_of_the_page_live_together(browser: Any, suite: Pa
 
 def test_an_address_of_ill_will_does_nothing(browser: Any, suite: Path) -> None:
     state = urllib.parse.urlencode(
-        [("q", HOSTILE[:-1]), ("sort", "0.__proto__.down"), ("sort", "x"), ("sort", "0.9999.up")]
-        + [("tier", HOSTILE), ("data", HOSTILE), ("hide", HOSTILE)]
+        [
+            ("q", HOSTILE[:-1]),
+            ("sort", "0.__proto__.down"),
+            ("sort", "x"),
+            ("sort", "0.9999.up"),
+            ("tier", HOSTILE),
+            ("data", HOSTILE),
+            ("hide", HOSTILE),
+        ]
     )
     browser.open(f"{suite.as_uri()}?{state}")
     assert len(names(browser)) == 1
