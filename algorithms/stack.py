@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 
-from datumrl.algorithms import allocator, streams
+from datumrl.algorithms import allocator, many_rows, streams
 from datumrl.algorithms.registry import Method
 
 Layers = list[torch.Tensor]  # weight (out, in), bias (1, out), weight, bias...
@@ -99,7 +99,7 @@ class Stack:
             for group in self.optimisers[name].param_groups:
                 group["lr"] = rate
         one_seed = functools.partial(loss, self.config, self.task)
-        with _products_in(self.products):
+        with _products_in(self.products, learning=True):
             result = torch.vmap(one_seed)(self.networks, *inputs)
         values, more = result if isinstance(result, tuple) else (result, None)
         self.optimisers[name].zero_grad()
@@ -211,6 +211,8 @@ def mlp(
     An ensemble's layers give (members, rows, out).  ``masks``, (rows, width) for each hidden
     layer, multiply what its ReLU gives: dropout.
     """
+    if _learning and masks is None and many_rows.serves(layers, inputs):
+        return many_rows.mlp(layers, inputs)
     last = len(layers) - 2
     for place in range(0, last + 1, 2):
         # In place on a fresh product, which nothing else reads: less memory to go through.
@@ -235,16 +237,18 @@ def product(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
 
 
 _product_type: torch.dtype | None = None  # what `_products_in` says
+_learning = False  # whether a loss of whole float32 products is being mapped
 
 
 @contextlib.contextmanager
-def _products_in(dtype: torch.dtype | None) -> Iterator[None]:
-    global _product_type
-    before, _product_type = _product_type, dtype
+def _products_in(dtype: torch.dtype | None, learning: bool = False) -> Iterator[None]:
+    global _product_type, _learning
+    before = _product_type, _learning
+    _product_type, _learning = dtype, learning and dtype is None
     try:
         yield
     finally:
-        _product_type = before
+        _product_type, _learning = before
 
 
 def _rounded(factor: torch.Tensor) -> torch.Tensor:
