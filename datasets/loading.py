@@ -64,6 +64,8 @@ def qlearning_dataset(
 
 
 def _load_local(record: DatasetRecord, given: Path | None) -> Episodes:
+    if given is not None:
+        _check_given(given, record)
     folder = given or places.local_folder(record)
     if folder.exists():
         return prepared.read(folder, record.id)
@@ -72,6 +74,18 @@ def _load_local(record: DatasetRecord, given: Path | None) -> Episodes:
         raise DatumrlError(f"{record.id} is not here; run `datumrl collect {record.id}`")
     episodes = prepared.read(whole, record.full_id)
     return replace(episodes.prefix(record.prefix or len(episodes)), id=record.id)
+
+
+def _check_given(folder: Path, record: DatasetRecord) -> None:
+    """Raise DatumrlError for a path of the user's that is no folder of this local dataset."""
+    if not (folder / "meta.json").is_file():
+        raise DatumrlError(
+            f"{folder}: is no folder that `datumrl collect` wrote, which is what a path of "
+            f"{record.id} must be"
+        )
+    held = prepared.dataset_id(folder)
+    if held != record.id:
+        raise DatumrlError(f"{folder}: holds {held}, not {record.id}; use that id, or another path")
 
 
 def _source(record: DatasetRecord, folder: Path) -> Path | None:

@@ -230,6 +230,11 @@ def read_extras(folder: Path) -> dict[str, np.ndarray]:
     return {name: _open(folder, name, described, True) for name, described in extras.items()}
 
 
+def dataset_id(folder: Path) -> str:
+    """Return the id of the dataset that a folder of prepared columns holds."""
+    return str(_meta(folder)["id"])
+
+
 def provenance(folder: Path) -> dict[str, Any]:
     """Return what was recorded of how a prepared dataset came about."""
     return dict(_meta(folder)["provenance"])

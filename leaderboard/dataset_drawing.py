@@ -21,6 +21,7 @@ from datumrl.leaderboard.drawing import Axis
 
 _WIDTH, _HEIGHT = 380, 242
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46.0, 370.0, 32.0, 202.0  # the largest frame
+_LETTER, _LINE = 8.0, 11.0  # at most, of the text in a drawing
 _LEVELS = 6  # of opacity, each twice as many rows as the one before at least
 _FAR = 1.0  # marks further off than this many widths of the data are left to the text
 SHAPES = {
@@ -153,17 +154,35 @@ def quality_map(points: Sequence[MapPoint], shown: Iterable[str] = ()) -> Markup
     parts = frame.parts("TQ: 0 random, 1 expert", "SACo: 1 as the reference")
     parts.append(_line("axis-line faint", frame.across(1.0), _TOP, frame.across(1.0), _BOTTOM))
     parts.append(_line("axis-line faint", _LEFT, frame.up(1.0), _RIGHT, frame.up(1.0)))
+    labelled = _labelled(points, ours, frame)
     for point in sorted(points, key=lambda each: each.id in ours):
         kind = "ours" if point.id in ours else point.origin
         hollow = " hollow" if point.own_reference else ""
         place = f"translate({frame.across(point.tq):.1f} {frame.up(point.saco):.1f})"
         title = f"{point.id}: TQ {point.tq:.3f}, SACo {point.saco:.3f}"
-        label = _text(point.mark, 6, -4, "start") if len(point.mark) < 3 else ""
+        label = _text(point.mark, 6, -4, "start") if point.id in labelled else ""
         parts.append(
             f'<g class="point {kind}{hollow}" transform="{place}"><title>{_inert(title)}</title>'
             f'<path d="{SHAPES[point.environment]}"/>{label}</g>'
         )
     return _drawing(parts, "TQ and SACo of all datasets known")
+
+
+def _labelled(points: Sequence[MapPoint], ours: set[str], frame: _Frame) -> set[str]:
+    """Return whose short marks are written: those that meet no other, what is shown first."""
+    found: set[str] = set()
+    taken: list[tuple[float, float, float]] = []  # left, right, base line
+    ordered = sorted(points, key=lambda each: (each.id not in ours, each.own_reference, each.id))
+    for point in ordered:
+        if len(point.mark) > 2:
+            continue
+        left, base = frame.across(point.tq) + 6, frame.up(point.saco) - 4
+        right = left + _LETTER * len(point.mark)
+        if all(left >= end or right <= begin or abs(base - other) >= _LINE
+               for begin, end, other in taken):  # fmt: skip
+            taken.append((left, right, base))
+            found.add(point.id)
+    return found
 
 
 def _ticks(edges: Sequence[float]) -> tuple[float, ...]:

@@ -82,6 +82,8 @@ class Command:
             from datumrl.datasets import figures
 
             figures.check(self.plot, len(names))
+        if self.replay_rows < -1:
+            raise DatumrlError(f"--replay-rows {self.replay_rows}: use a number, 0 none, -1 all")
         if self.seed < 0:
             raise DatumrlError(f"--seed {self.seed} is negative; use 0 or more")
 

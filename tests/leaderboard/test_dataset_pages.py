@@ -174,6 +174,23 @@ def test_the_map_places_every_point_once(card: Card) -> None:
     assert "no dataset" in dataset_drawing.quality_map([])
 
 
+def test_marks_on_the_map_do_not_cover_each_other() -> None:
+    base = known_quality.published_points()[0]
+    near = [
+        replace(base, id=f"local/hopper-{kind}-v1", tq=tq, saco=1.0, own_reference=own)
+        for kind, tq, own in (
+            ("medium-replay", 0.10, True),
+            ("medium", 0.11, False),
+            ("expert", 0.9, False),
+        )
+    ]
+    assert "mr</text>" in dataset_drawing.quality_map(near[:1])
+    both = dataset_drawing.quality_map(near)
+    assert (both.count(">m</text>"), both.count(">mr</text>"), both.count(">e</text>")) == (1, 0, 1)
+    shown = dataset_drawing.quality_map(near, ["local/hopper-medium-replay-v1"])
+    assert (shown.count(">m</text>"), shown.count(">mr</text>")) == (0, 1)
+
+
 def test_every_card_that_comes_along_is_sound_and_placed() -> None:
     cards = known_quality.own_cards()
     for card in cards:

@@ -76,6 +76,8 @@ def test_a_path_of_the_user_s(tmp_path, capsys):
         (["stats", "local/hopper-expert-v1"], "is not here; run `datumrl collect"),
         (["stats", MEDIUM, REPLAY, "--path", "x"], "is one file for 2 datasets"),
         (["stats", MEDIUM, "--path", "/no/such"], "/no/such does not exist"),
+        (["stats", MEDIUM, "--path", "."], "is no folder that `datumrl collect` wrote"),
+        (["stats", MEDIUM, "--audit", "--replay-rows", "-7"], "--replay-rows -7: use a number"),
         (["stats", MEDIUM, "--preset", "paperr"], "unknown preset 'paperr'; use paper"),
         (["stats", MEDIUM, "--reference", "local/pointmaze-umaze-v1"], "no reference for"),
         (["stats", MEDIUM, "--rows", "0"], "0 rows cannot be counted"),
@@ -85,3 +87,9 @@ def test_a_path_of_the_user_s(tmp_path, capsys):
 def test_what_cannot_be_done_is_told(capsys, arguments, shown):
     assert main(arguments) == 2
     assert shown in capsys.readouterr().err
+
+
+def test_another_dataset_s_folder_is_not_said_to_be_deleted(capsys):
+    folder = places.local_folder(catalogue.find(REPLAY))
+    assert main(["stats", MEDIUM, "--path", str(folder)]) == 2
+    assert f"holds {REPLAY}, not {MEDIUM}; use that id" in capsys.readouterr().err
