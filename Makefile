@@ -7,13 +7,14 @@ READY := $(VENV)/.ready
 .PHONY: help quickstart test test-fast lint bench cards baselines results behaviour-policies clean
 
 help:
-	@echo "make quickstart          install, then go from data to a leaderboard page (about 5 minutes)"
+	@echo "make quickstart          install, then from a published table and fresh data to a leaderboard (under 5 minutes)"
 	@echo "make test                install, then run every test"
 	@echo "make test-fast           the same without the slow tests (under 3 minutes)"
 	@echo "make lint                ruff and types"
 	@echo "make bench               every speed benchmark, one after the other"
 	@echo "make cards               cards of the local datasets in DATUMRL_HOME, into leaderboard/cards and docs"
 	@echo "make baselines           train the local suite's reference results in DATUMRL_HOME (hours)"
+	@echo "make picture             the README's pictures of the board, by a headless browser"
 	@echo "make behaviour-policies  train the policies behind the local suite (hours)"
 
 $(READY): setup.cfg pyproject.toml constraints.txt
@@ -42,8 +43,8 @@ lint: $(READY)
 	@for folder in algorithms datasets evaluation leaderboard scripts; do ln -s ../../$$folder .types/datumrl/$$folder; done
 	cd .types && ../$(BIN)/python -m mypy --config-file ../mypy.ini -p datumrl
 
-# The studies of level and coverage take hours; they are run by hand and keep their results.
-BENCHMARKS = $(filter-out %_study.py %_calibration.py,$(wildcard benchmarks/*.py))
+# The studies of level and coverage, and the kill test, take hours; they are run by hand and keep their results.
+BENCHMARKS = $(filter-out %_study.py %_calibration.py %/kill_test.py,$(wildcard benchmarks/*.py))
 
 bench: $(READY)
 	@for study in $(BENCHMARKS); do echo "== $$study"; $(BIN)/python $$study || exit 1; done
@@ -60,6 +61,9 @@ baselines: $(READY)
 # What the results that come with the project say: docs/local_results.md.
 results: $(READY)
 	$(BIN)/python -m datumrl.scripts.write_local_results
+
+picture: $(READY)
+	$(BIN)/python -m datumrl.scripts.board_picture
 
 .venv-policies/.ready: constraints-policies.txt
 	$(PYTHON) -m venv .venv-policies

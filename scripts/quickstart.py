@@ -14,6 +14,7 @@ from datumrl.scripts import console
 DATASET = "local/hopper-medium-replay-v1@100k"
 METHODS = ("bc", "percent_bc", "td3_bc", "iql")
 TABLE = "d3rlpy-d4rl-v0"  # ten seeds of each algorithm
+PUBLISHED = ("TD3+BC", "IQL", "BEAR")
 BLOCK = 5  # runs of each algorithm that AdaStop looks at at a time
 
 
@@ -71,7 +72,7 @@ class Command:
             Step("Compare them: intervals, groups, how often one is above another", compare),
             Step(
                 "Which differences do ten published seeds show, and how many would have done?",
-                ["compare", TABLE, *adastop, "2", "--only-pairs"],
+                ["compare", TABLE, "--algorithms", *PUBLISHED, *adastop, "2", "--only-pairs"],
             ),
             Step("Build the leaderboard site", ["board", runs, "--out", board]),
         ]
