@@ -40,6 +40,7 @@ class _Box:
 
 def draw(found: Sequence[Verdict], letters: dict[str, str]) -> Markup:
     """Draw the map; datasets without a tested group are hollow and grey."""
+    found = sorted(found, key=lambda verdict: bool(verdict.best))  # the last lie on top
     points = [verdict.point for verdict in found]
     x = drawing.axis([point.tq for point in points], (0.0, 1.0))
     y = drawing.axis([point.saco for point in points], (1.0,))

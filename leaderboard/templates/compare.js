@@ -199,8 +199,8 @@
     const { table, x, y, problem } = chosen();
     options(suite, plan.tables.map((each) => [each.id, each.title]), table?.id);
     const rows = (table?.rows ?? []).map((row) => [row.key, row.name]);
-    options(first, rows, x?.key);
-    options(second, rows, y?.key);
+    options(first, rows, x?.key ?? rows[0]?.[0]);
+    options(second, rows, y?.key ?? rows[1]?.[0]);
     if (problem) result.replaceChildren(make("p", { class: "flag problem" }, problem));
     else if (!y) result.replaceChildren(make("p", { class: "flag problem" }, `${table?.title ?? "This board"} has no two rows to compare.`));
     else result.replaceChildren(...show(table, x, y));
