@@ -10,6 +10,7 @@ import hashlib
 import json
 import math
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -37,6 +38,10 @@ _FAMILIES = {
     "relocate": "adroit",
 }
 _COLLECTIONS = {"d4rl": "D4RL", "local": "Local", "neorl": "NeoRL", "neorl2": "NeoRL-2"}
+_COUNTED = {
+    "last": 1,
+    "last-10-mean": 10,
+}  # evaluations that a checkpoint rule looks at, if not all
 _WHOLE = {"neorl2"}  # collections that are one suite, whatever their environments
 
 
@@ -89,8 +94,18 @@ def from_records(found: Sequence[RunRecord]) -> list[Run]:
     A finished run without evaluations, on data without an environment, has nothing to show.
     """
     told = [record for record in found if record.evaluations or record.status != "complete"]
-    unique = {_canonical(record.model_dump(mode="json")): record for record in told}
-    return [_from_record(unique[text]) for text in sorted(unique)]
+    alike: dict[tuple[str, str, int], list[RunRecord]] = defaultdict(list)
+    for record in told:
+        alike[record.algorithm, record.dataset, record.seed].append(record)
+    return [_from_record(record) for key in sorted(alike) for record in _distinct(alike[key])]
+
+
+def _distinct(found: Sequence[RunRecord]) -> Sequence[RunRecord]:
+    """Return each record once, in an order that does not depend on how they were found."""
+    if len(found) == 1:
+        return found
+    by_text = {_canonical(record.model_dump(mode="json")): record for record in found}
+    return [by_text[text] for text in sorted(by_text)]
 
 
 def from_rows(rows: Iterable[ScoreRow]) -> list[Run]:
@@ -131,7 +146,9 @@ def _finished(row: ScoreRow) -> bool:
 
 
 def _from_record(record: RunRecord) -> Run:
-    rows = records.score_rows(record)
+    counted = _COUNTED.get(record.protocol.checkpoint, 0)
+    points = record.evaluations[-counted:]  # a row for each of hundreds takes its time
+    rows = records.score_rows(record.model_copy(update={"evaluations": points}))
     status: Status = "unfinished" if record.status == "running" else record.status
     if status == "complete":
         row = _checkpoint(rows, record.protocol.checkpoint)
