@@ -1,0 +1,45 @@
+"""Reference results that come with the project."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from datumrl.datasets import catalogue
+from datumrl.evaluation.records import read_record
+from datumrl.leaderboard import baseline_runs, tables
+from datumrl.scripts import train_baselines
+
+
+def test_what_is_shipped_is_what_the_command_makes() -> None:
+    batches = {
+        (batch.dataset, algorithm): batch
+        for batch in train_baselines.BATCHES
+        for algorithm in batch.algorithms
+    }
+    for path in baseline_runs.FOLDER.rglob("seed-*.json"):
+        record = read_record(path)
+        batch = batches[record.dataset, record.algorithm.partition("-target")[0]]
+        assert path.parent.name == record.algorithm
+        assert path.parent.parent.name == catalogue.find(record.dataset).id.partition("/")[2]
+        assert path.name == f"seed-{record.seed}.json"
+        assert record.budget.steps == batch.steps
+        assert record.protocol.episodes == train_baselines.EPISODES
+        assert record.protocol.checkpoint == "last"
+
+
+def test_short_budgets_share_no_table_with_full_ones(tmp_path: Path) -> None:
+    one = next(iter(sorted(baseline_runs.FOLDER.rglob("bc/seed-0.json"))))
+    record = read_record(one)
+    short = record.model_copy(
+        update={"algorithm": "cql", "budget": record.budget.model_copy(update={"steps": 20_000})}
+    )
+    for each in (record, short):
+        target = tmp_path / each.algorithm / "seed-0.json"
+        target.parent.mkdir()
+        target.write_text(each.model_dump_json())
+    found = baseline_runs.load(tmp_path)
+    assert {run.row.tier for run in found} == {"reproduced"}
+    full, other = sorted(found, key=lambda run: run.remark)
+    assert (full.remark, other.remark) == ("", "short budget: 20,000 updates")
+    built = tables.build(found)
+    assert sorted(len(table.entries) for table in built) == [1, 1]
