@@ -10,6 +10,7 @@ import pytest
 from datumrl.datasets.errors import DatumrlError
 from datumrl.evaluation import report, score_table, scored_runs
 from datumrl.evaluation.records import ScoreRow
+from datumrl.scripts.main import main
 
 WALKER = "d4rl/walker2d-medium-v2"
 
@@ -40,6 +41,34 @@ def test_what_was_measured_differently_is_refused(make_record, changed, said) ->
     second = make_record("td3_bc", **{"sha256": "a" * 64, **changed})
     with pytest.raises(DatumrlError, match=said):
         table([first, second])
+
+
+MINARI = "minari/D4RL/pen/human-v2"
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_minaris_d4rl_is_never_in_a_table_with_d4rl(make_record, order) -> None:
+    records = [make_record(), make_record("td3_bc", dataset=MINARI, environment="AdroitHandPen-v1")]
+    rows = [row(), row("b", dataset=MINARI)]
+    for both in (records, rows):
+        with pytest.raises(DatumrlError, match=f"{MINARI} and d4rl/hopper-medium-v2: .* another"):
+            table(both[::order])
+        table(both[:1])
+        table(both[1:])
+
+
+def test_choosing_one_of_the_two_benchmarks_is_enough(tmp_path: Path, capsys) -> None:
+    path = tmp_path / "scores.csv"
+    lines = [
+        f"{name},{dataset},{seed},{seed}"
+        for name in ("a", "b")
+        for dataset in (MINARI, WALKER)
+        for seed in range(3)
+    ]
+    path.write_text("\n".join(["algorithm,dataset,seed,score", *lines]))
+    assert main(["compare", str(path), "--resamples", "50"]) == 2
+    assert "Minari's D4RL is another benchmark" in capsys.readouterr().err
+    assert main(["compare", str(path), "--resamples", "50", "--datasets", MINARI]) == 0
 
 
 def test_a_seed_that_is_there_twice_is_refused(make_record) -> None:
