@@ -40,8 +40,14 @@ def of(scores: Mapping[str, np.ndarray], confidence: float) -> Standings:
         return Standings({}, {}, "")
     tested = group_test.separate(_score_table(scores), list(scores), ALPHA, seed=0)
     return Standings(
-        rank_intervals(scores, confidence), tested.letters, tested.method or tested.reason
+        rank_intervals(scores, confidence), tested.letters, tested.method or _too_few(scores)
     )
+
+
+def _too_few(scores: Mapping[str, np.ndarray]) -> str:
+    runs = min(len(array) for array in scores.values())
+    many = f"{runs} runs of each are" if runs > 1 else "a single run of each is"
+    return f"none, as {many} too few to separate any at family-wise alpha {ALPHA:g}"
 
 
 def rank_intervals(
