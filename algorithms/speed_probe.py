@@ -1,6 +1,6 @@
 """How long a job takes on this machine and how much memory, measured before any of it is trained.
 
-A stack like the job's is trained for a second or two on made-up rows of the dataset's sizes, so
+A stack like the job's is trained for half a second on made-up rows of the dataset's sizes, so
 that the dataset need not be here, and its policies are rolled out for a few steps.  What is timed
 is thus this machine as it is now, with whatever else it does.
 """
@@ -28,19 +28,21 @@ from datumrl.datasets.catalogue import DatasetRecord
 from datumrl.datasets.episodes import Episodes, episode_starts
 from datumrl.datasets.errors import DatumrlError
 
-SECONDS = 1.0  # of updates, after the first ones
+SECONDS = 0.5  # of updates, after the first ones
 _FIRST = 2  # updates that also prepare
 _LEAST = 3  # updates timed, however long they take
 _LATE = 1 << 20  # a step past what only the first updates do
 _ROWS, _LENGTH = 10_000, 100  # made up, in episodes of so many
 _STEPS = 50  # of a short roll-out
+# At most so many are tried, and scaled: the probe itself must not run out of memory.
+_EPISODES, _BATCH = 10, 256
 
 
 @dataclass(frozen=True)
 class Speed:
     """What one job takes in one process."""
 
-    update: float  # seconds of one gradient step of the whole stack
+    update: float  # seconds of one gradient step of the whole stack; large batches: at most
     evaluation: float  # seconds of one evaluation point, at most: every episode at full length
     process: int  # bytes of the process, without the dataset
     data: int | None  # bytes of the packed dataset; None where its size is not known
@@ -70,6 +72,9 @@ def _measured(job: Job, dataset: DatasetRecord, seconds: float) -> Speed:
     episodes = _made_up(dataset)
     method = registry.find(job.algorithm)
     config = registry.completed(job.algorithm, job.config, dataset, episodes)
+    batch, episodes_each = min(config.batch_size, _BATCH), min(job.episodes, _EPISODES)
+    larger, more = config.batch_size / batch, job.episodes / episodes_each
+    config = dataclasses.replace(config, batch_size=batch)
     device = torch.device(job.device)
     task = Task(
         dataset.observation_dim, dataset.action_dim, torch.ones(dataset.action_dim, device=device)
@@ -85,10 +90,13 @@ def _measured(job: Job, dataset: DatasetRecord, seconds: float) -> Speed:
         rows, drawn = streams.at(step)
         method.update(stack, source.gather(rows), drawn, step)
 
-    per_update = _timed(update, device, seconds)
-    acting = dataclasses.replace(job, config=config)
-    evaluation = _evaluation(acting, dataset, method, task, stack, source)
-    return Speed(per_update, evaluation, _resident(), data_bytes(dataset))
+    idle = _resident()
+    per_update = larger * _timed(update, device, seconds)
+    trained = _resident()
+    short = dataclasses.replace(job, config=config, episodes=episodes_each)
+    evaluation = more * _evaluation(short, dataset, method, task, stack, source)
+    growth = max(larger * (trained - idle), more * (_resident() - trained))
+    return Speed(per_update, evaluation, idle + int(growth), data_bytes(dataset))
 
 
 def _timed(update: object, device: torch.device, seconds: float) -> float:

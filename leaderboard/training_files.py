@@ -67,7 +67,7 @@ def read(path: Path, reading: Reading, stated: Stated) -> TrainingTable:
             cells.append(_cell(sheet, method, found, lines[line], reading, stated))
     about = About(
         path.stem,
-        f"{path.name}, trained again",
+        path.name,
         rule=f"{reading.checkpoint} evaluation of each run unless a column says otherwise; mean "
         f"and standard deviation (ddof = {reading.ddof}) over its seeds",
     )

@@ -247,10 +247,10 @@ def _estimates(jobs: Sequence[tuple[Cell, Job]], wanted: Wanted) -> tuple[list[E
             found.append(Estimate(cell, hours, memory, worth))
             show(done, len(jobs))
     basis = (
-        "Times: updates of each method in a stack like the one to train, timed here and now for a "
-        "second on made-up rows, times the steps; evaluations at full episode length, so at most. "
-        "What a stopped run has done already is not taken off. Memory: the packed transitions of "
-        "every process and what a process of this one's size takes."
+        "Times: updates of each method in a stack like the one to train, timed here and now for "
+        "half a second on made-up rows, times the steps; evaluations at full episode length, so at "
+        "most. What a stopped run has done already is not taken off. Memory: the packed transitions "
+        "of every process and what a process of this one's size takes."
     )
     return found, basis
 
