@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -61,6 +62,8 @@ class Pages:
         self._board, self._published, self._beside = board, published, beside
         self._suite_of = {view.table.id: each.page for each in suites for view in each.views}
         self._curves = learning_curves.published(published)
+        self._style = Markup(asset("board.css") + asset("pages.css"))
+        self._script = functools.cache(self._joined)
 
     def every(
         self, cards: Sequence[DatasetPage], reproductions: Sequence[Outcome]
@@ -165,13 +168,18 @@ class Pages:
         results = dataset_results.of(dataset, self._board)
         return self._render(template, dataset=dataset, results=results, **shown)
 
-    def _render(self, template: str, scripts: Sequence[str] = (), **shown: Any) -> str:
+    def _joined(self, scripts: tuple[str, ...]) -> tuple[Markup, str]:
+        """Return scripts as one, and its digest for the page's policy."""
         script = "\n".join(self._asset(name) for name in ("board.js", *scripts))
         digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+        return Markup(script), digest
+
+    def _render(self, template: str, scripts: Sequence[str] = (), **shown: Any) -> str:
+        script, digest = self._script(tuple(scripts))
         return self._environment.get_template(template).render(
             {
-                "style": Markup(self._asset("board.css") + self._asset("pages.css")),
-                "script": Markup(script),
+                "style": self._style,
+                "script": script,
                 "script_digest": digest,
                 "suite_page": lambda table: self._suite_of[table.id],
                 "compare": comparison_page.address,

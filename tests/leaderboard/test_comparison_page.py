@@ -1,7 +1,10 @@
 """The comparison of two methods that the browser computes, against the statistics in Python."""
 
+import functools
+import http.server
 import json
 import re
+import threading
 import urllib.parse
 from pathlib import Path
 from typing import Any
@@ -274,3 +277,24 @@ def test_nothing_is_wider_than_the_window(
     browser.show(width)
     open_pair(browser, page, suite=table_with(built, "steady", "ragged").id, a="steady", b="ragged")
     assert browser.run("document.documentElement.scrollWidth") <= width
+
+
+@pytest.mark.slow
+def test_it_works_below_any_path_of_a_server(browser: Any, page: Path) -> None:
+    handler = functools.partial(Quiet, directory=str(page.parents[1]))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        host = f"http://127.0.0.1:{server.server_address[1]}"
+        browser.open(f"{host}/{page.parent.name}/{page.name}#a=steady&b=ragged")
+        assert downloaded(browser)["datasets"] == DATASETS
+        server.shutdown()
+    assert not browser.complaints()
+    asked = [each for each in browser.requests() if not each.startswith(("about:", "data:"))]
+    assert [each.partition("#")[0] for each in asked] == [f"{host}/{page.parent.name}/{page.name}"]
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    """Serves files and logs nothing."""
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass

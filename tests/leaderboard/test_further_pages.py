@@ -1,6 +1,7 @@
 """Pages of methods and datasets, the map and the statistics: what they say, and its sources."""
 
 import dataclasses
+import importlib.util
 import json
 import re
 import shlex
@@ -331,3 +332,24 @@ def test_the_arrow_keys_read_a_curve(browser: Any, site: Path) -> None:
     assert browser.run(told).startswith("step 1,000: ")
     curve = json.loads(browser.run("document.getElementById('curves').content.textContent"))[0]
     assert f"{curve['mean'][0]:.1f} ± {curve['spread'][0]:.1f}" in browser.run(told)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("width", "dark"), [(1280, False), (360, True)])
+def test_axe_finds_no_barrier(browser: Any, site: Path, width: int, dark: bool) -> None:
+    found = importlib.util.find_spec("axe_core_python")
+    if found is None or found.origin is None:
+        pytest.skip("axe-core is not installed")
+    axe = (Path(found.origin).parent / "axe.min.js").read_text(encoding="utf-8")
+    browser.show(width, dark=dark)
+    wanted = [*site.glob("runs/*.html"), *site.glob("datasets/*hopper-medium-v1*.html")]
+    wanted += [site / name for name in ("compare.html", "map.html", "statistics.html")]
+    for page in wanted:
+        browser.open(page)
+        browser.run(f"{axe}; 0")
+        violations = browser.run(
+            "axe.run().then((found) => found.violations.map((each) => "
+            "`${each.id}: ${each.nodes.slice(0, 3).map((node) => node.html.slice(0, 150) + "
+            "node.failureSummary).join(' | ')}`))"
+        )
+        assert violations == [], page
