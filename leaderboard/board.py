@@ -232,6 +232,7 @@ class _Templates:
         return self._environment.get_template("index.html").render(
             suites=suites,
             waiting=suite_pages.without_results(suites) if published else [],
+            protocols=suite_pages.protocols(suites, self._published),
             algorithms=len({run.row.algorithm for run in every}),
             datasets=len({run.row.dataset for run in every}),
             runs=len(every),

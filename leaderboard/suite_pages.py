@@ -171,6 +171,17 @@ def without_results(found: Iterable[SuitePage]) -> list[str]:
     return [title for title in KNOWN if title not in present]
 
 
+def protocols(
+    found: Iterable[SuitePage], published: wording.Published
+) -> list[tuple[str, list[tuple[SuitePage, Table]]]]:
+    """Return every protocol in words, once, with the tables it is that of."""
+    places: dict[str, list[tuple[SuitePage, Table]]] = defaultdict(list)
+    for page in found:
+        for view in page.views:
+            places[wording.protocol_words(view.table, published)].append((page, view.table))
+    return list(places.items())
+
+
 def downloads(page: SuitePage) -> dict[str, str]:
     """Return the files that belong to a page, by their place within the site."""
     found = {view.aggregates: _aggregates_csv(view.table) for view in page.views}

@@ -148,7 +148,7 @@ def test_page_shows_the_numbers_that_plain_python_gets(tmp_path: Path) -> None:
         assert row[6] == f"{statistics.median(map(statistics.fmean, by_task)):.1f}"
         assert row[7] == f"{statistics.fmean([max(0.0, 100 - s) for s in every]):.1f}"
         assert row[8] == "4 × 3"
-        assert row[9:] == ["2,000 stepstuning: 2 configurations x 1 seed", "local 12 runs"]
+        assert row[9:] == ["2,000 stepstuning: 2 configurations x 1 seed", "local"]
     task = [d4rl_score(r) for r in records if (r.algorithm, r.dataset) == ("BC", HOPPER[0])]
     expected = f"{statistics.fmean(task):.1f} ± {statistics.pstdev(task):.1f}"
     assert rows["hopper-medium-v2"][2] == expected
