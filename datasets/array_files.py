@@ -229,7 +229,8 @@ class Hdf5Files(ArrayFiles):
 
     def _check_size(self, path: Path, name: str, dataset: Any) -> None:
         stored = dataset.id.get_storage_size()
-        if dataset.nbytes > 4096 + stored * _MOST_COMPRESSED:
+        most = stored * _MOST_COMPRESSED + 4096 if dataset.chunks else stored
+        if dataset.nbytes > most:
             raise self.error(
                 f"{name} says it is {dataset.dtype} {dataset.shape}, {dataset.nbytes:,} bytes, and "
                 f"holds {stored:,}",
@@ -237,13 +238,15 @@ class Hdf5Files(ArrayFiles):
             )
 
     def _blocks_of(self, path: Path, name: str, step: int) -> Iterator[np.ndarray]:
+        from datumrl.datasets import hdf5_chunks
+
         with self._open(path) as handle:
             dataset = handle[name]
             if dataset.chunks and dataset.chunks[0] * self.row_bytes(name) <= 16 * _BYTES_AT_ONCE:
                 chunk = dataset.chunks[0]  # whole chunks, so that none is decompressed twice
                 step = chunk * max(1, step // chunk)
             for begin in range(0, len(dataset), step):
-                yield dataset[begin : begin + step]
+                yield hdf5_chunks.read_rows(dataset, begin, begin + step)
 
     @contextlib.contextmanager
     def _open(self, path: Path) -> Iterator[Any]:

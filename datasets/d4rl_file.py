@@ -10,7 +10,6 @@ decompressed twice.
 from __future__ import annotations
 
 import contextlib
-import itertools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from datumrl.datasets import identity
+from datumrl.datasets import hdf5_chunks, identity
 from datumrl.datasets.episodes import first_not_finite
 from datumrl.datasets.errors import DatumrlError, brief
 from datumrl.datasets.reading import Progress
@@ -106,7 +105,7 @@ class D4RLFile:
                 )
             if dataset.dtype.kind not in "biuf":
                 raise self.error(f"{name} holds {dataset.dtype}, not numbers")
-            if not _is_stored(dataset):
+            if not hdf5_chunks.is_stored(dataset):
                 raise self.error(f"is truncated or damaged (parts of {name} are not in the file)")
             if dataset.dtype == np.float64 and name not in ("terminals", "timeouts"):
                 self.notes.append(f"{name} was float64 and is now float32")
@@ -145,7 +144,7 @@ class D4RLFile:
         step = chunk * max(1, _ROWS_AT_ONCE // chunk)
         for begin in range(0, len(dataset), step):
             with self.damage():
-                values = dataset[begin : begin + step]
+                values = hdf5_chunks.read_rows(dataset, begin, begin + step)
             self._done += values.nbytes
             if self._progress is not None:
                 self._progress(self._done, self._total)
@@ -193,13 +192,3 @@ class D4RLFile:
                     f"0 to {self.record.action_dim - 1} are actions"
                 )
         return column
-
-
-def _is_stored(dataset: h5py.Dataset) -> bool:
-    """Return whether the file holds all values: HDF5 reads a lost chunk as zeros, without error."""
-    if dataset.chunks is None:
-        return bool(dataset.id.get_storage_size() >= dataset.nbytes)
-    sizes = zip(dataset.shape, dataset.chunks, strict=True)
-    starts = (range(0, length, piece) for length, piece in sizes)
-    found = (dataset.id.get_chunk_info_by_coord(place) for place in itertools.product(*starts))
-    return all(chunk.byte_offset for chunk in found)  # none, or 0, where the file itself begins

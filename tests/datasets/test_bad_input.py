@@ -97,6 +97,28 @@ def test_values_that_the_file_does_not_hold_are_not_read_as_zeros(chunks, put, c
     assert_refused(f"parts of observations are not in the file.*{FETCH}")
 
 
+@pytest.mark.parametrize("number", [0, 3])
+def test_a_chunk_whose_key_is_damaged_is_not_read_as_zeros(number, put, content):
+    """HDF5 looks for a chunk by its key: with another one, it finds none and gives zeros."""
+    path = put({name: each for name, each in content.items() if name != "observations"})
+    with h5py.File(path, "a") as file:
+        stored = file.create_dataset(
+            "observations", data=content["observations"], chunks=(100, 11), compression="gzip"
+        )
+        chunk = stored.id.get_chunk_info(number)
+        size, place = chunk.size.to_bytes(4, "little"), chunk.byte_offset.to_bytes(8, "little")
+    damaged = bytearray(path.read_bytes())
+    # A key: size, mask of filters, then the first row, column and byte; behind it the address.
+    begin = damaged.index(size + bytes(4) + (100 * number).to_bytes(8, "little"))
+    assert damaged[begin + 32 : begin + 40] == place
+    damaged[begin + 31] = 112
+    path.write_bytes(damaged)
+    with h5py.File(path) as file:
+        lost = file["observations"][100 * number : 100 * number + 100]
+    assert not lost.any(), "HDF5 tells of it now"
+    assert_refused(f"is truncated or damaged.*{FETCH}")
+
+
 def test_a_column_that_no_reader_knows_is_named(put, content):
     put({**content, "returns": np.zeros(500, "f4")})
     assert any("returns is no part of" in note for note in loading.load(ID).notes)

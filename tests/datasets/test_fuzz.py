@@ -1,9 +1,9 @@
-"""Damaged files of every reader: a clear error or a correct load; never a crash, hang or loss.
+"""Damaged files of D4RL and NeoRL: a clear error or a correct load; never a crash, hang or loss.
 
 Valid files are damaged in many ways: cut off, bytes flipped or zeroed, keys dropped, shapes and
 types that lie.  Each is converted in a process of its own kind, which may neither die nor take
-long; what loads must hold what the undamaged file held, wherever the file still says so.  A new
-reader joins by an entry in `FORMATS`.
+long; what loads must hold what the undamaged file held, wherever the file still says so.  Other
+readers' files are damaged in their own tests.
 """
 
 from __future__ import annotations
@@ -52,11 +52,10 @@ def d4rl_arrays() -> dict[str, np.ndarray]:
 
 
 def write_hdf5(path: Path, arrays: dict[str, np.ndarray]) -> None:
-    """Write a gzip HDF5 file with checksums, as h5py's ``fletcher32`` makes them."""
+    """Write a gzip HDF5 file, as published ones are (log); gzip has a checksum of its own."""
     with h5py.File(path, "w") as file:
         for name, values in arrays.items():
-            chunked = {"compression": "gzip", "fletcher32": True} if np.ndim(values) else {}
-            file.create_dataset(name, data=values, **chunked)
+            file.create_dataset(name, data=values, compression="gzip" if np.ndim(values) else None)
 
 
 def neorl_arrays() -> dict[str, np.ndarray]:
@@ -190,7 +189,7 @@ def test_damaged_bytes_are_refused_or_change_nothing(name, seed, tmp_path):
         sources[-1].write_bytes(damaged_bytes(rng, whole.read_bytes()))
     (first, _, reference), *rest = outcomes(made.dataset, sources, tmp_path)
     assert first == "loaded"
-    expected, refused, zeros = columns_of(reference), 0, 0
+    expected, refused = columns_of(reference), 0
     for source, (kind, message, folder) in zip(sources[1:], rest, strict=True):
         if kind == "refused":
             refused += 1
@@ -202,14 +201,11 @@ def test_damaged_bytes_are_refused_or_change_nothing(name, seed, tmp_path):
         for column, values in expected.items():
             if column.startswith("succe") and any("no part of" in note for note in notes):
                 continue  # next observations under a damaged name, which no checksum covers
-            if column in found and len(found[column]) and not found[column].any() and values.any():
-                zeros += 1  # a known limit: HDF5 itself overlooks some damage of a chunk's key
-            elif column in found:
+            if column in found:
                 np.testing.assert_array_equal(found[column], values, err_msg=source.name)
             else:  # names lie outside the checksums: an optional column may be named otherwise
                 assert column.startswith("extra"), source.name
     assert refused > len(rest) // 3
-    assert zeros <= len(rest) // 100
 
 
 @pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
