@@ -248,6 +248,8 @@ def amend_provenance(folder: Path, provenance: Mapping[str, Any]) -> None:
 def _meta(folder: Path) -> dict[str, Any]:
     if not folder.is_dir():
         raise DatumrlError(f"{folder} does not exist; load or collect the dataset first")
+    if not (folder / "meta.json").is_file():
+        raise DatumrlError(f"{folder} lacks meta.json; {_remedy(folder)}")
     meta = read_json(folder / "meta.json")
     if not isinstance(meta, dict) or meta.get("format") != FORMAT:
         raise DatumrlError(f"{folder / 'meta.json'} describes no {FORMAT}; {_remedy(folder)}")

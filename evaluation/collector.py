@@ -18,6 +18,8 @@ import multiprocessing
 import os
 import shutil
 import threading
+import zipfile
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -256,9 +258,9 @@ def _leave_with_parent() -> None:
 
 
 def _make(recipe: Recipe, part: int, number: int, folder: Path) -> int:
-    """Make one chunk, unless it is on disk; return its number of rows."""
+    """Make one chunk, unless it is on disk and whole; return its number of rows."""
     path = _chunk_path(folder, part, number)
-    if not path.exists():
+    if not _is_whole(path):
         chunk = streams.collect_chunk(recipe, part, number)
         arrays: dict[str, Any] = {"lengths": chunk.lengths, "finals": chunk.finals}
         arrays.update(chunk.columns)
@@ -266,6 +268,18 @@ def _make(recipe: Recipe, part: int, number: int, folder: Path) -> int:
             np.savez(handle, **arrays)
     with np.load(path, allow_pickle=False) as stored:
         return int(stored["lengths"].sum())
+
+
+def _is_whole(path: Path) -> bool:
+    """Return whether a chunk of an earlier start is there, and every byte of it is as written."""
+    try:
+        # Opened here, since numpy does not close what it then finds to be no archive.
+        with path.open("rb") as handle, np.load(handle, allow_pickle=False) as stored:
+            return {"lengths", "finals", *streams.COLUMNS} == {
+                name for name in stored.files if stored[name] is not None
+            }
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error):
+        return False
 
 
 def _chunk_path(folder: Path, part: int, number: int) -> Path:

@@ -165,6 +165,12 @@ def test_a_foreign_meta_json_is_refused(change, message, folder):
         prepared.read(folder, ID)
 
 
+def test_a_folder_without_its_meta_json_is_refused(folder):
+    (folder / "meta.json").unlink()
+    with pytest.raises(DatumrlError, match=r"lacks meta\.json; delete .* and load, or collect"):
+        prepared.provenance(folder)
+
+
 @pytest.mark.parametrize("text", ["", "[]", "{", '{"format": NaN}'])
 def test_a_meta_json_that_is_not_one_is_refused(text, folder):
     (folder / "meta.json").write_text(text)

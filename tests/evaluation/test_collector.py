@@ -1,3 +1,4 @@
+import io
 import math
 import os
 import signal
@@ -281,6 +282,28 @@ def test_the_end_of_a_collection_that_was_killed_is_made_up_for(
     assert not collector.collect(record).made
     assert {path: path.read_bytes() for path in folder.iterdir()} == made
     assert list(folder.parent.iterdir()) == [folder]
+
+
+@pytest.mark.parametrize("damage", [b"", b"no archive", "cut", "flipped"])
+def test_a_damaged_piece_of_an_earlier_start_is_made_again(
+    damage: bytes | str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = recipes.recipe_for(catalogue.find("local/inverted-pendulum-random-v1"))
+    recipe = replace(recipe, stream_rows=20, lanes=2)
+    rows = collector._make(recipe, 0, 0, tmp_path)
+    (path,) = tmp_path.iterdir()
+    whole = path.read_bytes()
+    if damage == "cut":
+        damage = whole[: len(whole) // 2]
+    elif damage == "flipped":
+        place = whole.index(b"observations") + 300
+        damage = whole[:place] + bytes([whole[place] ^ 255]) + whole[place + 1 :]
+    assert isinstance(damage, bytes)
+    path.write_bytes(damage)
+    assert collector._make(recipe, 0, 0, tmp_path) == rows
+    with np.load(path) as found, np.load(io.BytesIO(whole)) as expected:
+        for name in expected.files:
+            np.testing.assert_array_equal(found[name], expected[name])
 
 
 def children(pid: int) -> list[int]:
