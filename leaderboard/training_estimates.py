@@ -21,31 +21,35 @@ class Estimate:
     worth: float = 0.0  # chance of a verdict, see `training_budget`
     taken: bool = True  # is it to be trained?
 
-    @property
-    def words(self) -> tuple[str, ...]:
-        """Return the estimate's row."""
+    def words(self, available: int) -> tuple[str, ...]:
+        """Return the estimate's row; ``available`` is the memory there is, in bytes."""
+        memory = "not known" if self.memory is None else f"{self.memory / _GIGA:.1f} GB"
         return (
             self.cell.algorithm,
             self.cell.dataset,
             duration(self.hours) if self.hours else "trained already",
-            "not known" if self.memory is None else f"{self.memory / _GIGA:.1f} GB",
+            f"{memory}, too much" if (self.memory or 0) > available else memory,
             f"{self.worth:.0%}",
             "yes" if self.taken else "no",
         )
 
 
-def sheet(estimates: Sequence[Estimate], basis: str) -> Sheet:
-    """Return the estimates as a table; ``basis`` says how they were made."""
+def sheet(estimates: Sequence[Estimate], basis: str, available: int) -> Sheet:
+    """Return the estimates as a table; ``basis`` says how they were made.
+
+    ``available`` is how many bytes of memory there are.
+    """
     total = sum(each.hours for each in estimates)
     taken = sum(each.hours for each in estimates if each.taken)
     memory = max((each.memory or 0 for each in estimates if each.taken), default=0)
     caption = (
         f"{plural(len(estimates), 'cell')}: {duration(total)} in all, {duration(taken)} of those "
-        f"to be trained; at most {memory / _GIGA:.1f} GB of memory at a time. {basis} Chance: that "
-        "the verdict is agrees or differs, if new seeds spread as the published."
+        f"to be trained; at most {memory / _GIGA:.1f} GB of memory at a time, of "
+        f"{available / _GIGA:.1f} GB that are free. {basis} Chance: that the verdict is agrees or "
+        "differs, if new seeds spread as the published."
     )
     columns = ("algorithm", "dataset", "time", "memory", "chance", "train")
-    rows = tuple(each.words for each in estimates)
+    rows = tuple(each.words(available) for each in estimates)
     return Sheet("estimates", "Estimates", columns, rows, caption)
 
 

@@ -101,12 +101,14 @@ def plan(table: TrainingTable, wanted: Wanted) -> Planned:
         len(wanted.seeds),
         wanted.points,
     )
+    from datumrl.algorithms import memory
+
     by_cell = {id(each.cell): each for each in estimates}
     taken = [by_cell[id(cell)] for cell in choice.cells]
     skipped = [dataclasses.replace(by_cell[id(c)], taken=False) for c, _ in choice.left_out]
     if wanted.budget is not None:
         basis = f"{basis} Order: {training_budget.RULE}."
-    shown = training_estimates.sheet([*taken, *skipped], basis)
+    shown = training_estimates.sheet([*taken, *skipped], basis, memory.available())
     if estimates:
         lines = "\n".join(outcome_files.plain_sheet(shown))
         console.notes.print(lines, markup=False, soft_wrap=True)
@@ -249,7 +251,7 @@ def _estimates(jobs: Sequence[tuple[Cell, Job]], wanted: Wanted) -> tuple[list[E
     basis = (
         "Times: updates of each method in a stack like the one to train, timed here and now for "
         "half a second on made-up rows, times the steps; evaluations at full episode length, so at "
-        "most. What a stopped run has done already is not taken off. Memory: the packed transitions "
+        "most. What a stopped run has done is not taken off. Memory: the packed transitions "
         "of every process and what a process of this one's size takes."
     )
     return found, basis
