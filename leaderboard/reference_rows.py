@@ -7,7 +7,7 @@ row has been measured under the table's protocol, the measurement is shown and n
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -29,6 +29,9 @@ class Behaviour:
     origin: str
 
 
+_UNKNOWN = Behaviour(None, None, "")
+
+
 @dataclass(frozen=True)
 class ReferenceRow:
     """One such row: its values by dataset, in the table's unit, and where they come from."""
@@ -39,7 +42,6 @@ class ReferenceRow:
     note: str = ""
     values: dict[str, float] = field(default_factory=dict)
     aggregate: Aggregate | None = None
-    tasks: int = 0  # datasets of the table
 
 
 def behaviours(cards: Iterable[Card]) -> dict[str, Behaviour]:
@@ -79,17 +81,17 @@ def of_table(table: Table, behaviour: Mapping[str, Behaviour]) -> tuple[Referenc
 def _constant(table: Table, key: str, name: str, score: float) -> ReferenceRow:
     values = dict.fromkeys(table.datasets, score)
     return ReferenceRow(
-        f"{table.id}--{key}", name, "by definition", "", values, _aggregate(values.values()),
-        len(table.datasets),
-    )  # fmt: skip
+        f"{table.id}--{key}", name, "by definition", "", values, _aggregate(values.values())
+    )
 
 
 def _behaviour(table: Table, behaviour: Mapping[str, Behaviour]) -> ReferenceRow:
-    values, origins = {}, set()
+    values: dict[str, float] = {}
+    origins = set()
     for dataset in table.datasets:
-        known = behaviour.get(dataset)
-        value = known and (known.score if table.normalised else known.mean_return)
-        if known is not None and value is not None:
+        known = behaviour.get(dataset, _UNKNOWN)
+        value = known.score if table.normalised else known.mean_return
+        if value is not None:
             values[dataset] = value
             origins.add(known.origin)
     if not values:
@@ -101,18 +103,13 @@ def _behaviour(table: Table, behaviour: Mapping[str, Behaviour]) -> ReferenceRow
         note += f", {len(values)} of {len(table.datasets)}"
     return ReferenceRow(
         f"{table.id}--behaviour", "Behaviour policy", ", ".join(sorted(origins)), note, values,
-        _aggregate(values.values()) if table.normalised else None, len(table.datasets),
+        _aggregate(values.values()) if table.normalised else None,
     )  # fmt: skip
 
 
 def _without(table: Table, key: str, name: str, origin: str, note: str) -> ReferenceRow:
-    return ReferenceRow(f"{table.id}--{key}", name, origin, note, tasks=len(table.datasets))
+    return ReferenceRow(f"{table.id}--{key}", name, origin, note)
 
 
 def _aggregate(values: Iterable[float]) -> Aggregate | None:
     return tables.aggregate(np.array([list(values)], dtype=np.float64))
-
-
-def lacking(row: ReferenceRow, datasets: Sequence[str]) -> list[int]:
-    """Return the places, among a page's datasets, of those a row has no value of."""
-    return [place for place, dataset in enumerate(datasets) if dataset not in row.values]

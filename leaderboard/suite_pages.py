@@ -13,7 +13,7 @@ from datumrl.leaderboard import drawing, names, reference_rows, reported_means, 
 from datumrl.leaderboard.reference_rows import Behaviour, ReferenceRow
 from datumrl.leaderboard.reported_means import ReportedRow
 from datumrl.leaderboard.runs import Suite
-from datumrl.leaderboard.tables import Aggregate, Table
+from datumrl.leaderboard.tables import Aggregate, Entry, Table
 
 # Suites that everyone looks for come first, in this order; the others follow by name.
 KNOWN = (
@@ -52,7 +52,7 @@ class TableView:
     def __init__(self, table: Table, behaviour: Mapping[str, Behaviour]) -> None:
         self.table = table
         self.references = reference_rows.of_table(table, behaviour)
-        every = [*table.entries, *self.references]
+        every: list[Entry | ReferenceRow] = [*table.entries, *self.references]
         found = [row.aggregate for row in every if row.aggregate]
         ends = [end for each in found for end in (each.low, each.high, each.iqm) if end is not None]
         per_run = [value for each in found for value in each.per_run]
@@ -184,7 +184,7 @@ def protocols(
 
 def downloads(page: SuitePage) -> dict[str, str]:
     """Return the files that belong to a page, by their place within the site."""
-    found = {view.aggregates: _aggregates_csv(view.table) for view in page.views}
+    found = {view.aggregates: _aggregates_csv(view) for view in page.views}
     if page.reported:
         found[page.reported_data] = reported_means.as_csv(page.reported)
     return found
@@ -198,11 +198,11 @@ def _constant(row: ReferenceRow) -> bool:
     return row.origin == "by definition"
 
 
-def _aggregates_csv(table: Table) -> str:
+def _aggregates_csv(view: TableView) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(_COLUMNS)
-    for entry in table.entries:
+    for entry in view.table.entries:
         low, high = entry.rank_interval or (None, None)
         budget = wording.budget(entry)
         fields: list[Any] = [entry.rank, low, high, entry.algorithm, entry.label]
@@ -211,6 +211,9 @@ def _aggregates_csv(table: Table) -> str:
         writer.writerow(
             names.spreadsheet_text(field) if isinstance(field, str) else field for field in fields
         )
+    for row in view.references:
+        fields = [None, None, None, row.name, row.note, *_numbers(row.aggregate, "")]
+        writer.writerow([*fields, None, None, row.origin])
     return text.getvalue()
 
 

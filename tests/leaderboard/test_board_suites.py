@@ -173,6 +173,16 @@ def test_reported_means_are_as_printed_without_best_and_stand_apart(tmp_path: Pa
     main, reported = text.split('id="reported"')
     assert "BRAC-v" in reported
     assert "BRAC-v" not in main
+    (table,) = tmp_path.glob("board/data/aggregates/*.csv")
+    with table.open(encoding="utf-8", newline="") as handle:
+        tiers = {line["algorithm"]: line["tier"] for line in csv.DictReader(handle)}
+    assert tiers == {
+        "CQL": "raw published",
+        "Reference expert": "by definition",
+        "Behaviour policy": "published TQ",
+        "BC": "not run",
+        "Random policy": "by definition",
+    }
     summary = (tmp_path / "board" / "data" / "summary.json").read_text(encoding="utf-8")
     assert "BRAC-v" not in summary  # nor in any aggregate
     assert "No results yet: NeoRL, NeoRL-2, Local" in text_of(tmp_path / "board" / "index.html")
