@@ -146,17 +146,19 @@ class Pages:
     ) -> dict[str, Any]:
         sources = sorted({run.row.source for run in entry.runs if run.row.source})
         methods = self._beside.methods
+        shown = [(each, methods[each]) for each in sources if each in methods]
+        commands = training_commands.of_entry(entry, self._beside.trainable)
         return {
             "entry": entry,
             "table": table,
             "sources": sources,
             "methods": methods,
-            "shown_methods": [(each, methods[each]) for each in sources if each in methods],
+            "shown_methods": shown,
             "tuning": tuning,
             "rival": comparison_page.rival(table, entry),
             "axis": _axes(entry, table),
             "points": CURVE_POINTS,
-            "commands": training_commands.of_entry(entry, self._beside.trainable),
+            "commands": [] if shown else commands,  # a submission names its own code
             "versions": training_commands.versions(entry),
             "reproductions": [
                 each.about.id for each in reproductions if each.about.source in sources

@@ -27,7 +27,7 @@ def of_entry(entry: Entry, trainable: Collection[str]) -> list[str]:
     seeds: dict[tuple[str, ...], dict[str, set[int]]] = defaultdict(lambda: defaultdict(set))
     for run in entry.runs:
         record = run.record
-        if record is not None and _method(record) in trainable and record.evaluations:
+        if record is not None and _trained(record, trainable):
             seeds[_options(record)][record.dataset].add(record.seed)
     grouped: dict[tuple[str, tuple[str, ...]], list[str]] = defaultdict(list)
     for options, by_dataset in seeds.items():
@@ -39,6 +39,12 @@ def of_entry(entry: Entry, trainable: Collection[str]) -> list[str]:
         words = ["datumrl", "train", method, "--on", *sorted(datasets), "--seeds", listed, *others]
         commands.append(shlex.join(words))
     return commands
+
+
+def _trained(record: RunRecord, trainable: Collection[str]) -> bool:
+    """Return whether datumrl trained it: other code may have made a method of the same name."""
+    ours = "view" in record.configuration and "torch" in record.software
+    return ours and _method(record) in trainable and bool(record.evaluations)
 
 
 def _method(record: RunRecord) -> str:

@@ -176,7 +176,8 @@ def test_a_preset_stands_for_its_values_and_changes_are_named() -> None:
 
 def test_settings_that_differ_are_commands_of_their_own() -> None:
     found = [record("iql", HOPPER, seed) for seed in (0, 1, 2, 5, 6)]
-    found += [record("iql", "local/hopper-random-v1", seed, {"alpha": 1}) for seed in range(2)]
+    other = {"alpha": 1, "view": "correct"}
+    found += [record("iql", "local/hopper-random-v1", seed, other) for seed in range(2)]
     (table,) = tables.build(runs.from_records(found))
     commands = [c for entry in table.entries for c in training_commands.of_entry(entry, ["iql"])]
     assert len(commands) == 2
@@ -184,8 +185,16 @@ def test_settings_that_differ_are_commands_of_their_own() -> None:
     assert training_commands.of_entry(table.entries[0], ["td3_bc"]) == []
 
 
+def test_other_code_s_runs_of_the_same_name_get_no_command() -> None:
+    found = [record("iql", HOPPER, seed, {"alpha": 1}) for seed in range(2)]
+    entry, _ = entry_of(found)
+    assert training_commands.of_entry(entry, TRAINABLE) == []
+
+
 def test_hostile_configurations_are_one_word_of_the_shell() -> None:
-    entry, _ = entry_of([record("iql", HOPPER, 0, {"note": "$(touch x); rm -rf '*'"})])
+    entry, _ = entry_of(
+        [record("iql", HOPPER, 0, {"view": "correct", "note": "$(touch x); rm -rf '*'"})]
+    )
     (command,) = training_commands.of_entry(entry, ["iql"])
     assert "note=$(touch x); rm -rf '*'" in shlex.split(command)
 
@@ -301,14 +310,26 @@ def test_embedded_json_neither_ends_nor_begins_a_tag() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("width", [360, 1280])
-def test_a_browser_draws_every_page_without_complaint(browser: Any, site: Path, width: int) -> None:
-    browser.show(width)
+@pytest.mark.parametrize(("width", "dark"), [(1280, False), (360, True)])
+def test_a_browser_draws_every_page_without_complaint_or_barrier(
+    browser: Any, site: Path, width: int, dark: bool
+) -> None:
+    found = importlib.util.find_spec("axe_core_python")
+    if found is None or found.origin is None:
+        pytest.skip("axe-core is not installed")
+    axe = (Path(found.origin).parent / "axe.min.js").read_text(encoding="utf-8")
+    browser.show(width, dark=dark)
     wanted = [*site.glob("runs/*.html"), *site.glob("datasets/*.html")]
     wanted += [site / name for name in ("map.html", "statistics.html", "compare.html")]
     for path in wanted:
         browser.open(path)
         assert browser.run("document.documentElement.scrollWidth") <= width, path
+        browser.run(f"{axe}; 0")
+        violations = browser.run(
+            "axe.run().then((found) => found.violations.map((each) => `${each.id}: "
+            "${each.nodes.map((node) => node.html.slice(0, 150)).join(' | ')}`))"
+        )
+        assert violations == [], path
         assert not browser.complaints(), path
     (own,) = site.glob("runs/*--iql-*.html")
     browser.open(own)
@@ -332,24 +353,3 @@ def test_the_arrow_keys_read_a_curve(browser: Any, site: Path) -> None:
     assert browser.run(told).startswith("step 1,000: ")
     curve = json.loads(browser.run("document.getElementById('curves').content.textContent"))[0]
     assert f"{curve['mean'][0]:.1f} ± {curve['spread'][0]:.1f}" in browser.run(told)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("width", "dark"), [(1280, False), (360, True)])
-def test_axe_finds_no_barrier(browser: Any, site: Path, width: int, dark: bool) -> None:
-    found = importlib.util.find_spec("axe_core_python")
-    if found is None or found.origin is None:
-        pytest.skip("axe-core is not installed")
-    axe = (Path(found.origin).parent / "axe.min.js").read_text(encoding="utf-8")
-    browser.show(width, dark=dark)
-    wanted = [*site.glob("runs/*.html"), *site.glob("datasets/*hopper-medium-v1*.html")]
-    wanted += [site / name for name in ("compare.html", "map.html", "statistics.html")]
-    for page in wanted:
-        browser.open(page)
-        browser.run(f"{axe}; 0")
-        violations = browser.run(
-            "axe.run().then((found) => found.violations.map((each) => "
-            "`${each.id}: ${each.nodes.slice(0, 3).map((node) => node.html.slice(0, 150) + "
-            "node.failureSummary).join(' | ')}`))"
-        )
-        assert violations == [], page
