@@ -80,7 +80,7 @@ def _cells(trained: Trained) -> Sheet:
 def _row(judged: Judged) -> tuple[str, ...]:
     column, judgement = judged.column, judged.judgement
     cell = column.cell
-    verdict = judgement.verdict
+    verdict: str = judgement.verdict
     if judged.took:
         verdict = f"{verdict} (after {judged.took} seeds)"
     if judgement.note:
