@@ -116,9 +116,12 @@ def _extremes(column: np.ndarray, rows: int, name: str) -> tuple[np.ndarray, np.
         usable = np.isfinite(high - low)
     if nans or not usable.all():
         place = int(np.argmin(usable))
+        why = [f"{nans} values are NaN"] if nans else []
+        if not usable[place]:
+            why.append(f"dimension {place} runs from {low[place]} to {high[place]}")
         raise DatumrlError(
-            f"{name}: no limits can be taken from it ({nans} values are NaN; dimension {place} "
-            f"runs from {low[place]} to {high[place]}); use another reference, or mend it"
+            f"{name}: no limits can be taken from it ({'; '.join(why)}); use another reference, "
+            "or mend it"
         )
     return low, high
 
@@ -167,7 +170,7 @@ def check_alike(episodes: Episodes, found: Limits) -> None:
             kinds = ("discrete", "continuous") if discrete else ("continuous", "discrete")
             raise DatumrlError(
                 f"{found.source}: no reference for {episodes.id}: {name} are {kinds[0]} "
-                f"({column.dtype}) there and {kinds[1]} here; use a reference of the same "
+                f"({column.dtype}) here and {kinds[1]} there; use a reference of the same "
                 "environment"
             )
         width = matrix(column).shape[1]
