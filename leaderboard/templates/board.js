@@ -133,6 +133,16 @@
       record(event.target.name !== "q"); // one step back undoes a choice, not a letter
       tell("");
     });
+    const panels = [...form.querySelectorAll("details")];
+    addEventListener("click", (event) => {
+      for (const panel of panels) if (!panel.contains(event.target)) panel.open = false;
+    });
+    form.addEventListener("keydown", (event) => {
+      const panel = event.target.closest("details[open]");
+      if (event.key !== "Escape" || !panel) return;
+      panel.open = false;
+      panel.querySelector("summary").focus();
+    });
     form.addEventListener("reset", (event) => {
       event.preventDefault();
       history.pushState(null, "", location.pathname + location.hash);

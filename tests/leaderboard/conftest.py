@@ -107,8 +107,8 @@ class Browser:
 
     def press(self, key: str) -> None:
         """Press a key, as a keyboard would."""
-        code = {"Enter": 13, "Tab": 9, " ": 32}[key]
-        text = {"Enter": "\r", "Tab": "", " ": " "}[key]
+        code = {"Enter": 13, "Tab": 9, " ": 32, "Escape": 27}[key]
+        text = {"Enter": "\r", " ": " "}.get(key, "")
         common = {"key": key, "windowsVirtualKeyCode": code}
         self.call("Input.dispatchKeyEvent", type="keyDown", text=text, **common)
         self.call("Input.dispatchKeyEvent", type="keyUp", **common)

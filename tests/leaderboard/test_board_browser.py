@@ -137,6 +137,20 @@ def test_search_tier_dataset_and_columns_filter_every_table(browser: Any, suite:
     assert browser.run("document.querySelector('summary span').textContent").startswith(" 1 of ")
 
 
+def test_panels_open_and_close_from_the_keyboard(browser: Any, suite: Path) -> None:
+    browser.open(suite)
+    panel = "document.querySelector('.controls details')"
+    browser.run(f"{panel}.querySelector('summary').focus()")
+    browser.press("Enter")
+    assert browser.run(f"{panel}.open") is True
+    browser.press("Tab")
+    browser.press(" ")
+    assert query(browser) == {"data": ["d4rl/halfcheetah-expert-v2"]}
+    browser.press("Escape")
+    assert browser.run(f"{panel}.open") is False
+    assert browser.run("document.activeElement.tagName") == "SUMMARY"
+
+
 def test_anchors_and_the_state_of_the_page_live_together(browser: Any, suite: Path) -> None:
     browser.open(f"{suite.as_uri()}?q=cql#tiers")
     assert names(browser) == ["CQL"]
@@ -190,6 +204,7 @@ def test_a_phone_does_not_scroll_sideways_and_paper_has_no_buttons(
     browser.show(360)
     for page in (site / "index.html", suite):
         browser.open(page)
+        browser.run("document.querySelectorAll('.controls details').forEach((d) => d.open = true)")
         assert browser.run("document.documentElement.scrollWidth") <= 360, page
     browser.show(800, media="print")
     assert not browser.run("document.querySelector('form.controls').checkVisibility()")
