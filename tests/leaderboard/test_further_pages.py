@@ -18,7 +18,6 @@ from datumrl.datasets import catalogue
 from datumrl.evaluation.records import Budget, Evaluation, Protocol, RunRecord
 from datumrl.leaderboard import (
     board,
-    further_pages,
     known_quality,
     learning_curves,
     published_tables,
@@ -301,12 +300,6 @@ def test_the_statistics_are_all_explained(site: Path) -> None:
         "arXiv:2004.07219", "arXiv:2108.13264", "arXiv:2306.10882", "arXiv:2111.04714",
         "arXiv:2306.13085",
     }  # fmt: skip
-
-
-def test_embedded_json_neither_ends_nor_begins_a_tag() -> None:
-    text = further_pages.embedded({HOSTILE: [HOSTILE, 1.5]})
-    assert not set("<>&") & set(text)
-    assert json.loads(text) == {HOSTILE: [HOSTILE, 1.5]}
 
 
 @pytest.mark.slow
