@@ -15,7 +15,7 @@ NAMES = ("report.md", "report.tex", "report.csv", "report.json")
 
 def check_target(folder: Path) -> None:
     """Refuse a folder that holds anything but an earlier report: writing replaces its files."""
-    if folder.is_file():
+    if folder.exists() and not folder.is_dir():
         raise DatumrlError(f"--out {folder} is a file; name a folder")
 
 

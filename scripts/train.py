@@ -19,6 +19,8 @@ from datumrl.scripts.evaluate import print_grid, print_scores, scores_of
 from datumrl.scripts.show_configuration import Shown, show
 from datumrl.scripts.training_display import Display
 
+MOST_SEEDS = 10_000  # in one range: more is a slip of the pen
+
 
 @dataclass(frozen=True)
 class Command:
@@ -73,6 +75,9 @@ class Command:
         if not self.algorithms:
             known = ", ".join(registry.ALGORITHMS)
             raise DatumrlError(f"no algorithm named; known are {known}")
+        if not self.checkpoint_seconds >= 0:
+            shown = f"--checkpoint-seconds {self.checkpoint_seconds:g}"
+            raise DatumrlError(f"{shown}: give a number of seconds, 0 or more")
         jobs = list(self._jobs())  # all input is checked before any training starts
         if self.show:
             show(self._described(jobs), self.json)
@@ -139,18 +144,19 @@ def parse_seeds(text: str) -> list[int]:
     """Return the seeds of ``5`` (0 to 4), ``3,7,9`` or ``0-9`` (both ends included)."""
     try:
         if text.isdecimal():
-            return list(range(int(text)))
-        seeds: list[int] = []
-        for part in text.strip(",").split(","):
-            first, dash, last = part.partition("-")
-            seeds += range(int(first), int(last) + 1) if dash else [int(part)]
-        if not seeds:
-            raise ValueError
-        return seeds
+            ranges = [range(int(text))]
+        else:
+            parts = [part.partition("-") for part in text.strip(",").split(",")]
+            ranges = [range(int(a), int(b if dash else a) + 1) for a, dash, b in parts]
+            if not all(ranges):
+                raise ValueError
     except ValueError:
         raise DatumrlError(
             f"--seeds {text}: write a number of seeds (5), a list (3,7,9) or a range (0-9)"
         ) from None
+    if any(each.stop - each.start > MOST_SEEDS for each in ranges):
+        raise DatumrlError(f"--seeds {text}: more than {MOST_SEEDS:,} in a row; name fewer")
+    return [seed for each in ranges for seed in each]
 
 
 def _train(jobs: list[tuple[training.Job, Path | None]], command: Command) -> list[Outcome]:

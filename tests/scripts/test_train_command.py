@@ -105,6 +105,10 @@ def test_show_prints_the_configuration_and_trains_nothing(home, tmp_path, capsys
         (["td3_bc", "--on", DATASET, "--seeds", "0"], "no seeds"),
         (["td3_bc", "--on", DATASET, "--seeds", "3,3"], "seed 3 is given twice"),
         (["td3_bc", "--on", DATASET, "--seeds", "many"], "write a number of seeds"),
+        (["td3_bc", "--on", DATASET, "--seeds", "0-999999999999"], "more than 10,000 in a row"),
+        (["td3_bc", "--on", DATASET, "--seeds", "5-3,7"], "write a number of seeds"),
+        (["td3_bc", "--on", DATASET, "--checkpoint-seconds", "-3"], "seconds -3: give a number"),
+        (["td3_bc", "--on", DATASET, "--checkpoint-seconds", "nan"], "seconds nan: give a number"),
         (["td3_bc", "--on", DATASET, "--steps", "-5"], "steps=-5: must be at least 1"),
         (["td3_bc", "--on", DATASET, "--threads", "0"], "threads=0"),
         (["td3_bc", "--on", "local/inverted-pendulum-expert-v1"], "run `datumrl collect"),
@@ -128,7 +132,8 @@ def test_evaluate_names_what_is_wrong_with_a_folder(home, tmp_path, capsys):
 
 @pytest.mark.parametrize(
     ("text", "seeds"),
-    [("5", [0, 1, 2, 3, 4]), ("3,7,9", [3, 7, 9]), ("3,", [3]), ("0-2,8", [0, 1, 2, 8]), ("0", [])],
+    [("5", [0, 1, 2, 3, 4]), ("3,7,9", [3, 7, 9]), ("3,", [3]), ("0-2,8", [0, 1, 2, 8]), ("0", []),
+     ("7,1-2", [7, 1, 2])],
 )  # fmt: skip
 def test_ways_to_write_seeds(text, seeds):
     assert parse_seeds(text) == seeds
