@@ -62,6 +62,8 @@ def all_records() -> list[DatasetRecord]:
 
 
 def _nearest(name: str) -> str:
+    if name.strip("/") in {**COLLECTIONS, **IN_FOLDERS}:
+        return f"that is a collection: `datumrl datasets --collection {name.strip('/')}` lists it"
     known = list(_all())
     by_tail = {candidate.partition("/")[2]: candidate for candidate in known}
     if name in by_tail:
@@ -72,7 +74,7 @@ def _nearest(name: str) -> str:
             by_tail[tail] for tail in difflib.get_close_matches(name, by_tail, n=3, cutoff=0.4)
         ]
     if close:
-        return "the nearest are " + ", ".join(close)
+        return f"the nearest {'are' if len(close) > 1 else 'is'} {', '.join(close)}"
     return "`datumrl datasets` lists those known"
 
 

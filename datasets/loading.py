@@ -91,16 +91,25 @@ def _check_given(folder: Path, record: DatasetRecord) -> None:
 def _source(record: DatasetRecord, folder: Path) -> Path | None:
     """Return the file to convert, or to hold the prepared columns against; None: they suffice."""
     raw = places.raw_path(record)
+    if record.collection == "user" and (gone := _gone(raw)):
+        raise DatumrlError(f"{gone} is gone; {identity.remedy(raw, record)}")
     if raw.exists():
         return raw
     if folder.exists():
         return None
     if record.collection == "d4rl" and (cached := places.d4rl_cache_path(record)).exists():
         return cached
-    if record.collection == "user":
-        raise DatumrlError(f"{raw} is gone; {identity.remedy(raw, record)}")
     how = f" ({record.access})" if record.access else ""
     raise DatumrlError(f"{record.id} is not here; run `datumrl fetch {record.id}`{how}")
+
+
+def _gone(raw: Path) -> Path | None:
+    """Return a user's file that is gone, or one that a folder of links leads to; None without."""
+    linked = [each for each in raw.iterdir() if each.is_symlink()] if raw.is_dir() else []
+    for path in [raw, *linked]:
+        if not path.exists():
+            return path.readlink() if path.is_symlink() else path
+    return None
 
 
 def _is_current(folder: Path, source: Path) -> bool:

@@ -73,7 +73,7 @@ class _Reading:
         described: Mapping[str, Any],
         progress: Progress | None,
     ) -> None:
-        self._paths = identity.members(source)
+        self._paths = [path.resolve() for path in identity.members(source)]  # the user's, no links
         self._record, self._described, self._progress = record, described, progress
         self._mapping: dict[str, Any] = dict(described["columns"])
         self._boundaries = Boundaries(described["boundaries"], record.time_limit)

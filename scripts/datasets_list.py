@@ -55,6 +55,8 @@ class Command:
             raise DatumrlError(
                 f"--collection {self.collection}: is none of {', '.join(known)}; choose one of them"
             )
+        if self.max_rows is not None and self.max_rows < 1:
+            raise DatumrlError(f"--max-rows {self.max_rows}: give 1 transition or more")
         return [record for record in records if self._wanted(record)]
 
     def _wanted(self, record: DatasetRecord) -> bool:
@@ -172,6 +174,10 @@ def _actions(record: DatasetRecord) -> str:
 
 
 def _layout(record: DatasetRecord) -> str:
+    if record.collection == "user":
+        return "as you described it"
+    if record.collection == "local":
+        return "datumrl's own"
     if record.layout == "unverified":
         return "unverified: no published file or code was at hand; the reader says what it finds"
     return f"known {record.layout}"

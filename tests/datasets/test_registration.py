@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -552,3 +553,15 @@ def test_without_timeouts_and_time_limit_only_terminals_end_episodes(
     assert episodes.transitions("d4rl-legacy").rows.tolist() == list(range(ROWS - 1))
     main(["stats", "user/robot-v1", "--audit"])
     assert "neither timeouts nor a time limit" in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize("path", ["logs/*.csv", "logs/a.csv"])
+def test_files_that_are_gone_are_named(
+    path: str, describe: Callable[..., Path], tmp_path: Path
+) -> None:
+    (tmp_path / "logs").mkdir()
+    file = save(tmp_path / "logs" / "a.csv", columns())
+    registration.register(describe("csv", path))
+    file.rename(tmp_path / "elsewhere.csv")
+    with pytest.raises(DatumrlError, match=f"^{re.escape(str(file))} is gone; restore"):
+        datumrl.load("user/robot-v1")

@@ -79,3 +79,16 @@ def test_sizes_of_local_datasets_are_those_of_their_recipes():
     for record in catalogue.all_records():
         if record.collection == "local":
             assert record.rows == recipes.recipe_for(record).transitions
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["d4rl"], "that is a collection: `datumrl datasets --collection d4rl` lists it"),
+        (["nope"], "the nearest is"),
+        (["--max-rows", "-1"], "--max-rows -1: give 1 transition"),
+    ],
+)
+def test_nonsense_is_answered_with_what_to_do(arguments, said, capsys):
+    assert main(["datasets", *arguments]) == 2
+    assert said in capsys.readouterr().err
