@@ -115,7 +115,8 @@ class _Line:
             visible=not done or len(self._bars.tasks) == 1,
         )
         if progress.evaluated and not console.notes.is_terminal:
-            line = f"  {several}step {progress.step:,}/{progress.steps:,}: {notes or 'every seed failed'}"
+            told = notes or "every seed failed"
+            line = f"  {several}step {progress.step:,}/{progress.steps:,}: {told}"
             console.notes.print(line, soft_wrap=True)
 
     def _notes(self, progress: Progress) -> str:
