@@ -19,6 +19,8 @@ try:
 except ImportError:  # not POSIX: left-overs stay, since nothing tells them from work going on
     fcntl = None  # type: ignore[assignment]
 
+_SUFFIX = ".tmp"
+
 
 def new_file(path: Path) -> tuple[int, Path, int | None]:
     """Make a temporary file beside ``path``, without what was left of earlier ones.
@@ -27,7 +29,7 @@ def new_file(path: Path) -> tuple[int, Path, int | None]:
     """
     sweep(path)
     while True:
-        descriptor, name = tempfile.mkstemp(dir=path.parent, **_names(path))
+        descriptor, name = tempfile.mkstemp(_SUFFIX, _prefix(path), path.parent)
         lock = None if fcntl is None else os.dup(descriptor)  # it outlives the writing
         if _held(lock, Path(name)):
             return descriptor, Path(name), lock
@@ -39,7 +41,7 @@ def new_folder(path: Path) -> tuple[Path, int | None]:
     """Make a temporary folder beside ``path``; returns it and the lock, to be `released`."""
     sweep(path)
     while True:
-        folder = Path(tempfile.mkdtemp(dir=path.parent, **_names(path)))
+        folder = Path(tempfile.mkdtemp(_SUFFIX, _prefix(path), path.parent))
         try:
             lock = None if fcntl is None else os.open(folder, os.O_RDONLY)
         except FileNotFoundError:  # swept before it could be locked
@@ -59,8 +61,7 @@ def sweep(path: Path) -> None:
     """Remove the temporary files and folders of ``path`` that no process holds any more."""
     if fcntl is None:
         return
-    names = _names(path)
-    for found in path.parent.glob(f"{glob.escape(names['prefix'])}*{names['suffix']}"):
+    for found in path.parent.glob(f"{glob.escape(_prefix(path))}*{_SUFFIX}"):
         # What cannot be opened, locked or removed is somebody else's.
         with contextlib.suppress(OSError), _opened(found) as descriptor:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -96,5 +97,5 @@ def _held(lock: int | None, path: Path) -> bool:
     return is_at(lock, path)
 
 
-def _names(path: Path) -> dict[str, str]:
-    return {"prefix": f".{path.name}.", "suffix": ".tmp"}
+def _prefix(path: Path) -> str:
+    return f".{path.name}."
