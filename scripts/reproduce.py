@@ -128,7 +128,8 @@ class Command:
             return table.run(self.seed, published_tables.FOLDER, progress)
         if self.published is None or self.raw is None:
             given, other = ("--raw", "--published") if self.raw else ("--published", "--raw")
-            raise DatumrlError(f"{given} alone: give {other} too")
+            more = ", or --train" if self.published else ""
+            raise DatumrlError(f"{given} alone: give {other} too{more}")
         case = own_tables.read(self.published, self.raw, self._reading())
         about = outcome.About(
             self.published.stem,

@@ -87,13 +87,28 @@ def plan(table: TrainingTable, wanted: Wanted) -> Planned:
     missing = _missing([job.dataset for _, job in jobs])
     if missing:
         text = _missing_text(missing)
-        if not (wanted.skip_missing or wanted.dry_run):
+        if not wanted.dry_run and (not wanted.skip_missing or set(missing) >= _datasets(jobs)):
             raise DatumrlError(f"{text}\nor give --skip-missing to train the other cells")
         console.notes.print(text, markup=False, soft_wrap=True)
     there = [
         (cell, job) for cell, job in jobs if not (wanted.skip_missing and job.dataset in missing)
     ]
-    estimates, basis = _estimates(there, wanted)
+    taken, left = _chosen(there, wanted)
+    left_out = [
+        *((cell.name, f"over the budget: {reason}") for cell, reason in left),
+        *((cell.name, "its file is missing") for cell, job in jobs if (cell, job) not in there),
+        *_grouped([*table.untrainable, *untrainable]),
+    ]
+    return Planned(taken, tuple(left_out))
+
+
+def _chosen(
+    jobs: Sequence[tuple[Cell, Job]], wanted: Wanted
+) -> tuple[tuple[Estimate, ...], tuple[tuple[Cell, str], ...]]:
+    """Return the estimates, first of what is to be trained, and what is left out; tell them."""
+    from datumrl.algorithms import memory
+
+    estimates, basis = _estimates(jobs, wanted)
     choice = training_budget.choose(
         [each.cell for each in estimates],
         [each.hours for each in estimates],
@@ -101,8 +116,6 @@ def plan(table: TrainingTable, wanted: Wanted) -> Planned:
         len(wanted.seeds),
         wanted.points,
     )
-    from datumrl.algorithms import memory
-
     by_cell = {id(each.cell): each for each in estimates}
     taken = [by_cell[id(cell)] for cell in choice.cells]
     skipped = [dataclasses.replace(by_cell[id(c)], taken=False) for c, _ in choice.left_out]
@@ -112,12 +125,7 @@ def plan(table: TrainingTable, wanted: Wanted) -> Planned:
     if estimates:
         lines = "\n".join(outcome_files.plain_sheet(shown))
         console.notes.print(lines, markup=False, soft_wrap=True)
-    left_out = [
-        *((cell.name, f"over the budget: {reason}") for cell, reason in choice.left_out),
-        *((cell.name, "its file is missing") for cell, job in jobs if (cell, job) not in there),
-        *_grouped([*table.untrainable, *untrainable]),
-    ]
-    return Planned((*taken, *skipped), tuple(left_out))
+    return (*taken, *skipped), choice.left_out
 
 
 def train(table: TrainingTable, planned: Planned, wanted: Wanted, command: str) -> Outcome:
@@ -205,6 +213,10 @@ def _check_rules(cell: Cell, job: Job) -> None:
                 f"{printed.rule} needs {words[1]} evaluations, {job.config.steps:,} steps with one "
                 f"every {job.evaluate_every:,} have {points}; set --evaluate-every"
             )
+
+
+def _datasets(jobs: Sequence[tuple[Cell, Job]]) -> set[str]:
+    return {job.dataset for _, job in jobs}
 
 
 def _missing(datasets: Sequence[str]) -> list[str]:
