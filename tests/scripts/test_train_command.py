@@ -184,10 +184,16 @@ def test_a_grid_ends_with_a_table_over_it(home, tmp_path, capsys):
 
 
 def test_a_cell_says_how_many_failed():
-    rows = [{"mean_return": 3.0, "score": None}, {"mean_return": None, "score": None}]
+    rows = [
+        {"mean_return": 3.0, "score": None, "status": "complete"},
+        {"mean_return": None, "score": None, "status": "failed"},
+    ]
     assert evaluate._cell(rows) == "return 3.0 (n=1, 1 failed)"
     assert evaluate._cell(rows[1:]) == "(n=0, 1 failed)"
-    scored = [{"mean_return": 1.0, "score": 10.0}, {"mean_return": 2.0, "score": 14.0}]
+    scored = [
+        {"mean_return": mean, "score": score, "status": "complete"}
+        for mean, score in ((1.0, 10.0), (2.0, 14.0))
+    ]
     assert evaluate._cell(scored) == "12.0 ± 2.8 (n=2)"
 
 
