@@ -1,6 +1,7 @@
 """A writer of D4RL-like HDF5 files for tests, made from the published layouts.
 
 It imports nothing of the package, so that a mistake of the reader cannot hide in what it reads.
+What is known of each field: *log*, users printed it; *code*, of D4RL or of tensorflow_datasets.
 """
 
 from __future__ import annotations
@@ -21,11 +22,11 @@ def columns(rng: np.random.Generator, rows: int, **flag_rates: float) -> dict[st
     """
     drawn = {name: rng.random(rows) < rate for name, rate in flag_rates.items()}
     return {
-        "observations": rng.normal(size=(rows, OBSERVATION_DIM)).astype(np.float32),
-        "actions": rng.uniform(-1, 1, (rows, ACTION_DIM)).astype(np.float32),
-        "rewards": rng.normal(size=rows).astype(np.float32),
-        "terminals": np.zeros(rows, bool),
-        **drawn,
+        "observations": rng.normal(size=(rows, OBSERVATION_DIM)).astype(np.float32),  # code, log
+        "actions": rng.uniform(-1, 1, (rows, ACTION_DIM)).astype(np.float32),  # code, log
+        "rewards": rng.normal(size=rows).astype(np.float32),  # code: (N,) or (N, 1)
+        "terminals": np.zeros(rows, bool),  # code: bool in v2, float in other files
+        **drawn,  # timeouts: log, in the copies of today; the first of v0 had none
     }
 
 
@@ -41,13 +42,13 @@ def true_successors(rng: np.random.Generator, content: dict[str, np.ndarray]) ->
 def v2_extras(rng: np.random.Generator, rows: int) -> dict[str, object]:
     """Return the infos and metadata that the v1 and v2 files hold."""
     return {
-        "infos/qpos": rng.normal(size=(rows, 6)),
+        "infos/qpos": rng.normal(size=(rows, 6)),  # code; float64 after the script that mended v1
         "infos/qvel": rng.normal(size=(rows, 6)),
-        "infos/action_log_probs": rng.normal(size=rows).astype(np.float32),
-        "metadata/algorithm": "SAC",
-        "metadata/iteration": np.int32(1000),
-        "metadata/policy/fc0/weight": rng.normal(size=(8, 11)).astype(np.float32),
-        "metadata/policy/nonlinearity": "relu",
+        "infos/action_log_probs": rng.normal(size=rows).astype(np.float32),  # code
+        "metadata/algorithm": "SAC",  # code: read with [()]
+        "metadata/iteration": np.int32(1000),  # code: a scalar
+        "metadata/policy/fc0/weight": rng.normal(size=(8, 11)).astype(np.float32),  # code
+        "metadata/policy/nonlinearity": "relu",  # code; unverified: text or bytes
     }
 
 

@@ -81,7 +81,7 @@ def test_references_of_other_families_are_those_published():
 
 
 def test_a_goal_reached_in_maze2d_is_no_end_of_the_trajectory(convert):
-    content = basic(12, 4, 2, timeouts=at(12, 3, 7)) | {
+    content = basic(12, 4, 2, timeouts=at(12, 3, 7)) | {  # log: dict_keys of maze2d-large-v1
         "infos/goal": np.zeros((12, 2), np.float32),
         "infos/qpos": np.zeros((12, 2)),
         "infos/qvel": np.zeros((12, 2)),
@@ -106,6 +106,7 @@ def test_maze2d_without_timeouts_is_one_trajectory_and_d4rl_counts_steps(convert
 
 def test_antmaze_ends_at_timeouts_and_leaps_and_not_at_success(convert):
     rows = 12
+    # code: the generator's keys; the relabelling script writes flags as float32
     content = basic(rows, 29, 8, timeouts=at(rows, 7).astype(np.float32))
     content["terminals"] = at(rows, 2, 3, 4, 10).astype(np.float32)
     content["rewards"] = content["terminals"].astype(np.float32)
@@ -127,16 +128,16 @@ def test_antmaze_ends_at_timeouts_and_leaps_and_not_at_success(convert):
 
 def test_adroit_demonstrations_are_longer_than_the_time_limit(convert):
     content = basic(450, 39, 28, timeouts=at(450, 224, 449).astype(np.float32))
-    content["rewards"] = content["rewards"][:, None]
-    content["infos/qpos"] = np.zeros((450, 30))
-    content["infos/door_body_pos"] = np.zeros((450, 3))
+    content["rewards"] = content["rewards"][:, None]  # code: (N,) or (N, 1)
+    content["infos/qpos"] = np.zeros((450, 30))  # code: tfds; unverified: door's width
+    content["infos/door_body_pos"] = np.zeros((450, 3))  # code: tfds
     episodes = convert("d4rl/door-human-v1", content)
     assert episodes.lengths().tolist() == [225, 225]
     assert episodes.complete().all()
 
 
 def test_kitchen_keeps_its_flags_and_the_number_of_the_demonstration(convert, tmp_path):
-    demonstration = np.repeat([3, 8], 5)
+    demonstration = np.repeat([3, 8], 5)  # code: infos is one array; unverified: timeouts
     content = basic(10, 60, 9, terminals=at(10, 4, 9).astype(np.float32), infos=demonstration)
     episodes = convert("d4rl/kitchen-complete-v0", content)
     assert episodes.starts.tolist() == [0, 5, 10]
@@ -148,8 +149,8 @@ def test_kitchen_keeps_its_flags_and_the_number_of_the_demonstration(convert, tm
 def minigrid(rows=9, **columns):
     rng = np.random.default_rng(0)
     content = basic(rows, 1, 1, timeouts=at(rows, 4).astype(np.float32))
-    content["observations"] = rng.integers(0, 11, (rows, 7, 7, 3), dtype=np.uint8)
-    content["actions"] = rng.integers(0, 7, rows).astype(np.float32)
+    content["observations"] = rng.integers(0, 11, (rows, 7, 7, 3), dtype=np.uint8)  # code
+    content["actions"] = rng.integers(0, 7, rows).astype(np.float32)  # code: float in the file
     return content | columns
 
 
@@ -185,7 +186,7 @@ def test_flow_without_timeouts_ends_at_its_time_limit(convert):
 
 def test_a_layout_that_nobody_documents_is_found_and_said(convert):
     content = basic(4, 1, 2)
-    content["observations"] = np.zeros((4, 48, 48, 3), np.uint8)
+    content["observations"] = np.zeros((4, 48, 48, 3), np.uint8)  # unverified
     episodes = convert("d4rl/carla-lane-render-v0", content)
     assert episodes.observations.shape == (4, 48, 48, 3)
     assert any("(48, 48, 3); their layout is unverified" in note for note in episodes.notes)

@@ -20,16 +20,16 @@ def content(lengths, observation_dim, action_dim, done="ends", **columns):
     ends = np.cumsum(lengths) - 1
     following = np.roll(observations, -1, axis=0)
     following[ends] = rng.normal(size=(len(ends), observation_dim))
-    flags = np.zeros((rows, 1), np.float32)
+    flags = np.zeros((rows, 1), np.float32)  # unverified: whether set at the time limit
     if done == "ends":
         flags[ends] = 1
     return {
         "obs": observations,
         "next_obs": following,
         "action": rng.uniform(-1, 1, (rows, action_dim)).astype(np.float32),
-        "reward": rng.random((rows, 1)).astype(np.float32),
+        "reward": rng.random((rows, 1)).astype(np.float32),  # code: (N, 1) or (N,)
         "done": flags,
-        "index": (ends + 1).astype(np.float32),
+        "index": (ends + 1).astype(np.float32),  # code: exclusive ends, float32, no leading 0
         **columns,
     }
 
