@@ -15,6 +15,10 @@ those of the official code (sfujim/TD3_BC).
 Known departures from the official code: none in the mathematics.  Targets move by a linear
 interpolation and both critics are computed as one batched product, which rounds differently.
 max_action is a bound per action dimension; theirs is a number, equal for all their environments.
+
+Differences of corl-team/CORL (td3_bc.py): none in an update; a run that it resumes goes on with
+targets that are copies of the trained networks.  Of its values, which preset "corl" has, rewards
+less 1 on AntMaze are not the paper's.
 """
 
 from __future__ import annotations
