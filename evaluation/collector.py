@@ -11,12 +11,14 @@ behind its share, so every prefix has the mixture of the whole.
 from __future__ import annotations
 
 import concurrent.futures
+import concurrent.futures.process
 import contextlib
 import hashlib
 import math
 import multiprocessing
 import os
 import shutil
+import signal
 import threading
 import zipfile
 import zlib
@@ -237,7 +239,14 @@ def _pool(workers: int) -> Iterator[_Submit]:
     def submit(recipe: Recipe, work: list[_Work], folder: Path) -> Iterator[tuple[_Work, int]]:
         futures = {executor.submit(_make, recipe, *item, folder): item for item in work}
         for future in concurrent.futures.as_completed(futures):
-            yield futures[future], future.result()
+            try:
+                rows = future.result()
+            except concurrent.futures.process.BrokenProcessPool:
+                raise DatumrlError(
+                    f"{recipe.dataset}: a worker was killed (is memory short?); run it again, with "
+                    "fewer --workers if it happens again; what is done is kept"
+                ) from None
+            yield futures[future], rows
 
     try:
         yield submit
@@ -246,7 +255,12 @@ def _pool(workers: int) -> Iterator[_Submit]:
 
 
 def _leave_with_parent() -> None:
-    """End this worker when its parent is killed, instead of waiting for work for ever."""
+    """End this worker when its parent is killed, instead of waiting for work for ever.
+
+    An interruption from the terminal goes to all processes; the parent answers it, the worker goes
+    at once: a chunk that is half made is not on disk.
+    """
+    signal.signal(signal.SIGINT, lambda *_: os._exit(1))
     parent = multiprocessing.parent_process()
     assert parent is not None
 

@@ -353,6 +353,39 @@ def test_a_killed_collection_goes_on_where_it_was(
     assert [entry.name for entry in (tmp_path / "local").iterdir()] == [whole.folder.name]
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(os.name != "posix", reason="needs process groups")
+@pytest.mark.parametrize(
+    ("to", "code", "message"),
+    [
+        ("all", 130, "interrupted; what is done is kept"),
+        ("a worker", 2, "a worker was killed (is memory short?)"),
+    ],
+)
+def test_an_end_before_the_end_is_told_in_one_line(
+    to: str, code: int, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATUMRL_HOME", str(tmp_path))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "datumrl.scripts.main", "collect", MIXED, "--workers", "2"],
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 60
+    while len(list(tmp_path.rglob("*chunk-*.npz"))) < 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    if to == "all":  # as a terminal does
+        os.killpg(process.pid, signal.SIGINT)
+    else:
+        os.kill(max(children(process.pid)), signal.SIGKILL)
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == code
+    assert message in told
+    assert "Traceback" not in told
+
+
 @pytest.mark.skipif(os.name != "posix", reason="needs file size limits")
 def test_a_full_disk_leaves_nothing_half_written(tmp_path: Path) -> None:
     """A limit on the size of any file stands for a disk that is full (both end in OSError)."""
