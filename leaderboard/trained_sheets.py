@@ -13,6 +13,7 @@ from datumrl.leaderboard.trained import Judged, Trained
 from datumrl.leaderboard.training_verdict import LEVEL
 
 RIGHT = ("printed", "published seeds", "trained", "new seeds", "difference", "p")
+_PLURALS = {"agrees": "agree", "differs": "differ"}
 _CSV = (
     "algorithm", "dataset", "evaluations", "published_mean", "published_std", "published_seeds",
     "new_mean", "new_std", "new_seeds", "failed", "difference", "low", "high", "p_value", "margin",
@@ -28,8 +29,7 @@ def sheets(trained: Trained) -> list[Sheet]:
 
 def summary(trained: Trained) -> list[str]:
     """Return the summary, a sentence each."""
-    counts = ", ".join(f"{count} {verdict}" for verdict, count in trained.counts.items())
-    lines = [f"{plural(len(trained.columns), 'cell')} trained again: {counts or 'none yet'}"]
+    lines = [f"{plural(len(trained.columns), 'cell')} trained again: {words(trained)}"]
     if trained.changes:
         lines.append(f"trained with other settings than the table's: {trained.changes}")
     took = [each.took for each in trained.judged if each.took]
@@ -57,8 +57,11 @@ def _span(values: list[int]) -> str:
 def words(trained: Trained) -> str:
     """Return the state in a few words."""
     if not trained.columns:
-        return "nothing trained"
-    return ", ".join(f"{count:,} {verdict}" for verdict, count in trained.counts.items())
+        return "none yet"
+    return ", ".join(
+        f"{count:,} {verdict if count == 1 else _PLURALS.get(verdict, verdict)}"
+        for verdict, count in trained.counts.items()
+    )
 
 
 def _cells(trained: Trained) -> Sheet:

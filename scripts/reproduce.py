@@ -219,6 +219,8 @@ class Command:
         words = ["datumrl", "reproduce", *([self.table] if self.table else [])]
         for each in dataclasses.fields(self):
             value = getattr(self, each.name)
+            if isinstance(value, Path):
+                value = value.name  # a page of the site tells nothing of this machine
             if each.name in ("table", "json", "brief", "dry_run", "out") or value == each.default:
                 continue
             words.append(f"--{each.name.replace('_', '-')}")
