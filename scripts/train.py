@@ -191,10 +191,21 @@ def _train(jobs: list[tuple[training.Job, Path | None]], command: Command) -> li
 def _tell_what_stays_on_disk(jobs: list[tuple[training.Job, Path | None]], share: int) -> None:
     for dataset in dict.fromkeys(job.dataset for job, _ in jobs):
         size = packed_rows.bytes_of(load(dataset))
-        if size > share:
+        if size <= share:
+            continue
+        mine = [job for job, _ in jobs if job.dataset == dataset]
+        copying = sorted({job.algorithm for job in mine if _copies_rows(job)})
+        if not all(_copies_rows(job) for job in mine):
             console.notes.print(
                 f"{dataset}: {size / 1e9:.3g} GB of transitions stay on disk, gathered by batches"
             )
+        if copying:
+            console.notes.print(f"{dataset}: in memory all the same for {', '.join(copying)}")
+
+
+def _copies_rows(job: training.Job) -> bool:
+    """Say whether a method draws windows of several steps, which are made in memory."""
+    return job.algorithm == "dt" or getattr(job.config, "context_length", 1) > 1
 
 
 def _trackers(command: Command) -> Trackers:

@@ -213,3 +213,21 @@ def test_interruption_tells_the_command_that_goes_on(home, monkeypatch, capsys):
     assert main.main(command) == 130
     last = capsys.readouterr().err.splitlines()[-1]
     assert last == f"  datumrl train bc --on {DATASET} --set 'hidden_dims=[8, 8]'"
+
+
+def test_what_stays_on_disk_is_said_of_what_does(home, capsys):
+    from datumrl.algorithms import training
+
+    def said(*methods):
+        plans = [
+            training.plan(name, DATASET, (0,), 2, settings, 2, 1, "cpu")
+            for name, settings in methods
+        ]
+        train._tell_what_stays_on_disk([(job, None) for job in plans], share=10)
+        return " ".join(capsys.readouterr().err.split())
+
+    assert said(("td3_bc", {})).endswith("transitions stay on disk, gathered by batches")
+    both = said(("td3_bc", {}), ("dt", {}), ("bc", {"context_length": 4}))
+    assert "stay on disk" in both
+    assert both.endswith("in memory all the same for bc, dt")
+    assert "stay on disk" not in said(("dt", {}))
