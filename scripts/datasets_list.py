@@ -138,7 +138,7 @@ def _facts(record: DatasetRecord) -> list[tuple[str, str]]:
         ("returns of its episodes", record.returns_note),
         ("validation split", record.validation or ""),
         ("on this machine", "yes" if _is_here(record) else "no"),
-        ("sha256", record.sha256 or "recorded at first fetch, unconfirmed"),
+        ("sha256", _sha256(record)),
         ("md5", record.md5 or ""),
         *[("url", url) for url in record.urls],
         ("how to get it", record.access),
@@ -181,6 +181,21 @@ def _layout(record: DatasetRecord) -> str:
     if record.layout == "unverified":
         return "unverified: no published file or code was at hand; the reader says what it finds"
     return f"known {record.layout}"
+
+
+def _sha256(record: DatasetRecord) -> str:
+    """Return the hash that the catalogue states, or else the one recorded at the first fetch."""
+    from datumrl.datasets import fetching
+
+    if record.sha256 or record.reader == "local":
+        return record.sha256 or "of its recipe, with `datumrl collect`"
+    try:
+        fetched = fetching.read_sidecar(places.raw_path(record))
+    except DatumrlError as problem:
+        return str(problem)
+    if fetched is None:
+        return "recorded at first fetch, unconfirmed"
+    return f"{fetched.sha256}, recorded at first fetch, unconfirmed"
 
 
 def _is_here(record: DatasetRecord) -> bool:

@@ -92,3 +92,14 @@ def test_sizes_of_local_datasets_are_those_of_their_recipes():
 def test_nonsense_is_answered_with_what_to_do(arguments, said, capsys):
     assert main(["datasets", *arguments]) == 2
     assert said in capsys.readouterr().err
+
+
+def test_the_hash_of_what_was_fetched_is_shown(tmp_path, capsys):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "0.npz").write_bytes(b"any")
+    name = "vd4rl/main/cheetah_run/medium/64px"
+    assert main(["fetch", name, "--from", str(tmp_path / "folder"), "--json"]) == 0
+    fetched = json.loads(capsys.readouterr().out)
+    assert main(["datasets", name]) == 0
+    told = "".join(capsys.readouterr().out.split())
+    assert (fetched[0] if isinstance(fetched, list) else fetched)["sha256"] in told
