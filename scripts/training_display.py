@@ -12,6 +12,7 @@ import rich.text
 
 from datumrl.algorithms.executor import Placed
 from datumrl.algorithms.training import Job, Progress, seeds_name
+from datumrl.datasets import catalogue, scores
 from datumrl.scripts import console
 
 
@@ -81,7 +82,7 @@ class _Bars(rich.progress.Progress):
 
 
 class _Line:
-    """Steps, time left, seed-updates/s, last return and losses of one job."""
+    """Steps, time left, seed-updates/s, last return and score, and losses of one job."""
 
     def __init__(self, job: Job, bars: _Bars) -> None:
         self._seeds = seeds_name(job.seeds).removeprefix("seeds-")
@@ -126,6 +127,14 @@ class _Line:
         if steps:
             notes.append(f"{steps * len(self._job.seeds) / seconds:,.0f} seed-updates/s")
         if progress.mean_return is not None:
-            notes.append(f"return {progress.mean_return:,.1f}")
+            notes.append(f"return {progress.mean_return:,.1f}{self._score(progress.mean_return)}")
         notes += [f"{name} loss {value:.3g}" for name, value in progress.losses.items()]
         return ", ".join(notes)
+
+    def _score(self, mean_return: float) -> str:
+        """Return the normalised score in words, or nothing where returns are not normalised."""
+        dataset = catalogue.find(self._job.dataset)
+        environment = dataset.environment
+        if dataset.reference is None or environment is None or not environment.equivalent:
+            return ""
+        return f" (score {scores.normalize(mean_return, dataset):,.1f})"

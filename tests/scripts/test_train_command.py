@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from datumrl.datasets import catalogue
+from datumrl.datasets.scores import normalize
 from datumrl.scripts import evaluate, main, train
 from datumrl.scripts.train import parse_seeds
 
@@ -181,6 +182,25 @@ def test_a_grid_ends_with_a_table_over_it(home, tmp_path, capsys):
     assert any(row[0] == "td3_bc" and "(n=2)" in row for row in rows)
     events = list((tmp_path / "grid").rglob("tensorboard/seed-00*/events.out.tfevents.*"))
     assert len(events) == 4
+
+
+def test_progress_tells_return_score_and_losses(home, tmp_path, capsys):
+    command = ["train", "bc", "--on", DATASET, "--seeds", "1", "--steps", "5", "--episodes", "1"]
+    assert (
+        main.main([*command, "--out", str(tmp_path / "r"), "--set", "hidden_dims=8", "--json"]) == 0
+    )
+    told = capsys.readouterr()
+    (record,) = json.loads(told.out)
+    (mean_return,) = record["evaluations"][-1]["returns"]
+    score = normalize(mean_return, catalogue.find(DATASET))
+    (line,) = [each for each in told.err.splitlines() if "step 5/5" in each]
+    assert f"return {mean_return:,.1f} (score {score:,.1f}), actor loss " in line
+
+
+def test_a_run_that_failed_whole_says_so(home, tmp_path, capsys):
+    command = ["train", "bc", "--on", DATASET, "--seeds", "1", "--steps", "5", "--episodes", "1"]
+    assert main.main([*command, "--out", str(tmp_path), "--set", "actor_lr=1e30"]) == 1
+    assert "step 5/5: every seed failed" in capsys.readouterr().err
 
 
 def test_a_cell_says_how_many_failed():
