@@ -51,8 +51,8 @@ def within(document: str) -> str:
 
 def dataset_table(cards: Sequence[Card], published: Mapping[str, PublishedRow]) -> str:
     """Return a row per card, with D4RL's numbers for the dataset of the same name."""
-    head = ("dataset", "transitions", "episodes", "mean length", "mean return", "deviation")
-    head += ("score (100 TQ)", "best score", "PSV", "SACo", "100 TQ of D4RL v0", "SACo of D4RL v0")
+    head = ["dataset", "transitions", "episodes", "mean length", "mean return", "deviation"]
+    head += ["score (100 TQ)", "best score", "PSV", "SACo", "100 TQ of D4RL v0", "SACo of D4RL v0"]
     rows = []
     for card in cards:
         found, scores = card.statistics, card.statistics.scores
@@ -79,8 +79,8 @@ def dataset_table(cards: Sequence[Card], published: Mapping[str, PublishedRow]) 
 
 def policy_table(published: Mapping[str, PublishedRow]) -> str:
     """Return what expert and medium of each environment score, beside D4RL's datasets of them."""
-    head = ("environment", "policy", "training step", "mean return", "deviation", "episodes")
-    head += ("score", "100 TQ of D4RL v0")
+    head = ["environment", "policy", "training step", "mean return", "deviation", "episodes"]
+    head += ["score", "100 TQ of D4RL v0"]
     rows = []
     for environment in ENVIRONMENTS:
         policies = policy_card(environment)["policies"]
