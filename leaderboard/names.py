@@ -12,6 +12,12 @@ _LONGEST_TEXT = 2_000
 # Cc: control characters; Cf: invisible ones, among them those that turn the writing direction;
 # Cs: halves of surrogate pairs, which cannot be encoded; Zl, Zp: line and paragraph separators.
 _UNSEEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
+_METHODS = {
+    **{name: name.upper() for name in ("bc", "bcq", "cql", "crr", "dt", "iql", "mopo", "plas")},
+    "percent_bc": "%BC",
+    "td3_bc": "TD3+BC",
+    "bremen": "BREMEN",
+}
 _FORMULA = ("=", "+", "-", "@")
 
 
@@ -33,6 +39,13 @@ def shown(text: str) -> str:
         for letter in text[:_LONGEST_TEXT]
     )
     return seen + "…" if len(text) > _LONGEST_TEXT else seen
+
+
+def method(name: str) -> str:
+    """Return an algorithm's name as papers write it, if it is one of ours or of NeoRL's files."""
+    plain, _, target = name.partition("-target-")
+    title = _METHODS.get(plain, plain)
+    return f"{title}, target {target}" if target else title
 
 
 def spreadsheet_text(text: str) -> str:

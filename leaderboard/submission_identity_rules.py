@@ -134,7 +134,8 @@ def members(suite: Suite) -> list[str]:
     """Return the ids of a suite's datasets, with the suite's prefix if it has one."""
     found = []
     for record in catalogue.all_records():
-        if record.id.startswith("user/"):
+        # Validation sets are for choosing policies, not for being learned from.
+        if record.id.startswith("user/") or record.id.endswith("-val"):
             continue
         own = suite_of(record.id)
         if (own.collection, own.family, own.version) == (

@@ -91,9 +91,14 @@ class Entry:
         return [run for cell in self.cells.values() for run in cell.runs]
 
     @property
+    def title(self) -> str:
+        """Return the algorithm's name as papers write it."""
+        return names.method(self.algorithm)
+
+    @property
     def name(self) -> str:
         """Return the algorithm's name with the variant's label."""
-        return f"{self.algorithm} ({self.label})" if self.label else self.algorithm
+        return f"{self.title} ({self.label})" if self.label else self.title
 
     def count(self, status: Status) -> int:
         """Return the number of runs with this status."""
