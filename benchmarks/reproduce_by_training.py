@@ -37,7 +37,8 @@ OTHER_SEEDS = 100  # the first of those that reproduce
 WRONG = (
     ("TD3+BC", "alpha=40", "16 times the weight of Q"),
     ("TD3+BC", "actor_lr=0.003", "10 times the actor's learning rate"),
-    ("BC", "actor_lr=0.00001", "30 times less learning rate"),
+    ("BC", "actor_lr=0.00001", "a 30th of the learning rate"),
+    ("BC", "actor_lr=0.0001", "a third of the learning rate"),
 )
 
 

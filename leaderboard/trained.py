@@ -50,7 +50,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Judged:
-    """A column with its judgement; ``took`` is the number of seeds with which it first differs."""
+    """A column with its judgement; ``took`` is the number of seeds from which on it differs."""
 
     column: Column
     judgement: Judgement

@@ -108,12 +108,17 @@ def judge(pairs: Sequence[Pair]) -> list[Judgement]:
 
 
 def seeds_to_differ(pair: Pair) -> int | None:
-    """Return with how many of the new scores, in their order, a cell alone first differs."""
-    for count in range(2, len(pair.scores) + 1):
+    """Return the number of new scores from which on, in their order, a cell alone differs.
+
+    None where it does not with all of them.  A difference seen once and lost again does not count.
+    """
+    least = None
+    for count in range(len(pair.scores), 1, -1):
         first = Pair(pair.published, pair.scores[:count], pair.margin)
-        if judge([first])[0].verdict == "differs":
-            return count
-    return None
+        if judge([first])[0].verdict != "differs":
+            break
+        least = count
+    return least
 
 
 def chance_to_tell(published: Sample, seeds: int, margin: float) -> float:
