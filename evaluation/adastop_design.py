@@ -9,10 +9,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from datumrl.datasets.errors import DatumrlError
-from datumrl.evaluation import permutation_paths, stepdown
+from datumrl.evaluation import stepdown
 
 PROCEDURES = ("closed", *stepdown.PROCEDURES)
 STATISTICS = ("studentized", "difference")
+_MOST = 1_000_000  # runs, interims, permutations: more is a slip of the pen
+_LEAST_ALPHA = 1e-12
 _LARGEST_SET = 12  # algorithms: 4,083 sets to test; ten make 1,013
 
 
@@ -111,9 +113,11 @@ def _check(design: Design) -> None:
     ):
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise DatumrlError(f"{value!r} {name}: give a whole number of at least 1")
+        if value > _MOST:
+            raise DatumrlError(f"{value:,} {name}: give at most {_MOST:,}")
     if isinstance(design.seed, bool) or not isinstance(design.seed, int) or design.seed < 0:
         raise DatumrlError(f"seed {design.seed!r}: give a whole number, 0 or more")
-    if not 0.0 < design.alpha < 1.0:
+    if not _LEAST_ALPHA <= design.alpha < 1.0:
         raise DatumrlError(f"alpha {design.alpha} is not between 0 and 1; use for example 0.05")
     for choice, known in ((design.procedure, PROCEDURES), (design.statistic, STATISTICS)):
         if choice not in known:
@@ -147,7 +151,9 @@ def _check_that_it_can_decide(design: Design) -> None:
     needed = 2 / level
 
     def too_few(runs: int) -> bool:
-        return permutation_paths.arrangements(2, runs) ** design.interims < needed * (1 - 1e-12)
+        # In logarithms: the number itself may have millions of digits.
+        arrangements = math.lgamma(2 * runs + 1) - 2 * math.lgamma(runs + 1)
+        return arrangements * design.interims < math.log(needed) - 1e-9
 
     if too_few(design.runs):
         enough = next(runs for runs in itertools.count(design.runs) if not too_few(runs))

@@ -244,6 +244,8 @@ def test_a_family_over_datasets_is_a_list_of_comparisons() -> None:
         ({"comparisons": "some"}, "comparisons 'some'"),
         ({"procedure": "magic"}, "'magic' is none of closed"),
         ({"interims": 0}, "0 interims"),
+        ({"runs": 10**9}, "1,000,000,000 runs: give at most 1,000,000"),
+        ({"alpha": 1e-300}, "alpha 1e-300"),
         ({"seed": -1}, "seed -1"),
         ({"algorithms": tuple(map(str, range(13)))}, "connect 13 algorithms, more than 12"),
         ({"algorithms": tuple(map(str, range(60)))}, "connect 60 algorithms, more than 12"),
@@ -252,6 +254,24 @@ def test_a_family_over_datasets_is_a_list_of_comparisons() -> None:
 def test_designs_that_cannot_be_are_refused(change: dict, message: str) -> None:
     with pytest.raises(DatumrlError, match=message):
         Design(**{"algorithms": ("a", "b"), **change})
+
+
+@pytest.mark.parametrize("interims", [1, 2, 3, 5])
+def test_a_design_is_refused_exactly_if_its_relabellings_are_too_few(interims: int) -> None:
+    for runs in range(1, 6):
+        paths = math.comb(2 * runs, runs) ** interims
+        for alpha in (2 / paths, 1.9 / paths):
+            if not 1e-4 < alpha < 1:  # fewer than the permutations of a design tell apart
+                continue
+            if paths * alpha >= 2 - 1e-9:
+                Design(("a", "b"), runs, interims, alpha)
+            else:
+                with pytest.raises(DatumrlError, match="can never reject"):
+                    Design(("a", "b"), runs, interims, alpha)
+
+
+def test_a_design_of_very_many_runs_is_checked_at_once() -> None:
+    assert Design(("a", "b"), runs=1_000_000, interims=1000).runs == 1_000_000
 
 
 def test_the_number_of_runs_that_a_refusal_names_is_enough() -> None:
