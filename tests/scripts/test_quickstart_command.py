@@ -26,7 +26,6 @@ def test_quickstart_ends_with_a_page_and_goes_on_where_it_was(
     assert runs == [(method, seed) for method in sorted(quickstart.METHODS) for seed in (0, 1)]
     assert all(record.status == "complete" for record in records)
     page = (out / "board" / "index.html").read_text(encoding="utf-8")
-    assert "td3_bc" in page
     assert "TD3+BC" in page
     assert (out / "report" / "report.md").exists()
     checkpoints = {path: path.stat().st_mtime_ns for path in out.rglob("checkpoint.pt")}
