@@ -15,6 +15,7 @@ import h5py
 import numpy as np
 from h5py import h5d, h5g, h5s, h5t
 
+from datumrl.datasets.background_hash import BackgroundHash
 from datumrl.datasets.errors import DatumrlError
 from datumrl.datasets.minari_blocks import Block, Target
 from datumrl.datasets.minari_images import decode
@@ -31,25 +32,28 @@ class Storage:
         self._path = data_folder(folder) / _MAIN_FILE
         self._metadata, self._error = metadata, error
         self._types = _Types()
-        self.hashes: dict[str, str] = {}  # of files read whole: none, HDF5 reads here and there
         self._stored: dict[str, h5t.TypeID] = {}  # types of a block's columns
 
     def __enter__(self) -> Storage:
         if not self._path.is_file():
             raise self._error(f"has no {_MAIN_FILE}, which its data_format asks for")
-        with damage(self._error):
-            self._file = h5py.File(self._path, "r")
-        try:
+        with contextlib.ExitStack() as stack:
             with damage(self._error):
-                count = sum(name.startswith("episode_") for name in self._file)
-        except BaseException:
-            self._file.close()
-            raise
-        self.total_episodes = count
+                self._file = stack.enter_context(h5py.File(self._path, "r"))
+                self.total_episodes = sum(name.startswith("episode_") for name in self._file)
+            self._hash = stack.enter_context(BackgroundHash(self._path))
+            self._open = stack.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._file.close()
+        self._open.close()
+
+    @property
+    def hashes(self) -> dict[str, str]:
+        """The sha256 of the file, by path; nothing if it could not be read again."""
+        with contextlib.suppress(OSError):
+            return {str(self._path): self._hash.result()}
+        return {}
 
     def episodes(self) -> Iterator[Episode]:
         """Yield the episodes in the order of their numbers."""
