@@ -12,7 +12,7 @@ from __future__ import annotations
 import concurrent.futures
 import copy
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -115,13 +115,15 @@ class Locomotion:
         return np.concatenate([positions[:, 1:], seen], axis=1), rewards - cost, ended
 
     def _simulate(self, live: Sequence[int]) -> None:
-        shares = [live[start :: self._threads] for start in range(self._threads)]
-        others = [self._pool.submit(self._advance, share) for share in shares[1:] if share]
-        self._advance(shares[0])
+        # Threads take row by row from one iterator: one that wakes up late takes fewer.
+        rows = iter(live)
+        helpers = min(self._threads, len(live)) - 1
+        others = [self._pool.submit(self._advance, rows) for _ in range(helpers)]
+        self._advance(rows)
         for other in others:
             other.result()
 
-    def _advance(self, rows: Sequence[int]) -> None:
+    def _advance(self, rows: Iterator[int]) -> None:
         step, model, frames = self._mj_step, self._model, self._frames
         for row in rows:  # MuJoCo lets other threads run meanwhile
             step(model, self._data[row], frames)
