@@ -15,7 +15,7 @@ one seed and a stack), two single-threaded processes in total, and products in b
 of the two ways to share the cores).  `--json` keeps every rate.
 
 The figures of 21 November 2026, on a quiet AMD EPYC, are in `docs/training.md`: every goal is
-reached but CQL's in float32 (1.26 and 1.43 of 1.6, before `algorithms/many_rows.py`).
+reached but those of CQL and DT in one process in float32 (1.44 and 1.51 of 1.6).
 
 Why updates are not compiled (torch.compile): nearly three quarters of the time of an update of a
 stack of five are matrix products, at about the speed that this CPU multiplies at, and most of the
