@@ -34,15 +34,18 @@ class Batch:
     evaluate_every: int = 5_000
 
 
-_FULL = ("bc", "percent_bc", "td3_bc", "iql")
+FULL = ("bc", "percent_bc", "td3_bc", "iql")
+CLONING = ("bc",)
 _SETS = [
     f"local/{robot}-{quality}-v1"
     for robot in ("hopper", "halfcheetah", "walker2d")
     for quality in ("medium-replay", "medium")
 ]
+_EXPERT_SETS = [f"local/{robot}-expert-v1" for robot in ("hopper", "halfcheetah", "walker2d")]
 _SHORT_SETS = ("local/hopper-medium-replay-v1", "local/hopper-medium-v1")
-BATCHES = (
-    *(Batch(dataset, _FULL, baseline_runs.FULL_BUDGET, 5) for dataset in _SETS),
+BATCHES = (  # in the order of training
+    *(Batch(dataset, FULL, baseline_runs.FULL_BUDGET, 5) for dataset in _SETS),
+    *(Batch(dataset, CLONING, baseline_runs.FULL_BUDGET, 5) for dataset in _EXPERT_SETS),
     *(Batch(dataset, ("cql",), 20_000, 3) for dataset in _SHORT_SETS),
     *(Batch(dataset, ("dt",), 10_000, 3) for dataset in _SHORT_SETS),
 )

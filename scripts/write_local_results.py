@@ -17,10 +17,18 @@ import numpy as np
 
 from datumrl.datasets import files
 from datumrl.datasets.errors import DatumrlError
-from datumrl.evaluation import records, report, report_tables, report_text, scored_runs
+from datumrl.evaluation import (
+    influence,
+    intervals,
+    records,
+    report,
+    report_tables,
+    report_text,
+    scored_runs,
+)
 from datumrl.evaluation.records import RunRecord
 from datumrl.evaluation.report_parts import Report
-from datumrl.leaderboard import baseline_runs
+from datumrl.leaderboard import baseline_runs, known_quality, names
 from datumrl.scripts import train_baselines
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -34,6 +42,7 @@ CLAIMS = (
     ("iql", "bc", "medium", "Kostrikov et al. 2022, table 1"),
 )
 _SAYS = {"larger": "holds", "smaller": "the opposite", "equal": "not shown"}
+NEAR = 0.9  # of the score of an expert's data: what this page calls near it
 
 
 def main() -> int:
@@ -50,11 +59,18 @@ def main() -> int:
         print(problem, file=sys.stderr)
         return 2
     kept = [each for each in full if each.dataset in datasets]
+    cloned = [each for each in full if each.dataset in complete(full, train_baselines.CLONING)]
     short = [each for each in found if each.budget.steps < baseline_runs.FULL_BUDGET]
-    _write(DOCS / "local_results.md", page(kept, datasets, short))
+    text = page(_named(kept), datasets, _named(cloned), _named(short))
+    _write(DOCS / "local_results.md", text)
     for name, content in pair(kept).items():
         _write(DOCS / "local_results" / f"{name}.csv", content)
     return 0
+
+
+def _named(found: Sequence[RunRecord]) -> list[RunRecord]:
+    """Return records whose methods have the names that readers know."""
+    return [each.model_copy(update={"algorithm": names.method(each.algorithm)}) for each in found]
 
 
 def _write(path: Path, text: str) -> None:
@@ -62,24 +78,37 @@ def _write(path: Path, text: str) -> None:
         handle.write(text)
 
 
-def complete(full: Sequence[RunRecord]) -> list[str]:
-    """Return the datasets on which every run that the command trains is there."""
+def complete(
+    full: Sequence[RunRecord], algorithms: tuple[str, ...] = train_baselines.FULL
+) -> list[str]:
+    """Return the datasets of a set of algorithms on which every run of theirs is there."""
     there = {(each.dataset, each.algorithm, each.seed) for each in full}
-    batches = [
-        batch for batch in train_baselines.BATCHES if batch.steps >= baseline_runs.FULL_BUDGET
-    ]
     return [
         batch.dataset
-        for batch in batches
+        for batch in _batches(algorithms)
         if all(
             (batch.dataset, algorithm, seed) in there
-            for algorithm in batch.algorithms
+            for algorithm in algorithms
             for seed in range(batch.seeds)
         )
     ]
 
 
-def page(full: Sequence[RunRecord], datasets: Sequence[str], short: Sequence[RunRecord]) -> str:
+def _batches(algorithms: tuple[str, ...]) -> list[train_baselines.Batch]:
+    """Return what is trained with a full budget, of one set of algorithms."""
+    return [
+        batch
+        for batch in train_baselines.BATCHES
+        if batch.algorithms == algorithms and batch.steps >= baseline_runs.FULL_BUDGET
+    ]
+
+
+def page(
+    full: Sequence[RunRecord],
+    datasets: Sequence[str],
+    cloned: Sequence[RunRecord],
+    short: Sequence[RunRecord],
+) -> str:
     """Return the document."""
     runs = scored_runs.from_records(full)
     told = report.compare(runs)
@@ -95,7 +124,8 @@ def page(full: Sequence[RunRecord], datasets: Sequence[str], short: Sequence[Run
         "episodes of the last policy, default",
         "configurations. Scores: 0 is a random policy, 100 D4RL's reference expert.",
         "",
-        f"{len(datasets)} of {len(_all())} datasets are complete: {', '.join(datasets)}.",
+        f"{len(datasets)} of {len(_batches(train_baselines.FULL))} datasets are complete: "
+        f"{', '.join(datasets)}.",
         f"Made with {', '.join(versions)}.",
         "",
         *_sheets(told, ("aggregates", "decisions", "pairs")),
@@ -110,6 +140,7 @@ def page(full: Sequence[RunRecord], datasets: Sequence[str], short: Sequence[Run
         "",
         *_claims(each),
         "",
+        *_cloning(cloned),
         *_short(short),
     ]
     return "\n".join(lines).rstrip() + "\n"
@@ -145,11 +176,6 @@ def _scores(found: Sequence[RunRecord]) -> dict[tuple[str, str], dict[int, float
     return cells
 
 
-def _all() -> list[str]:
-    steps = baseline_runs.FULL_BUDGET
-    return [batch.dataset for batch in train_baselines.BATCHES if batch.steps >= steps]
-
-
 def _sheets(told: Report, keys: Sequence[str]) -> Iterator[str]:
     for sheet in report_tables.sheets(told):
         if sheet.key in keys:
@@ -166,20 +192,46 @@ def _cells(found: Sequence[RunRecord], datasets: Sequence[str]) -> Iterator[str]
     for dataset in datasets:
         shown = []
         for algorithm in algorithms:
-            values = np.array(list(cells[algorithm, dataset].values()))
-            shown.append(f"{values.mean():.1f} ± {values.std():.1f}")
+            shown.append(_spread(np.array(list(cells[algorithm, dataset].values()))))
         yield f"| {dataset} | " + " | ".join(shown) + " |"
 
 
 def _claims(each: dict[str, Report]) -> Iterator[str]:
     yield "| claim | on | source | here |"
     yield "|:--|:--|:--|:--|"
-    for first, second, kind, source in CLAIMS:
+    for *methods, kind, source in CLAIMS:
+        first, second = map(names.method, methods)
         for dataset, told in each.items():
             if dataset.partition("-")[2] == f"{kind}-v1":
                 decision = told.test.decision(first, second)
                 says = _SAYS.get(decision or "", "not tested")
                 yield f"| {first} above {second} | {dataset} | {source} | {says} |"
+
+
+def _cloning(cloned: Sequence[RunRecord]) -> Iterator[str]:
+    """Yield BC's scores beside those of the expert's data that it has cloned."""
+    if not cloned:
+        return
+    data = {card.id: card.statistics.scores.mean for card in known_quality.own_cards()}
+    yield f"BC comes near the expert on the expert's data: at least {NEAR:.0%} of the data's mean"
+    yield from ("score, which holds if the whole 95% interval (Student's t) lies above that.", "")
+    yield from (
+        "| dataset | data | BC, mean ± std | 95% interval | here |",
+        "|:--|--:|--:|:--|:--|",
+    )
+    for (_, dataset), scores in _scores(cloned).items():
+        values, target = np.array(list(scores.values())), data[dataset]
+        assert target is not None  # every local dataset has reference scores
+        ends = intervals.interval(values[:, None], influence.MEAN, np.random.default_rng(0))
+        above, below = ends.low >= NEAR * target, ends.high < NEAR * target
+        says = _SAYS["larger" if above else "smaller" if below else "equal"]
+        cells = (f"{target:.1f}", _spread(values), f"{ends.low:.1f} to {ends.high:.1f}", says)
+        yield "| " + " | ".join((dataset, *cells)) + " |"
+    yield ""
+
+
+def _spread(values: np.ndarray) -> str:
+    return f"{values.mean():.1f} ± {values.std():.1f}"
 
 
 def _short(short: Sequence[RunRecord]) -> Iterator[str]:
@@ -190,9 +242,8 @@ def _short(short: Sequence[RunRecord]) -> Iterator[str]:
     steps = {(each.algorithm, each.dataset): each.budget.steps for each in short}
     for (algorithm, dataset), scores in _scores(short).items():
         values = np.array(list(scores.values()))
-        spread = f"{values.mean():.1f} ± {values.std():.1f}"
         updates = steps[algorithm, dataset]
-        yield f"| {algorithm} | {dataset} | {updates:,} | {len(values)} | {spread} |"
+        yield f"| {algorithm} | {dataset} | {updates:,} | {len(values)} | {_spread(values)} |"
 
 
 if __name__ == "__main__":
