@@ -10,7 +10,7 @@ import csv
 import io
 import math
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -128,16 +128,7 @@ def dataset_id(name: str, where: str) -> str:
 
 
 def _tabular(path: Path, given: Given, charts: bool) -> Iterator[ScoreRow]:
-    if path.stat().st_size > LARGEST if path.exists() else False:
-        raise DatumrlError(f"{path} is over {LARGEST // 10**6} MB; export fewer columns")
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as handle:
-            table = list(csv.DictReader(handle))
-    except FileNotFoundError:
-        raise DatumrlError(f"{path} does not exist; check the path") from None
-    except (OSError, UnicodeDecodeError, csv.Error) as problem:
-        raise DatumrlError(f"{path} is no CSV file ({problem}); export it anew") from None
-    header = [name for name in (table[0] if table else ()) if name]
+    header, table = _table(path)
     curves = [name for name in header if re.search(r" - [^-]+$", name)] if charts else []
     if curves and "name" not in {name.lower() for name in header}:
         yield from _chart(path, table, curves, given)
@@ -151,6 +142,29 @@ def _tabular(path: Path, given: Given, charts: bool) -> Iterator[ScoreRow]:
             continue  # no value, so no score: the run is shown nowhere as zero
         found = {field: line.get(name) for field, name in places.items() if name}
         yield _row(given, found, _number(text, where), where)
+
+
+def _table(path: Path) -> tuple[list[str], list[dict[str, str | None]]]:
+    """Return a CSV file's header and lines; two columns of one name are an error, not one lost."""
+    try:
+        _check_size(path)
+        with path.open(encoding="utf-8-sig", newline="") as handle:
+            reader = csv.DictReader(handle)
+            header = [name for name in reader.fieldnames or () if name]
+            table = list(reader)
+    except FileNotFoundError:
+        raise DatumrlError(f"{path} does not exist; check the path") from None
+    except (OSError, UnicodeDecodeError, csv.Error) as problem:
+        raise DatumrlError(f"{path} is no CSV file ({problem}); export it anew") from None
+    twice = [name for name, count in Counter(header).items() if count > 1]
+    if twice:
+        raise DatumrlError(f"{path} has two columns {twice[0]!r}; give each run a name of its own")
+    return header, table
+
+
+def _check_size(path: Path) -> None:
+    if path.stat().st_size > LARGEST:
+        raise DatumrlError(f"{path} is over {LARGEST // 10**6} MB; export fewer columns")
 
 
 def _chart(
@@ -191,7 +205,7 @@ def _d3rlpy(path: Path, given: Given) -> Iterator[ScoreRow]:
     if not path.is_dir():
         raise DatumrlError(f"{path} is no folder; give one that d3rlpy logged to, or its parent")
     metric = given.metric or "environment"
-    logs = sorted(path.rglob(f"{metric}.csv"))
+    logs = sorted(log for log in path.rglob("*.csv") if log.stem == metric)
     if not logs:
         raise DatumrlError(f"no {metric}.csv under {path}; log with evaluators, or give --metric")
     if given.quantity is None:
@@ -202,7 +216,7 @@ def _d3rlpy(path: Path, given: Given) -> Iterator[ScoreRow]:
     for log in logs:
         told = {"algorithm": _d3rlpy_algorithm(log.parent), **_seed_in(log.parent.name)}
         rows = []
-        for number, line in enumerate(log.read_text(encoding="utf-8").splitlines(), start=1):
+        for number, line in enumerate(_lines(log), start=1):
             where = f"{log.parent.name}/{log.name}: line {number}"
             parts = line.split(",")
             if len(parts) != 3:
@@ -210,6 +224,14 @@ def _d3rlpy(path: Path, given: Given) -> Iterator[ScoreRow]:
             value = _number(parts[2], where)
             rows.append(_row(given, {**told, "step": parts[1]}, value, where))
         yield from _of_one_run(rows)
+
+
+def _lines(log: Path) -> list[str]:
+    _check_size(log)
+    try:
+        return log.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as problem:
+        raise DatumrlError(f"{log} is no log of d3rlpy ({problem}); remove it") from None
 
 
 def _seed_in(name: str) -> dict[str, str]:
@@ -226,7 +248,11 @@ def _of_one_run(rows: list[ScoreRow]) -> list[ScoreRow]:
 def _d3rlpy_algorithm(folder: Path) -> str | None:
     path = folder / "params.json"
     content = files.read_json(path) if path.exists() else {}
-    told = content.get("algorithm") if isinstance(content, dict) else None
+    content = content if isinstance(content, dict) else {}
+    told = content.get("algorithm")  # before version 2; then the configuration's type
+    config = content.get("config")
+    if told is None and isinstance(config, dict):
+        told = config.get("type")
     if isinstance(told, str):
         return told
     match = re.fullmatch(r"([A-Za-z0-9]+)_\d{14}", folder.name)
@@ -268,17 +294,22 @@ def _with(given: Given, **changes: Any) -> Given:
 
 def _number(text: str, where: str) -> float:
     try:
-        return float(text)
+        if "_" not in text:  # Python reads 1_0 as 10; nobody else does
+            return float(text)
     except ValueError:
-        raise DatumrlError(f"{where}: {text[:60]!r} is no number; mend the file") from None
+        pass
+    raise DatumrlError(f"{where}: {text[:60]!r} is no number; mend the file")
 
 
 def _whole(text: Any, where: str) -> int | None:
-    if text is None or not str(text).strip():
+    plain = "" if text is None else str(text).strip()
+    if not plain:
         return None
+    if re.fullmatch("[0-9]{1,19}", plain):
+        return int(plain)  # a large seed, digit for digit
     try:
-        value = float(text)
-        if value.is_integer() and value >= 0:
+        value = float(plain)
+        if value.is_integer() and 0 <= value < 2**53:
             return int(value)
     except (ValueError, OverflowError):
         pass

@@ -61,15 +61,19 @@ def latest(found: Sequence[Submission]) -> list[Submission]:
 
 def score_rows(path: Path) -> list[ScoreRow]:
     """Read a CSV of score rows, as `datumrl submit --from` writes it; empty fields are missing."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as handle:
+            lines = list(csv.DictReader(handle))
+    except (UnicodeDecodeError, csv.Error) as problem:
+        raise DatumrlError(f"{path} is no CSV file in UTF-8: {problem}; save it as one") from None
     rows = []
-    with path.open(encoding="utf-8-sig", newline="") as handle:
-        for number, raw in enumerate(csv.DictReader(handle), start=2):
-            given = {name: value.strip() for name, value in raw.items() if name and value}
-            try:
-                rows.append(ScoreRow.model_validate({"tier": "local", **given}))
-            except pydantic.ValidationError as problem:
-                said = describe_invalid(problem)
-                raise DatumrlError(f"{path}, line {number}: {said}; mend the row") from None
+    for number, raw in enumerate(lines, start=2):
+        given = {name: value.strip() for name, value in raw.items() if name and value}
+        try:
+            rows.append(ScoreRow.model_validate({"tier": "local", **given}))
+        except pydantic.ValidationError as problem:
+            said = describe_invalid(problem)
+            raise DatumrlError(f"{path}, line {number}: {said}; mend the row") from None
     if not rows:
         raise DatumrlError(f"{path} holds no scores; give at least one row below the header")
     return rows

@@ -112,6 +112,47 @@ def test_what_cannot_be_read_is_said_with_the_remedy(tmp_path: Path, text: str, 
         imports.read("csv", write(tmp_path / "in.csv", text), Given())
 
 
+def test_two_columns_of_one_name_are_not_one_run(tmp_path: Path) -> None:
+    path = write(tmp_path / "chart.csv", "Step,a - score,a - score\n1,10,20\n")
+    given = Given(quantity="score", algorithm="A", dataset=HOPPER)
+    with pytest.raises(DatumrlError, match="two columns 'a - score'"):
+        imports.read("wandb", path, given)
+
+
+def test_numbers_are_what_the_file_says(tmp_path: Path) -> None:
+    large = 2**53 + 1  # no double
+    path = write(tmp_path / "in.csv", f"seed,step,score\n{large},1e6,5\n2,1.0,inf\n")
+    found = imports.read("csv", path, Given(algorithm="A", dataset=HOPPER))
+    assert [(row.seed, row.step, row.failed) for row in found.rows] == [
+        (large, 10**6, False), (2, 1, True),
+    ]  # fmt: skip
+    for line in ("1,1,1_0", "1e300,1,5", "-1,1,5"):
+        with pytest.raises(DatumrlError, match="mend the file"):
+            imports.read("csv", write(tmp_path / "in.csv", f"seed,step,score\n{line}\n"),
+                         Given(algorithm="A", dataset=HOPPER))  # fmt: skip
+
+
+def test_d3rlpys_configuration_names_the_method_and_its_name_is_no_pattern(tmp_path: Path) -> None:
+    folder = tmp_path / "logs" / "try_seed3"
+    write(folder / "environment.csv", "1,1000,5\n")
+    write(folder / "params.json", json.dumps({"config": {"type": "td3_plus_bc", "params": {}}}))
+    (row,) = imports.read("d3rlpy", tmp_path, Given(dataset=HOPPER)).rows
+    assert (row.algorithm, row.seed) == ("td3_plus_bc", 3)
+    for metric in ("*", "../try_seed3/environment", "/etc/x"):
+        given = Given(dataset=HOPPER, metric=metric, quantity="return")
+        with pytest.raises(DatumrlError, match=r"no .*\.csv under"):
+            imports.read("d3rlpy", tmp_path, given)
+    (folder / "environment.csv").write_bytes(b"1,1000,\xff\n")
+    with pytest.raises(DatumrlError, match="no log of d3rlpy"):
+        imports.read("d3rlpy", tmp_path, Given(dataset=HOPPER))
+
+
+def test_score_rows_that_are_no_text_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_bytes(b"algorithm,dataset\n\xff,y\n")
+    with pytest.raises(DatumrlError, match="no CSV file in UTF-8"):
+        submitted_runs.score_rows(tmp_path / "x.csv")
+
+
 def test_a_name_that_several_datasets_have_is_not_guessed() -> None:
     assert imports.dataset_id("hopper-medium-replay-v2", "x") == "d4rl/hopper-medium-replay-v2"
     with pytest.raises(DatumrlError, match=r"may be .* or .*--dataset"):
