@@ -90,10 +90,13 @@ def check(path: Path, base: Path | None = None) -> Report:
     """Check a submission, or a folder of them, against what is in ``base`` if that is given."""
     found = submission_files.read_all(path)
     before = submission_files.read_all(base) if base is not None else None
-    if not (path / METHOD_FILE).exists():
+    others = []
+    if (path / METHOD_FILE).exists():  # a revision stands among its method's others
+        beside = submission_files.read_revisions(path)
+        others = [one for one in beside if one.title != found[0].title]
+    elif before is not None or not submission_files.is_method(path):
         return check_read(found, before)
-    # A revision stands among its method's others and what is published.
-    others = [one for one in submission_files.read_revisions(path) if one.title != found[0].title]
+    # One method, or a revision of it, stands among what is published.
     published = () if base is not None else submission_files.read_all(FOLDER)
     return check_read(found, before, [*others, *published], whole=False)
 

@@ -64,14 +64,14 @@ def _of_cell(result: DatasetResult, runs: Sequence[SeedRun], rolled: bool) -> li
         found.append(f"{name}: it has to re-roll every seed that did not fail, no other")
     if not rolled and (set(seeds) & set(submitted) or len(seeds) < 2):
         found.append(f"{name}: at least two new seeds are needed, none of the submitted ones")
-    old = {point.returns for run in result.runs for point in run.evaluations}
+    old = {tuple(sorted(point.returns)) for run in result.runs for point in run.evaluations}
     for run in runs:
         if run.status == "complete" and not run.evaluations:
             found.append(f"{name}, seed {run.seed}: no returns")
         for point in run.evaluations:
             if len(point.returns) != len(point.lengths):
                 found.append(f"{name}, seed {run.seed}: returns and lengths differ in number")
-            if point.returns in old and len(set(point.returns)) > 3:
+            if tuple(sorted(point.returns)) in old and len(set(point.returns)) > 3:
                 found.append(f"{name}, seed {run.seed}: returns copied from the submission")
     return found
 

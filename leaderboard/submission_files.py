@@ -26,6 +26,7 @@ from datumrl.leaderboard import names
 from datumrl.leaderboard.submission_schema import (
     EVIDENCE_FILE,
     METHOD_FILE,
+    MODELS,
     DatasetResult,
     Evidence,
     Method,
@@ -39,8 +40,9 @@ MOST_ENTRIES = 2_000  # of an array or object; the schema allows at most as many
 MOST_CONTAINERS = 200_000  # arrays and objects: 100 seeds x 600 points fit
 DEEPEST = 20  # levels of nesting
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9@._+-]{0,150}\.json")
+_REVISION = re.compile("r[1-9][0-9]{0,3}")
 _UNSEEN = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
-_RESERVED = {"schema", "README.md"}  # beside the methods, and ours
+SCHEMAS = "schema"  # the folder of JSON Schemas beside the methods
 
 
 @dataclass(frozen=True)
@@ -76,32 +78,54 @@ class Submission:
     @property
     def number(self) -> int:
         """Return the revision's number, 0 for a folder of another name."""
-        match = re.fullmatch("r([1-9][0-9]{0,3})", self.folder[1])
-        return int(match[1]) if match else 0
+        return int(self.folder[1][1:]) if _REVISION.fullmatch(self.folder[1]) else 0
 
 
 def read_all(path: Path) -> list[Submission]:
-    """Read a folder of submissions (``method/revision``), or the folder of a single revision."""
+    """Read a folder of submissions (``method/revision``), or that of one method or revision."""
     path = Path(os.path.abspath(path))  # noqa: PTH100 - resolve() would follow links
     if path.is_symlink() or not path.is_dir():
         raise DatumrlError(f"{path} is no folder; give a submission or a folder of them")
     if (path / METHOD_FILE).exists():
         return [read(path)]
+    if is_method(path):
+        return read_revisions(path / "r1")
     found = []
     for method in _folders(path):
-        if method.is_symlink() or not method.is_dir():
-            if method.name not in _RESERVED:
+        if not _is_ours(method):
+            if method.is_symlink() or not method.is_dir() or method.name == SCHEMAS:
                 problem = _error("files", method.name, "belongs to no method; remove it")
                 found.append(Submission(method, (method.name, ""), unreadable=(problem,)))
-        elif method.name not in _RESERVED:
-            found += [read(revision) for revision in _folders(method)]
+            else:
+                found += [read(revision) for revision in _folders(method)]
     return found
+
+
+def _is_ours(path: Path) -> bool:
+    """Say whether something beside the methods is the README or the folder of schemas."""
+    if path.is_symlink():
+        return False
+    if path.name == SCHEMAS and path.is_dir():
+        kept = {f"{kind}.schema.json" for kind in MODELS}
+        return all(each.name in kept and not each.is_symlink() for each in _folders(path))
+    return path.name == "README.md" and path.is_file()
+
+
+def is_method(path: Path) -> bool:
+    """Say whether a folder is one method's: with revisions in it, and nothing else.
+
+    A method that calls itself r1 must not pass the folder of all submissions off as its own.
+    """
+    inside = _folders(path)
+    return bool(inside) and all(
+        _REVISION.fullmatch(each.name) and (each / METHOD_FILE).exists() for each in inside
+    )
 
 
 def read_revisions(path: Path) -> list[Submission]:
     """Read a revision's folder and those of the other revisions of its method."""
     beside = _folders(Path(os.path.abspath(path)).parent)  # noqa: PTH100
-    return [read(each) for each in beside if re.fullmatch("r[1-9][0-9]{0,3}", each.name)]
+    return [read(each) for each in beside if _REVISION.fullmatch(each.name)]
 
 
 def _folders(path: Path) -> list[Path]:
@@ -196,7 +220,11 @@ def _described(problem: Exception) -> str:
         return str(problem)
     # Without the input: it may be the whole file, once for every error.
     found = problem.errors(include_url=False, include_input=False, include_context=False)[:3]
-    told = [f"{'.'.join(map(str, error['loc']))[:200]}: {error['msg'][:200]}" for error in found]
+    told = []
+    for error in found:
+        place = ".".join(map(str, error["loc"]))[:200]
+        message = error["msg"].removeprefix("Value error, ")[:200]
+        told.append(f"{place}: {message}" if place else message)
     return "; ".join(told)
 
 

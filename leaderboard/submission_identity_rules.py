@@ -18,11 +18,16 @@ from datumrl.leaderboard.submission_files import Finding, Submission
 from datumrl.leaderboard.submission_schema import METHOD_FILE, file_name
 
 _SHOWN = 4  # names that a message lists
-_DERIVED = re.compile(
-    r"(mean|average|avg|final|best|normali[sz]ed|d4rl)_?(eval_?)?(score|return|reward)s?|scores?|"
-    r"iqm|optimality_gap",
-    re.IGNORECASE,
-)
+_WORD = re.compile(r"[dD]4(?:rl|RL)|[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
+# A key tells of a result if it has no other words than these, and one that says it alone (score,
+# best_score) or two that say it together (eval/mean_return).  max_return may be a setting.
+_ALONE = {"score", "scores", "iqm", "optimality"}
+_RESULTS = {"return", "returns", "reward", "rewards"}
+_TAKEN = {
+    "mean", "average", "avg", "median", "final", "last", "best", "normalized", "normalised", "d4rl",
+    "eval", "evaluation", "test", "episode", "undiscounted",
+}  # fmt: skip
+_TELLING = _ALONE | _RESULTS | _TAKEN | {"gap"}
 
 
 def names_equal_contents(submission: Submission, context: Context) -> Iterator[Finding]:
@@ -112,7 +117,7 @@ def whole_suites(submission: Submission, context: Context) -> Iterator[Finding]:
     if submission.method is None:
         return
     present = {result.dataset for result in submission.results.values()}
-    if not present:
+    if not present and not submission.unreadable:
         remedy = "add the results of at least one dataset"
         yield error(rule, submission, f"there is no dataset; {remedy}")
     named = set(submission.method.not_run)
@@ -176,18 +181,35 @@ def tuning_is_told(submission: Submission, context: Context) -> Iterator[Finding
 
 
 def nothing_derived(submission: Submission, context: Context) -> Iterator[Finding]:
-    """Configurations hold settings, not results."""
+    """Configurations and the like hold settings, not results."""
+    rule = "nothing-derived"
     for name, result in submission.results.items():
-        for key in _keys(result.configuration):
-            if _DERIVED.fullmatch(key):
+        told = [*_keys(result.configuration), *_keys(result.protocol.environment_kwargs)]
+        for key in told:
+            if _derived(key):
                 message = f"configuration holds {key!r}, a derived number; remove it"
-                yield error("nothing-derived", submission, message, name)
+                yield error(rule, submission, message, name)
+        for key in sorted({key for run in result.runs for key in run.software if _derived(key)}):
+            message = f"software holds {key!r}, a derived number; remove it"
+            yield error(rule, submission, message, name)
+
+
+def _derived(key: str) -> bool:
+    """Say whether a key, or what is behind its last slash or dot, tells of a result."""
+    for part in (key, re.split(r"[/.]", key)[-1]):
+        words = {word.lower() for word in _WORD.findall(part)}
+        result = words & _ALONE or (words & _RESULTS and words & _TAKEN)
+        if result and words <= _TELLING:
+            return True
+    return False
 
 
 def _keys(content: object) -> Iterator[str]:
+    """Yield the keys of values, however deep, that are not merely switched on or off."""
     if isinstance(content, dict):
         for key, value in content.items():
-            yield key
+            if not isinstance(value, bool):
+                yield key
             yield from _keys(value)
     elif isinstance(content, list):
         for value in content:

@@ -25,6 +25,7 @@ MOST_SEEDS = 100
 MOST_POINTS = 2_000  # evaluation points of a run
 MOST_EPISODES = 1_000  # per evaluation point
 MOST_CELLS = 20  # of evidence
+LARGEST_SETTINGS = 64_000  # characters of JSON: settings are written out once for every seed
 LARGEST_STEP = 10**10
 LARGEST_SEED = 2**63 - 1
 
@@ -111,7 +112,7 @@ class SeedRun(_Strict):
     status: Literal["complete", "failed"]
     failure: Line | None = None
     evaluations: Annotated[tuple[Point, ...], _many(MOST_POINTS, 0)]
-    software: Annotated[dict[str, Line], pydantic.Field(max_length=50)]
+    software: Annotated[dict[Line, Line], pydantic.Field(max_length=50)]
     hardware: Line
 
 
@@ -127,6 +128,17 @@ class DatasetResult(_Strict):
     protocol: Protocol
     budget: Budget
     runs: Annotated[tuple[SeedRun, ...], _many(MOST_SEEDS)]
+
+    @pydantic.model_validator(mode="after")
+    def _settings_are_short(self) -> DatasetResult:
+        settings = {"configuration", "protocol", "budget"}
+        size = len(json.dumps(self.model_dump(mode="json", include=settings)))
+        if size > LARGEST_SETTINGS:
+            raise ValueError(
+                f"configuration, protocol and budget have {size:,} characters, over "
+                f"{LARGEST_SETTINGS:,}; give settings, not data"
+            )
+        return self
 
     def records(self, name: str | None = None) -> list[RunRecord]:
         """Return the run records, under the algorithm's own or another name."""

@@ -103,6 +103,12 @@ BROKEN: dict[str, tuple[Callable[[Any], None], str]] = {
     "python file": (lambda d: d.extra.update({"conftest.py": b"1/0"}), "only JSON files"),
     "hidden file": (lambda d: d.extra.update({".git.json": b"{}"}), "only JSON files"),
     "escape in name": (lambda d: d.extra.update({"\x1b[2J.json": b"{}"}), "\\u001b"),
+    "data as settings": (
+        lambda d: d.result["configuration"].update(note="x" * 70_000), "give settings, not data",
+    ),
+    "long name of software": (
+        lambda d: d.runs[0]["software"].update({"x" * 400: "1"}), "at most 300 characters",
+    ),
     "too many results": (
         lambda d: d.method.update(not_run={f"x{n}": "y" for n in range(2_000)}), "not_run",
     ),
@@ -152,6 +158,21 @@ def test_links_pipes_and_folders_are_not_followed(draft: Any, tmp_path: Path) ->
     with pytest.raises(DatumrlError, match="is no folder"):
         check(tmp_path / "subs" / "linked")
     assert "linked" in told
+
+
+def test_beside_methods_lie_the_readme_and_the_schemas_only(draft: Any, tmp_path: Path) -> None:
+    root = tmp_path / "subs"
+    draft.write(root)
+    (root / "README.md").write_text("x")
+    (root / "schema").mkdir()
+    (root / "schema" / "method.schema.json").write_text("{}")
+    assert not check(root).errors
+    (root / "schema" / "page.html").write_text(HTML)
+    assert "schema: belongs to no method" in findings(root)
+    (root / "schema" / "page.html").unlink()
+    (root / "README.md").unlink()
+    (root / "README.md").symlink_to("/etc/passwd")
+    assert "README.md: belongs to no method" in findings(root)
 
 
 def test_sizes_are_limited(draft: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -69,6 +69,11 @@ def _copied(draft: Any) -> None:
     draft.runs[4]["evaluations"] = draft.runs[3]["evaluations"]
 
 
+def _shuffled(draft: Any) -> None:
+    returns = draft.runs[3]["evaluations"][1]["returns"]
+    draft.runs[4]["evaluations"][1]["returns"] = [*reversed(returns)]
+
+
 def _fewer_points(draft: Any) -> None:
     del draft.runs[2]["evaluations"][0]
 
@@ -117,6 +122,9 @@ SPOILED: list[tuple[str, Callable[[Any], None], str]] = [
     ("tuning-is-told", _set("result", "protocol", "checkpoint", value="best"), "use 'last'"),
     ("nothing-derived", _set("result", "configuration", "normalized_score", value=90), "remove"),
     ("nothing-derived", _set("result", "configuration", "x", value=[{"mean_return": 1}]), "remove"),
+    ("nothing-derived", _set("result", "configuration", "evalMeanReturn", value=3), "remove"),
+    ("nothing-derived", _set("result", "configuration", "a/final_D4RL_score", value="9"), "remove"),
+    ("nothing-derived", _set("runs", 3, "software", "best score", value="99"), "software holds"),
     ("distinct-seeds", _set("runs", 1, "seed", value=0), "seed 0 is there 2 times"),
     ("distinct-seeds", lambda d: d.runs.__delitem__(slice(4, None)), "train more seeds"),
     ("tuning-seeds-apart", _set("method", "tuning", "seeds", value=[3]), "report others"),
@@ -138,6 +146,7 @@ SPOILED: list[tuple[str, Callable[[Any], None], str]] = [
     ("attainable-returns", lambda d: _point(d)["returns"].__setitem__(0, -0.5), "lies outside"),
     ("supersedes", _set("method", "supersedes", value="r1"), "has to be nothing"),
     ("identical-returns", _copied, "one is a copy"),
+    ("identical-returns", _shuffled, "one is a copy"),
 ]  # fmt: skip
 
 
@@ -153,6 +162,15 @@ def test_a_spoiled_submission_breaks_exactly_the_rule(
     matching = [each for each in found if f"[{rule}]" in each]
     assert matching, found
     assert any(told in each for each in matching), matching
+
+
+def test_settings_may_be_named_after_returns(draft: Any, tmp_path: Path) -> None:
+    draft.result["configuration"] |= {
+        "target_return": 3600, "return_scale": 1000, "normalize_reward": True, "max_return": 4.0,
+        "normalized_returns": True, "last_layer": "mean", "eval_episodes": 10, "score_norm": 1.5,
+    }  # fmt: skip
+    draft.write(tmp_path / "subs")
+    assert errors(tmp_path / "subs") == []
 
 
 def test_every_rule_has_a_failing_submission() -> None:
@@ -259,6 +277,21 @@ def test_nothing_that_was_submitted_changes(make: Make, tmp_path: Path) -> None:
     assert any("is gone" in each for each in errors(tmp_path / "gone", base))
     # One revision alone is compared with itself only.
     assert errors(grown / "two" / "r1", base) == []
+    assert errors(grown / "two") == []
+
+
+def test_no_name_of_a_method_hides_the_others(make: Make, tmp_path: Path) -> None:
+    make("one").write(tmp_path / "base")
+    for name in ("base", "subs"):
+        (tmp_path / name / "README.md").parent.mkdir(exist_ok=True)
+        (tmp_path / name / "README.md").write_text("x")
+    # As revisions of a method "subs", and without the submission that was there.
+    stranger = make("subs", level=300)
+    stranger.folder = ("r1", ".")
+    stranger.write(tmp_path / "subs")
+    found = errors(tmp_path / "subs", tmp_path / "base")
+    assert any("one/r1: was submitted before and is gone" in each for each in found)
+    assert errors(tmp_path / "subs") != []
 
 
 def test_checking_needs_neither_torch_nor_an_environment(draft: Any, tmp_path: Path) -> None:
