@@ -12,6 +12,8 @@ def test_the_token_can_only_read_and_there_are_no_secrets() -> None:
     assert "pull_request:" in TEXT
     assert "pull_request_target" not in TEXT
     assert "secrets" not in TEXT
+    # A tag can be moved to other code, a commit cannot.
+    assert all(re.fullmatch("[0-9a-f]{40}", each) for each in re.findall(r"uses: \S+@(\S+)", TEXT))
     assert TEXT.count("persist-credentials: false") == TEXT.count("actions/checkout") == 2
 
 
