@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from datumrl.datasets.dataset_card import Card
-from datumrl.leaderboard import known_quality, tables
+from datumrl.leaderboard import known_quality, published_tables, reported_tables, tables
 from datumrl.leaderboard.tables import EXPERT, Aggregate, Table
 
 _NAMES_OF_BC = {"bc", "behavior cloning", "behaviour cloning"}
@@ -45,11 +45,14 @@ class ReferenceRow:
 
 
 def behaviours(cards: Iterable[Card]) -> dict[str, Behaviour]:
-    """Return the worth of each dataset's own policy: from its card, else from a published TQ."""
+    """Return the worth of each dataset's own policy: from its card, else as published."""
     found = {
         point.id: Behaviour(EXPERT * point.tq, None, "published TQ")
         for point in known_quality.published_points()
     }
+    for row in published_tables.read_csv(reported_tables.CELLS):
+        if row["algorithm"] == reported_tables.DATA:
+            found[row["dataset"]] = Behaviour(float(row["mean"]), None, "published mean")
     for card in cards:
         quality = card.statistics.scores.tq
         found[card.id] = Behaviour(

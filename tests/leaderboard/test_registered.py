@@ -127,7 +127,7 @@ def test_optimism_of_pure_noise_is_what_it_must_be():
     assert shown == pytest.approx(1.4236 / np.sqrt(2), abs=0.05)
 
 
-@pytest.mark.parametrize("table_id", ["jax-corl", "offlinerl-kit", "harness-weighted-sampling"])
+@pytest.mark.parametrize("table_id", ["jax-corl", "harness-weighted-sampling", "neorl2"])
 def test_reported_tables_say_that_nothing_can_be_recomputed(table_id):
     found = run(table_id)
     assert set(found.counts) == {"no raw data"}
