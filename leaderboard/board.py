@@ -210,7 +210,6 @@ class _Templates:
         )
         self._environment.filters.update(number=wording.number, plural=wording.plural)
         script = _asset("board.js")
-        digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
         self._environment.globals.update(
             words=wording,
             drawing=drawing,
@@ -222,7 +221,7 @@ class _Templates:
             resamples=standings.RESAMPLES,
             style=Markup(_asset("board.css")),
             script=Markup(script),
-            script_digest=digest,
+            script_digest=_digest(script),
         )
 
     def index(self, board: Sequence[Table], suites: Sequence[SuitePage]) -> str:
@@ -244,8 +243,14 @@ class _Templates:
 
     def suite(self, suite: SuitePage) -> str:
         """Render the page of a suite: its tables, and the means reported of it."""
+        script = _asset("subset.js") + _asset("board.js")
         return self._environment.get_template("suite.html").render(
-            suite=suite, root="../", columns=suite_pages.CHOICES, means=reported_means
+            suite=suite,
+            root="../",
+            columns=suite_pages.CHOICES,
+            means=reported_means,
+            script=Markup(script),
+            script_digest=_digest(script),
         )
 
     def reproduction(self, page: ReproductionPage) -> str:
@@ -260,6 +265,11 @@ class _Templates:
         return further_pages.Pages(
             self._environment, _asset, board, suites, self._published, beside
         )
+
+
+def _digest(script: str) -> str:
+    """Return what a page's policy names a script by."""
+    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
 
 
 def _asset(name: str) -> str:

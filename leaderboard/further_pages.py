@@ -35,6 +35,8 @@ from datumrl.leaderboard.suite_pages import SuitePage
 from datumrl.leaderboard.tables import Entry, Table
 
 STATISTICS_PAGE = "statistics.html"
+MOST_RUNS = 300  # listed on a row's page, which is to stay below 300 kB; the CSV has all
+LONGEST_SETTINGS = 60_000  # characters of all configurations on a page
 File = tuple[str, str]  # place within the site, content
 
 
@@ -158,6 +160,7 @@ class Pages:
             "rival": comparison_page.rival(table, entry),
             "axis": _axes(entry, table),
             "points": CURVE_POINTS,
+            "listed_runs": entry.runs[:MOST_RUNS],
             "commands": [] if shown else commands,  # a submission names its own code
             "versions": training_commands.versions(entry),
             "reproductions": [
@@ -222,8 +225,19 @@ def configurations(entry: Entry) -> list[tuple[str, Markup]]:
             }
             text = json.dumps(content, indent=2, sort_keys=True)
             datasets.setdefault(text, set()).add(run.row.dataset)
+    longest = LONGEST_SETTINGS // max(1, len(datasets))
     # JSON escapes control characters itself; as markup its line breaks survive.
-    return [(", ".join(sorted(found)), escape(text)) for text, found in sorted(datasets.items())]
+    return [
+        (", ".join(sorted(found)), escape(_clipped(text, longest)))
+        for text, found in sorted(datasets.items())
+    ]
+
+
+def _clipped(text: str, longest: int) -> str:
+    if len(text) <= longest:
+        return text
+    told = f"cut at {longest:,} of {len(text):,} characters; the run records have all"
+    return f"{text[:longest]}\n… {told}"
 
 
 def _axes(entry: Entry, table: Table) -> Callable[[str], drawing.Axis]:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from markupsafe import Markup
 
 from datumrl.leaderboard import drawing, names, reference_rows, reported_means, runs, wording
 from datumrl.leaderboard.reference_rows import Behaviour, ReferenceRow
@@ -85,6 +88,26 @@ class TableView:
         cells = [entry.cells.get(dataset) for entry in self.table.entries]
         means = [cell.mean for cell in cells if cell is not None and cell.mean is not None]
         return max(means) if len(means) > 1 else None
+
+    def scores(self, datasets: Sequence[str]) -> Markup:
+        """Return every score as JSON, by row and by the place of its dataset among ``datasets``.
+
+        Rounded to more digits than are shown: what is computed of them in the page is.
+        """
+        place = {name: datasets.index(name) for name in self.table.datasets}
+        rows = {
+            entry.id: {
+                place[cell.dataset]: [round(value, 3) for value in cell.values.tolist()]
+                for cell in entry.cells.values()
+                if cell.values.size
+            }
+            for entry in self.table.entries
+        }
+        for row in self.references:
+            rows[row.id] = {place[name]: [round(value, 3)] for name, value in row.values.items()}
+        content = {"places": sorted(place.values()), "rows": rows}
+        # Ids are slugs, the rest is numbers: no letter of it means anything to a browser.
+        return Markup(json.dumps(content, allow_nan=False, separators=(",", ":")))
 
     @property
     def aggregates(self) -> str:

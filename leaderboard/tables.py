@@ -24,6 +24,7 @@ EXPERT = 100.0  # the normalised score of the reference policy: what the optimal
 
 LARGEST = 1e12  # beyond any environment's returns; larger ones overflow the statistics
 _UNRANKED = "each run's best evaluation is chosen by the returns shown, so nothing is ranked"
+_REPORTED = "means as printed, without raw scores, so nothing is ranked or tested"
 _LABELLED = 3  # how many differing settings a variant's label names
 
 
@@ -195,11 +196,18 @@ def _table(
             )
             if progress is not None:
                 progress(len(variant))
-    if any(run.record is not None and run.record.protocol.checkpoint == "best" for run in members):
+    reason = _why_unranked(members)
+    if reason:
         by_name = sorted(entries, key=lambda entry: entry.id)
-        return Table(identity, suite, protocol, normalised, datasets, tuple(by_name), _UNRANKED)
+        return Table(identity, suite, protocol, normalised, datasets, tuple(by_name), reason)
     ranked, test = _with_standings(_ranked(entries))
     return Table(identity, suite, protocol, normalised, datasets, ranked, test)
+
+
+def _why_unranked(members: Sequence[Run]) -> str:
+    if any(run.record is not None and run.record.protocol.checkpoint == "best" for run in members):
+        return _UNRANKED
+    return _REPORTED if any(run.row.tier == "reported" for run in members) else ""
 
 
 def _variants(own: Sequence[Run]) -> list[tuple[str, list[Run]]]:

@@ -90,7 +90,10 @@ def protocol_words(table: Table, published: Published) -> str:
     """Say in words how a table's returns were measured."""
     found = protocols(table)
     if not found:
-        return _published_words(published.get(table.runs[0].row.source))
+        source = published.get(table.runs[0].row.source)
+        if source is None and any(run.row.tier == "reported" for run in table.runs):
+            return "Means as printed. How they were measured is not stated here."
+        return _published_words(source)
     environments = listed(f"{each.environment}{_kwargs(each)}" for each in found)
     engines = listed(f"{name} {version}" for each in found for name, version in each.engine.items())
     limits = span(each.time_limit for each in found)

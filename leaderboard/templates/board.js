@@ -78,6 +78,8 @@
         if (head.dataset.col) showColumn(table, column, columns.includes(head.dataset.col));
       });
     }
+    document.dispatchEvent(new CustomEvent("datasets", { detail: sets }));
+    for (const table of tables) if (table.order) sort(table, table.order);
     for (const summary of form.querySelectorAll("summary[data-of]")) {
       const all = boxes(summary.dataset.of), on = all.filter((box) => box.checked).length;
       const plain = summary.dataset.of === "col" ? on === all.length : on === 0;

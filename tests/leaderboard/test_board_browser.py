@@ -1,5 +1,6 @@
 """The board in a real browser: sorting, filtering, the address, keyboard, phone, dark, print."""
 
+import csv
 import importlib.util
 import json
 import urllib.parse
@@ -10,7 +11,14 @@ import numpy as np
 import pytest
 
 from datumrl.evaluation.records import ScoreRow
-from datumrl.leaderboard import board, reported_means, runs, tables
+from datumrl.leaderboard import (
+    board,
+    published_tables,
+    registered,
+    reported_means,
+    runs,
+    tables,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -42,7 +50,10 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     found = runs.from_rows(rows)
     # The key of a protocol keeps tiers of score rows apart; here they are to share a table.
     found = [runs.Run(row=run.row, status=run.status, protocol="p") for run in found]
-    board.write(tables.build(found), out, reported=reported_means.rows())
+    tables_of_others = [registered.find("neorl2").run(0, published_tables.FOLDER, None)]
+    board.write(
+        tables.build(found), out, reproductions=tables_of_others, reported=reported_means.rows()
+    )
     return out
 
 
@@ -135,6 +146,50 @@ def test_search_tier_dataset_and_columns_filter_every_table(browser: Any, suite:
     assert names(browser) == expected
     assert not browser.run("document.querySelector('th[data-col=median]').checkVisibility()")
     assert browser.run("document.querySelector('summary span').textContent").startswith(" 1 of ")
+
+
+def numbers(browser: Any, method: str) -> dict[str, str]:
+    """Return what the main table says of a method, by column."""
+    found: dict[str, str] = browser.run(
+        "(() => { const heads = [...document.querySelectorAll('table.main thead th')]; const row = "
+        f"[...document.querySelectorAll('table.main tbody tr')].find((row) => row.cells[1]"
+        f".dataset.v === {json.dumps(method)}); return Object.fromEntries(heads.map((head, at) => "
+        "[head.dataset.col ?? `${at}`, row.cells[at].textContent.trim()])); })()"
+    )
+    return found
+
+
+def test_numbers_are_computed_over_the_chosen_datasets(
+    browser: Any, site: Path, suite: Path
+) -> None:
+    browser.open(suite)
+    whole = {name: numbers(browser, name) for name in ("CQL", "Random policy")}
+    chosen = [f"d4rl/hopper-{kind}-v2" for kind in KINDS[1:3]]
+    for name in chosen:
+        click(browser, f"input[data-name='{name}']")
+    (path,) = site.glob("data/*.csv")
+    with path.open(encoding="utf-8", newline="") as handle:
+        rows = [row for row in csv.DictReader(handle) if row["algorithm"] == "CQL"]
+    scores = np.array(
+        [[float(row["score"]) for row in rows if row["dataset"] == name] for name in chosen]
+    ).T
+    expected = tables.aggregate(scores)
+    assert expected is not None
+    found = numbers(browser, "CQL")
+    assert (found["0"], found["interval"], found["groups"]) == ("–", "–", "–")
+    assert found["runs"] == "5 × 2"
+    for name in ("iqm", "mean", "median"):
+        assert float(found[name]) == pytest.approx(getattr(expected, name), abs=0.0501)
+    assert float(found["gap"]) == pytest.approx(expected.optimality_gap, abs=0.0501)
+    assert numbers(browser, "Random policy")["iqm"] == "0.0"
+    assert numbers(browser, HOSTILE.replace("\u202e", "\\u202e"))["iqm"] == "–"
+    caption = browser.run("document.querySelector('table.main caption').innerText")
+    assert caption.startswith("Over 2 of 4 datasets, computed in this page")
+    click(browser, "table.main th button", "IQM")
+    assert names(browser)[:4] == ["Reference expert", "TD3+BC", "CQL", "BC"]
+    click(browser, "button[type=reset]")
+    assert {name: numbers(browser, name) for name in whole} == whole
+    assert browser.complaints() == []
 
 
 def test_panels_open_and_close_from_the_keyboard(browser: Any, suite: Path) -> None:
@@ -236,7 +291,7 @@ def test_axe_finds_no_barrier(
         pytest.skip("axe-core is not installed")
     axe = (Path(found.origin).parent / "axe.min.js").read_text(encoding="utf-8")
     browser.show(width, dark=dark)
-    for page in (site / "index.html", suite):
+    for page in (site / "index.html", suite, *site.glob("tables/*.html")):
         browser.open(page)
         browser.run("document.querySelectorAll('details').forEach((each) => each.open = true)")
         browser.run(f"{axe}; 0")

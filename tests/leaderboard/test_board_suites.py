@@ -185,11 +185,39 @@ def test_reported_means_are_as_printed_without_best_and_stand_apart(tmp_path: Pa
     }
     summary = (tmp_path / "board" / "data" / "summary.json").read_text(encoding="utf-8")
     assert "BRAC-v" not in summary  # nor in any aggregate
-    assert "No results yet: NeoRL, NeoRL-2, Local" in text_of(tmp_path / "board" / "index.html")
+    assert "No results yet: NeoRL, Local" in text_of(tmp_path / "board" / "index.html")
     (data,) = tmp_path.glob("board/data/reported/d4rl-locomotion-v0-*.csv")
     with data.open(encoding="utf-8", newline="") as handle:
         lines = list(csv.DictReader(handle))
     assert {line["tier"] for line in lines} == {"reported"}
+
+
+def test_imported_means_are_neither_ranked_nor_pooled(tmp_path: Path) -> None:
+    means = [
+        row.model_copy(update={"tier": "reported", "seed": None, "source": "P (2020)"})
+        for row in rows_of({"A": 90, "B": 50}, seeds=1)
+    ]
+    found = build([*means, *rows_of({"A": 20, "C": 10})])
+    (reported,) = [table for table in found if table.runs[0].row.tier == "reported"]
+    assert [(entry.algorithm, entry.rank, entry.letters) for entry in reported.entries] == [
+        ("A", None, ""), ("B", None, ""),
+    ]  # fmt: skip
+    (other,) = [table for table in found if table is not reported]
+    assert [entry.rank for entry in other.entries] == [1, 2]
+    assert other.entries[0].aggregate is not None
+    assert other.entries[0].aggregate.iqm == pytest.approx(20, abs=2)
+    board.write(found, tmp_path / "board")
+    (page,) = tmp_path.glob("board/suites/*.html")
+    assert "Means as printed. How they were measured is not stated here." in text_of(page)
+
+
+def test_neorl2_has_the_printed_means_and_the_datasets_own(tmp_path: Path) -> None:
+    rows = {row.algorithm: row for row in reported_means.rows() if row.about.id == "neorl2"}
+    assert len(rows) == 10
+    assert all(len(row.cells) == 7 for row in rows.values())
+    assert rows["mobile"].cells["neorl2/RandomFrictionHopper"].mean == "35.12"
+    found = reference_rows.behaviours([])["neorl2/Pipeline"]
+    assert (found.score, found.origin) == (69.25, "published mean")
 
 
 def test_suites_have_pages_and_versions_stand_apart() -> None:

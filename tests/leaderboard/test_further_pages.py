@@ -18,6 +18,7 @@ from datumrl.datasets import catalogue
 from datumrl.evaluation.records import Budget, Evaluation, Protocol, RunRecord
 from datumrl.leaderboard import (
     board,
+    further_pages,
     known_quality,
     learning_curves,
     published_tables,
@@ -286,6 +287,19 @@ def test_pages_are_small_link_to_files_and_keep_hostile_text_inert(site: Path) -
             assert file.is_file(), (path, link)
             if anchor and file.name != "compare.html":
                 assert f'id="{anchor}"' in file.read_text(encoding="utf-8"), (path, link)
+
+
+def test_many_runs_and_large_settings_leave_a_page_small(tmp_path: Path) -> None:
+    settings = {"note": "x" * 400_000}
+    found = [record("iql", HOPPER, seed, settings) for seed in range(further_pages.MOST_RUNS + 50)]
+    board.write(tables.build(runs.from_records(found)), tmp_path / "board")
+    (page,) = tmp_path.glob("board/runs/*.html")
+    text = page.read_text(encoding="utf-8")
+    assert len(text.encode()) < 300_000
+    assert "The first 300 of 350 runs; all are in" in text
+    assert "characters; the run records have all" in text
+    (rows,) = tmp_path.glob("board/data/*.csv")
+    assert len(rows.read_text(encoding="utf-8").splitlines()) == 351
 
 
 def test_the_statistics_are_all_explained(site: Path) -> None:
