@@ -18,9 +18,11 @@ from datumrl.leaderboard.suspects import Suspect
 from datumrl.leaderboard.table_case import Case
 
 Progress = Callable[[int, int], None]
-_PROBED = 10  # cells still unexplained, of which a pair must fit one to be tried further
+_PROBED = 10  # cells still unexplained, of which rules of many must fit one to be tried further
 _SAMPLED = 40  # cells on which pairs are sifted
 _SIFTED = 12  # pairs that are then tried on every cell
+_OF_CUT = 4  # cells that cut digits must explain: one digit too few happens by chance
+_OF_MANY = 3  # cells that one of many rules alike must explain
 _PRICE = 0.03  # of all cells: what one more departure must explain
 _ROUNDS = 4  # rules named per table
 _SHOWN = 12
@@ -34,6 +36,7 @@ class Candidate:
     rule: Rule
     fits: int
     of: int
+    alone: bool = False  # one of many alike
 
     @property
     def label(self) -> str:
@@ -111,8 +114,9 @@ class _Search:
 
         ``left`` are those that nothing explains yet.
         """
-        found = [self._tried((suspect,), cells) for suspect in self._suspects]
-        self._tell(len(found))
+        found = [self._tried((suspect,), cells) for suspect in self._suspects if not suspect.alone]
+        found += self._of_many(cells, left)
+        self._tell(len(self._suspects))
         if not any(each.fits == len(cells) for each in found):
             alone = {each.labels[0]: each.fits for each in found}
             found += [
@@ -128,6 +132,15 @@ class _Search:
 
         ranked = sorted(found, key=worth, reverse=True)
         return [each for each in ranked if each.fits][:_SHOWN]
+
+    def _of_many(self, cells: Sequence[int], left: Sequence[int]) -> list[Candidate]:
+        """Return those of many rules alike that fit a cell which nothing explains yet."""
+        if len(left) < min(_OF_MANY, len(self._case.testable)):
+            return []
+        probe = _spread_over(left, _PROBED)
+        many = [(suspect,) for suspect in self._suspects if suspect.alone]
+        fitting = [alone for alone in many if self._tried(alone, probe).fits]
+        return [self._tried(alone, cells) for alone in fitting]
 
     def _best_pairs(self, cells: Sequence[int], left: Sequence[int]) -> list[Candidate]:
         sample, probe = _spread_over(cells, _SAMPLED), _spread_over(left, _PROBED)
@@ -146,7 +159,8 @@ class _Search:
         for suspect in together:
             rule = suspect.applied(rule)
         fits = int(self._case.fits(rule, cells).sum())
-        return Candidate(tuple(each.label for each in together), rule, fits, len(cells))
+        alone = any(each.alone for each in together)
+        return Candidate(tuple(each.label for each in together), rule, fits, len(cells), alone)
 
     def _tell(self, done: int) -> None:
         if self._progress is not None:
@@ -171,7 +185,7 @@ def _explanation(
             continue
         fitting = case.fits(candidate.rule, left)
         cells = [number for number, fits in zip(left, fitting, strict=True) if fits]
-        if not cells or (len(candidate.labels) > 1 and len(cells) < min(2, len(case.testable))):
+        if len(cells) < min(_least(candidate), len(case.testable)):
             continue
         equivalent = tuple(
             other.label
@@ -183,6 +197,13 @@ def _explanation(
         )
         return Explanation(candidate, frozenset(cells), _where(case, cells), equivalent)
     return None
+
+
+def _least(candidate: Candidate) -> int:
+    """Return how many cells a rule must explain to be believed: some fit a few by chance."""
+    if candidate.rule.cut:
+        return _OF_CUT
+    return _OF_MANY if candidate.alone else min(len(candidate.labels), 2)
 
 
 def _where(case: Case, cells: Sequence[int]) -> str:

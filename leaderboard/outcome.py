@@ -85,7 +85,8 @@ class About:
 class Outcome:
     """All that recomputing a table tells, or training it again (``trained``, without verdicts).
 
-    ``facts`` are lines about the raw scores.
+    ``facts`` are lines about the raw scores; ``command`` does the same again, of tables of one's
+    own (registered ones are recomputed by their id).
     """
 
     about: About
@@ -98,6 +99,7 @@ class Outcome:
     departures: tuple[tuple[str, int], ...] = ()  # another rule, and how many cells it fails
     extras: tuple[Sheet, ...] = field(default=())
     trained: Trained | None = None
+    command: str = ""
 
     @property
     def size(self) -> int:
@@ -228,6 +230,8 @@ def difference(cell: PrintedCell, mean: float, std: float, slack: float = 0.0) -
             while gap and abs(gap) < 0.5 * 10.0**-places and places < 15:
                 places += 1
             parts.append(f"{name} {gap:+.{places}f}")
+        elif name == "std" and math.isfinite(mean):
+            parts.append("std, which so few runs leave undefined")
         else:
             parts.append(f"{name}, which failed runs leave undefined")
     return ", ".join(parts)
@@ -259,6 +263,7 @@ def as_json(outcome: Outcome) -> dict[str, object]:
     content: dict[str, object] = {
         "schema": SCHEMA,
         "table": dataclasses.asdict(outcome.about),
+        "command": outcome.command,
         "reproduces": outcome.reproduces,
         "summary": {"cells": outcome.size, **counts},
         "cells": [_cell_json(each) for each in outcome.verdicts],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from datumrl.datasets import catalogue
@@ -20,20 +20,28 @@ def units(datasets: Iterable[str], path: Path | None) -> Units:
     names = sorted(datasets)
     known = _catalogue()
     if path is None:
-        return Units(catalogue={name: known[name] for name in names if name in known})
+        own = {name: known[name] for name in names if name in known}
+        return Units(catalogue=own, other_versions=_others(own, known))
     stated = _read(path)
     found: dict[str, Scale] = {}
-    others: dict[str, Scale] = {}
     for name in names:
         scale = stated.get(name) or stated.get(name.rpartition("/")[2])
         if scale is None:
             raise DatumrlError(f"{path.name}: no reference scores of {name}; add a row")
         found[name] = scale
-        # What the file says of another version goes before what the catalogue says.
-        for other, its in (*stated.items(), *known.items()):
+    # What the file says of another version goes before what the catalogue says.
+    others = {**_others(found, known), **_others(found, stated)}
+    return Units(references=found, other_versions=others)
+
+
+def _others(found: Mapping[str, Scale], known: Mapping[str, Scale]) -> dict[str, Scale]:
+    """Return the first other scale known of each dataset, but for its version."""
+    others: dict[str, Scale] = {}
+    for name, scale in found.items():
+        for other, its in known.items():
             if _stem(other) == _stem(name) and its != scale:
                 others.setdefault(name, its)
-    return Units(references=found, other_versions=others)
+    return others
 
 
 def _stem(name: str) -> str:

@@ -16,9 +16,12 @@ from decimal import Decimal
 
 import numpy as np
 
+from datumrl.leaderboard import run_choice
+
 # Summation order differs between libraries; this is far below any printed digit.
 _FLOAT_SLACK = 1e-9
 _LAST_MEAN = re.compile(r"last-([1-9][0-9]*)-mean")
+_AT = re.compile(r"at-([1-9][0-9]*)")  # one evaluation, counted from 1
 _SYNONYMS = {
     "": "last",
     "final": "last",
@@ -40,11 +43,18 @@ class Rule:
     read_as: tuple[tuple[str, str], ...] = ()  # a column's checkpoint -> the one really taken
     shortest: bool = False  # runs of a cell cut to the shortest of them
     centre: str = "mean"  # or "median"
-    spread: str = "std"  # "error", "interval", "affine", "evaluations", "range"
-    runs: str = "once"  # "all", "without SEED", "SEED twice", "first N", "one missing", "one twice"
-    configuration: str = ""  # "pooled", "best", "per seed", "means", "only NAME"; "": as stated
+    # "variance", "error", "interval", "t", "range", "evaluations", "affine" (of returns), "raw",
+    # "shifted"
+    spread: str = "std"
+    # "all", "without SEED", "SEED twice", "first N", "best N", "one missing", "one twice"
+    runs: str = "once"
+    # "pooled", "best", "best per seed", "per seed", "means", "only NAME"; "": as stated
+    configuration: str = ""
     failed: str = "counted"  # "dropped", "zero", "carried"
-    unit: str = ""  # "other version", "catalogue", "times 100", "divided by 100"; "": as stated
+    # "other version", "catalogue", "catalogue, other", "rescaled" (from the catalogue's to another
+    # version's), "times 100", "divided by 100"; "": as stated
+    unit: str = ""
+    cut: bool = False  # digits cut off, not rounded
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,6 +108,7 @@ class Recomputer:
         self.raw = raw
         self.units = units
         self._reduced: dict[tuple[object, ...], np.ndarray] = {}
+        self._masks: dict[tuple[str, str], tuple[np.ndarray, np.ndarray]] = {}
 
     def numbers(self, place: Place, rule: Rule) -> list[Numbers]:
         """Return (centre, spread) of a cell; several where the rule leaves a choice open.
@@ -120,15 +131,27 @@ class Recomputer:
             return []
         values = self._of_runs(place, rule)
         keep = np.ones(len(runs), dtype=bool)
+        repeated, broken = self._odd(place)
         if rule.runs != "all":
-            keep &= ~np.array([run.repeated for run in runs])
-        broken = np.array([run.broken for run in runs])
+            keep &= ~repeated
         if rule.failed == "dropped":
             keep &= ~broken
         elif rule.failed == "zero":
             values = np.where(broken[:, None], 0.0, values)
-        groups = _by_configuration(runs, values, keep, place, rule)
-        return [part for group in groups for part in _by_seed(*group, rule)]
+        stated = f"only {place.configuration}" if place.configuration else ""
+        groups = run_choice.by_configuration(runs, values, keep, rule.configuration or stated)
+        return [part for group in groups for part in run_choice.by_seed(*group, rule.runs)]
+
+    def _odd(self, place: Place) -> tuple[np.ndarray, np.ndarray]:
+        """Return which runs of a cell repeat a seed and which are broken, ``(runs,)`` bool each."""
+        key = (place.algorithm, place.dataset)
+        if key not in self._masks:
+            runs = self.raw[key]
+            self._masks[key] = (
+                np.array([run.repeated for run in runs]),
+                np.array([run.broken for run in runs]),
+            )
+        return self._masks[key]
 
     def _of_runs(self, place: Place, rule: Rule) -> np.ndarray:
         """Return what each run of a cell gives: ``(runs, 1)``, or ``(runs, k)`` for a spread."""
@@ -148,27 +171,43 @@ class Recomputer:
     def _scale(self, place: Place, rule: Rule) -> Scale | None:
         if rule.unit == "catalogue":
             return self.units.catalogue.get(place.dataset)
+        if rule.unit == "catalogue, other":
+            return self.units.other_versions.get(place.dataset)
         if rule.unit == "other version" and place.normalised:
             return self.units.other_versions.get(place.dataset)
         return self.units.references.get(place.dataset) if place.normalised else None
 
     def _in_unit(self, values: np.ndarray, place: Place, rule: Rule) -> np.ndarray:
         scale = self._scale(place, rule)
+        if rule.unit == "rescaled":
+            own = self.units.catalogue.get(place.dataset)
+            if own is not None:  # without another version the scores stay as they are
+                values = own[0] + values * (own[1] - own[0]) / 100.0
+                scale = self.units.other_versions.get(place.dataset, own)
         if scale is not None:
             values = 100.0 * (values - scale[0]) / (scale[1] - scale[0])
-        elif rule.unit in ("other version", "catalogue"):
+        elif rule.unit in ("other version", "catalogue", "catalogue, other", "rescaled"):
             return np.full_like(values, np.nan)  # the rule does not apply to this cell
         factor = {"times 100": 100.0, "divided by 100": 0.01}.get(rule.unit, 1.0)
         return values * factor
 
     def _centre_and_spread(self, values: np.ndarray, place: Place, rule: Rule) -> Numbers:
-        if rule.spread == "affine":
-            scale = self._scale(place, rule)
-            own = spread_of(values, rule)
-            spread = math.nan if scale is None else 100.0 * (own - scale[0]) / (scale[1] - scale[0])
-            return _centre(self._in_unit(values, place, rule), rule), spread
+        own = values
         values = self._in_unit(values, place, rule)
-        return _centre(values, rule), spread_of(values, rule)
+        if rule.spread not in ("affine", "raw", "shifted"):
+            return _centre(values, rule), spread_of(values, rule)
+        # Scores that are raw values themselves were returns on the catalogue's scale.
+        shifted = rule.spread == "shifted"
+        known = self.units.catalogue.get(place.dataset)
+        scale = known if shifted else self._scale(place, rule)
+        if scale is None:
+            return _centre(values, rule), math.nan
+        spread = spread_of(own, rule)
+        if rule.spread == "affine":
+            spread = 100.0 * (spread - scale[0]) / (scale[1] - scale[0])
+        elif shifted:
+            spread -= 100.0 * scale[0] / (scale[1] - scale[0])
+        return _centre(values, rule), spread
 
 
 def checkpoint_of(stated: str, rule: Rule) -> str:
@@ -191,7 +230,13 @@ def spread_of(values: np.ndarray, rule: Rule) -> float:
     if rule.spread == "range":
         return float(np.ptp(pooled)) / 2.0
     std = float(pooled.std(ddof=rule.ddof))
+    if rule.spread == "variance":
+        return std * std
     factor = {"error": 1.0, "interval": 1.96}.get(rule.spread)
+    if rule.spread == "t":
+        from scipy import special
+
+        factor = float(special.stdtrit(len(pooled) - 1, 0.975)) if len(pooled) > 1 else math.nan
     return std if factor is None else factor * std / math.sqrt(len(pooled))
 
 
@@ -209,6 +254,9 @@ def _reduce(runs: Sequence[RawRun], checkpoint: str, window: int | None, rule: R
         curves = [curve[:length] for curve in curves]
     if checkpoint == "last":
         return np.array([curve[-1:] for curve in curves])
+    found = _AT.fullmatch(checkpoint)
+    if found:
+        return np.array([curve[: int(found[1])][-1:] for curve in curves])
     found = _LAST_MEAN.fullmatch(checkpoint)
     if found:
         count = min(int(found[1]), *map(len, curves))
@@ -238,68 +286,20 @@ def _carried(curve: np.ndarray) -> np.ndarray:
     return curve[places]
 
 
-_Group = tuple[np.ndarray, list[str]]  # values and seeds
-
-
-def _by_configuration(
-    runs: Sequence[RawRun], values: np.ndarray, keep: np.ndarray, place: Place, rule: Rule
-) -> list[_Group]:
-    """Return the runs that a rule's choice of configurations leaves."""
-    seeds = [run.seed for run in runs]
-    own = np.array([run.configuration for run in runs])
-
-    def group(mask: np.ndarray) -> _Group:
-        mask = mask & keep
-        return values[mask], [seed for seed, kept in zip(seeds, mask, strict=True) if kept]
-
-    wanted = rule.configuration or (f"only {place.configuration}" if place.configuration else "")
-    if wanted.startswith("only "):
-        return [group(own == wanted.removeprefix("only "))]
-    if wanted in ("", "pooled"):
-        return [group(np.ones(len(runs), dtype=bool))]
-    groups = [group(own == name) for name in dict.fromkeys(own.tolist())]
-    groups = [each for each in groups if each[0].size]
-    if not groups:
-        return []
-    if wanted == "best":
-        return [max(groups, key=lambda each: float(np.nan_to_num(each[0].mean(), nan=-np.inf)))]
-    if wanted == "means":
-        return [(np.array([[found.mean()] for found, _ in groups]), [])]
-    everything, names = group(np.ones(len(runs), dtype=bool))
-    distinct = list(dict.fromkeys(names))
-    labels = np.array(names)
-    return [(np.array([everything[labels == seed].mean(axis=0) for seed in distinct]), distinct)]
-
-
-def _by_seed(values: np.ndarray, seeds: list[str], rule: Rule) -> list[np.ndarray]:
-    """Return the runs that a rule's choice of seeds leaves, one array for each way to choose."""
-    kind = rule.runs
-    rows = range(len(values))
-    if kind in ("once", "all"):
-        return [values]
-    if kind.startswith("first "):
-        count = int(kind.removeprefix("first "))
-        return [values[:count]]
-    if kind == "one missing":
-        return [np.delete(values, row, axis=0) for row in rows]
-    if kind == "one twice":
-        return [np.concatenate([values, values[row : row + 1]]) for row in rows]
-    labels = np.array(seeds)
-    if kind.startswith("without "):
-        return [values[labels != kind.removeprefix("without ")]]
-    twice = labels == kind.removesuffix(" twice")
-    return [np.concatenate([values, values[twice]])]
-
-
-def bounds(printed: str, slack: float = 0.0) -> tuple[float, float]:
+def bounds(printed: str, slack: float = 0.0, cut: bool = False) -> tuple[float, float]:
     """Return the least and the largest number that round to a printed one, ties either way.
 
-    ``slack`` widens them, for values that were rounded themselves.
+    ``slack`` widens them, for values that were rounded themselves; with ``cut`` their further
+    digits were cut off.
     """
     number = Decimal(printed)
     half = float(Decimal((0, (5,), int(number.as_tuple().exponent) - 1)))
-    margin = half + slack + _FLOAT_SLACK * max(1.0, abs(float(number)))
-    return float(number) - margin, float(number) + margin
+    margin = slack + _FLOAT_SLACK * max(1.0, abs(float(number)))
+    if cut:
+        below = 2.0 * half if number <= 0 else 0.0
+        above = 2.0 * half if number >= 0 else 0.0
+        return float(number) - below - margin, float(number) + above + margin
+    return float(number) - half - margin, float(number) + half + margin
 
 
 def rounds_to(value: float, printed: str, slack: float = 0.0) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from datumrl.leaderboard.rules import Place, Recomputer, Rule, bounds
+from datumrl.leaderboard.rules import Place, Raw, Recomputer, Rule, bounds
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,12 @@ class PrintedCell:
         return self.mean if self.std is None else f"{self.mean} ± {self.std}"
 
 
+def has_runs(cell: PrintedCell, raw: Raw) -> bool:
+    """Return whether there are raw scores of a cell, of its configuration where it names one."""
+    runs = raw.get((cell.algorithm, cell.dataset), ())
+    return any(not cell.configuration or run.configuration == cell.configuration for run in runs)
+
+
 @dataclass(frozen=True)
 class Case:
     """A table's cells and raw scores.
@@ -77,7 +83,7 @@ class Case:
         found = frozenset(
             number
             for number, cell in enumerate(self.cells)
-            if cell.mean is not None and self.raw.raw.get((cell.algorithm, cell.dataset))
+            if cell.mean is not None and has_runs(cell, self.raw.raw)
         )
         object.__setattr__(self, "testable", found)
 
@@ -95,8 +101,8 @@ class Case:
         cell = self.cells[number]
         if cell.mean is None:
             return False
-        low, high = bounds(cell.mean, self.slack)
-        spread = None if cell.std is None else bounds(cell.std, self.slack)
+        low, high = bounds(cell.mean, self.slack, rule.cut)
+        spread = None if cell.std is None else bounds(cell.std, self.slack, rule.cut)
         return any(
             low <= centre <= high and (spread is None or spread[0] <= width <= spread[1])
             for centre, width in self.raw.numbers(cell.place, rule)

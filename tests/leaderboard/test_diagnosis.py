@@ -79,6 +79,7 @@ EARLY = {
         (RAW, "last", lambda v: both(v.max(axis=1)), "'last' is the best evaluation of each run"),
         (RAW, "best", lambda v: both(v[:, -1]), "'best' is the last evaluation"),
         (RAW, "last", lambda v: both(v[:, -5:].mean(1)), "the mean of the last 5 evaluations"),
+        (RAW, "last", lambda v: both(v[:, -7:].mean(1)), "the mean of the last 7 evaluations"),
         (RAW, "last", lambda v: both(v[:, -10:].mean(1)), "the mean of the last 10 evaluations"),
         (RAW, "last", lambda v: both(v.mean(axis=1)), "'last' is the mean of all evaluations"),
         (
@@ -105,6 +106,18 @@ EARLY = {
             "last",
             lambda v: (v[:, -1].mean(), v[:, -1].std(ddof=1) / np.sqrt(SEEDS)),
             "standard error instead of the standard deviation (ddof = 1)",
+        ),
+        (
+            RAW,
+            "last",
+            lambda v: (v[:, -1].mean(), 2.570582 * v[:, -1].std(ddof=1) / np.sqrt(SEEDS)),
+            "half of Student's 95% interval",
+        ),
+        (
+            RAW,
+            "last",
+            lambda v: np.floor(np.array(both(v[:, -1])) * 100) / 100,
+            "digits cut off, not rounded",
         ),
         (RAW, "last", lambda v: both(v[:, -1] / 100), "raw scores divided by 100"),
         # pairs
@@ -138,6 +151,40 @@ def test_an_affine_map_applied_to_a_spread():
 
     case = table(runs_of(RAW), printed, "score", units=Units(references=SCALES))
     assert named(case) == "the score's affine map applied to the deviation of returns (ddof = 0)"
+
+
+def test_a_deviation_that_was_not_normalised():
+    def printed(place):
+        last = RAW[place][:, -1]
+        return normalised(last.mean(), SCALES[place[1]]), last.std()
+
+    case = table(runs_of(RAW), printed, "score", units=Units(references=SCALES))
+    assert named(case) == "the deviation of returns, not normalised (ddof = 0)"
+    case = table(runs_of(RAW), printed, units=Units(catalogue=SCALES))
+    assert named(case).endswith("the catalogue's reference scores, their deviation not (ddof = 0)")
+
+
+def test_an_affine_map_applied_to_a_spread_is_seen_in_normalised_raw_scores_too():
+    def printed(place):
+        returns, scale = RAW[place][:, -1], SCALES[place[1]]
+        return normalised(returns.mean(), scale), normalised(returns.std(), scale)
+
+    scores = {place: normalised(values, SCALES[place[1]]) for place, values in RAW.items()}
+    case = table(runs_of(scores), printed, units=Units(catalogue=SCALES))
+    assert named(case) == (
+        "the score's affine map, with the catalogue's reference scores, applied to the deviation "
+        "of returns (ddof = 0)"
+    )
+
+
+def test_reference_scores_of_another_version_where_none_are_stated():
+    def printed(place):
+        return both(normalised(RAW[place][:, -1], OTHER[place[1]]))
+
+    case = table(runs_of(RAW), printed, units=Units(catalogue=SCALES, other_versions=OTHER))
+    assert named(case) == (
+        "returns normalised with the catalogue's reference scores of another version of the dataset"
+    )
 
 
 def test_reference_scores_of_another_version():
@@ -201,6 +248,7 @@ def test_failed_runs(printed, label):
     [
         (lambda a, b: both(b), "configuration 'large' only"),
         (lambda a, b: both(a if a.mean() >= b.mean() else b), "highest mean, chosen by these"),
+        (lambda a, b: both(np.maximum(a, b)), "the best configuration of each seed"),
         (lambda a, b: both((a + b) / 2), "configurations averaged within each seed first"),
         (lambda a, b: both(np.array([a.mean(), b.mean()])), "spread over the means of config"),
     ],
