@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import unicodedata
 from dataclasses import dataclass
-from decimal import Decimal
 
 from datumrl.datasets.errors import DatumrlError
 
@@ -45,7 +44,11 @@ _CELL = re.compile(
     rf"|[(\[]\s*(?:±|\+/-|\+-)?\s*(?P<paren>{_NUMBER})\s*(?P<p3>%?)\s*[)\]])?"
 )
 _PLAIN = re.compile(r"-?[0-9]{1,15}(\.[0-9]{1,20})?")
-_GROUPED = re.compile(r"[+-]?\d{1,3}([,'’_ ]\d{3})+(\.\d+)?([eE][+-]?\d+)?")
+# No number of thousands begins with 0: 0,953 is a decimal comma.
+_GROUPED = re.compile(r"[+-]?[1-9]\d{0,2}([,'’_ ]\d{3})+(\.\d+)?([eE][+-]?\d+)?")
+_RAISED = re.compile(
+    "[\u00b2\u00b3\u00b9\u2070-\u2079\u2080-\u2089]"
+)  # marks of footnotes, or powers
 _MATH = re.compile(r"\\(?:pm|plusmn)(?![A-Za-z])")
 _BOLD = re.compile(
     r"\\(?:textbf|mathbf|boldsymbol|bm)(?![A-Za-z])|\\bf(?:series)?(?![A-Za-z])|\*\*|__|<b>|<strong>"
@@ -80,10 +83,22 @@ def parse(text: str, where: str) -> CellText:
         raise DatumrlError(
             f"{where}: {text!r} has letters that its encoding lost; save the file as UTF-8"
         )
+    if _RAISED.search(text):
+        raise DatumrlError(
+            f"{where}: {text.strip()!r} has raised or lowered digits; leave the mark out, or write "
+            "a power as 1e3"
+        )
     bold = bool(_BOLD.search(text))
     plain = cleaned(text)
+    centre, mark, width = plain.lower().partition("±")
+    if width.strip() in _MISSING:  # of a single run, or of none
+        plain = plain[: len(centre)].strip() if mark and width.strip() else plain
     if plain.lower() in _MISSING:
         return CellText(None, None, bold)
+    if plain.startswith("≈") or text.strip().startswith("~"):
+        raise DatumrlError(
+            f"{where}: {text.strip()!r} is no number but about one; write its digits"
+        )
     found = _CELL.fullmatch(plain)
     if found is None:
         raise DatumrlError(
@@ -93,9 +108,8 @@ def parse(text: str, where: str) -> CellText:
     spread = found["std"] or found["paren"]
     percent = any(found[name] for name in ("p1", "p2", "p3"))
     mean = _digits(found["mean"], text, where)
+    # A spread below 0 cannot be, but is printed: by an affine map that takes it for a return.
     std = None if spread is None else _digits(spread, text, where)
-    if std is not None and Decimal(std) < 0:
-        raise DatumrlError(f"{where}: {text.strip()!r} has a negative spread; correct it")
     return CellText(mean, std, bold, percent)
 
 
@@ -138,12 +152,12 @@ def decoded(content: bytes, name: str) -> tuple[str, str]:
     """
     if content.startswith((b"\xff\xfe", b"\xfe\xff")):
         return _utf16(content, name), f"{name} is UTF-16"
+    if b"\x00" in content:  # UTF-16 without its mark, too
+        raise DatumrlError(f"{name} is no text that we can read; save it as UTF-8 CSV")
     try:
         return content.decode("utf-8-sig"), ""
     except UnicodeDecodeError:
         pass
-    if b"\x00" in content:
-        raise DatumrlError(f"{name} is no text that we can read; save it as UTF-8 CSV")
     for encoding, title in (("cp1252", "Windows-1252"), ("latin-1", "Latin-1")):
         try:
             return content.decode(encoding), f"{name} is not UTF-8; read as {title}"
@@ -154,9 +168,12 @@ def decoded(content: bytes, name: str) -> tuple[str, str]:
 
 def _utf16(content: bytes, name: str) -> str:
     try:
-        return content.decode("utf-16")
+        text = content.decode("utf-16")
     except UnicodeDecodeError:
         raise DatumrlError(f"{name} is no whole UTF-16 text; save it as UTF-8 CSV") from None
+    if "\x00" in text:  # UTF-32, or no text
+        raise DatumrlError(f"{name} is no text that we can read; save it as UTF-8 CSV")
+    return text
 
 
 def _digits(number: str, text: str, where: str) -> str:

@@ -39,6 +39,11 @@ ABOUT = About(
 )
 
 
+COLUMNS = (  # of the table of optimism
+    "algorithm", "settings", "optimism, %", "median, %", "largest, %", "flattered", "FQE costs, %",
+)  # fmt: skip
+
+
 @dataclass(frozen=True)
 class Runs:
     """All runs of one algorithm on one dataset: ``(settings, seeds)`` each."""
@@ -167,10 +172,7 @@ def optimism(choices: Choices, runs: Mapping[tuple[str, str], Runs]) -> Sheet:
     return Sheet(
         "optimism",
         "Optimism of choosing settings by online return",
-        (
-            "algorithm", "settings", "optimism, %", "median, %", "largest, %", "flattered",
-            "FQE costs, %",
-        ),
+        COLUMNS,
         tuple(rows),
         "Return that two seeds show of the setting they chose, less that of the third seed, in "
         "turn; in percent of the best algorithm's return on the dataset; mean over datasets ± "

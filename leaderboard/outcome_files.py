@@ -10,20 +10,21 @@ from datumrl.datasets import files
 from datumrl.datasets.errors import DatumrlError
 from datumrl.evaluation import report_latex, report_tables, report_text
 from datumrl.evaluation.report_tables import Sheet
+from datumrl.leaderboard import neorl_selection, outcome_sheets, trained_sheets
 from datumrl.leaderboard import outcome as outcomes
-from datumrl.leaderboard import outcome_sheets, trained_sheets
 from datumrl.leaderboard.outcome import CellVerdict, Outcome
 
 NAMES = ("reproduction.md", "reproduction.tex", "reproduction.json")
 TRAINED = "reproduction.csv"  # of a table that was trained again
 _WIDTH = 98  # of captions in a terminal
-_RIGHT = {
+RIGHT = {  # columns of numbers
     "IQM",
     "95% interval",
     "cells it fits",
     "cells that no longer follow",
     "printed",
     "recomputed",
+    *neorl_selection.COLUMNS[1:],
     *trained_sheets.RIGHT,
 }
 
@@ -59,7 +60,7 @@ def plain_sheet(sheet: Sheet) -> list[str]:
 
     def line(row: Sequence[str]) -> str:
         cells = [
-            cell.rjust(width) if column in _RIGHT else cell.ljust(width)
+            cell.rjust(width) if column in RIGHT else cell.ljust(width)
             for cell, width, column in zip(row, widths, sheet.columns, strict=True)
         ]
         return f"  {'  '.join(cells)}".rstrip()

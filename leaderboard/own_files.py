@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import difflib
+import hashlib
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +13,25 @@ from pathlib import Path
 from datumrl.datasets.errors import DatumrlError
 from datumrl.leaderboard import cell_text
 
+COLUMNS = (
+    "algorithm", "dataset", "seed", "step", "score", "configuration", "status",
+    "checkpoint", "cell", "mean", "std",
+)  # fmt: skip
+_SYNONYMS = {
+    "algorithm": ("algo", "method", "agent"),
+    "dataset": ("dataset_id", "task", "env", "environment"),
+    "seed": ("run", "seed_id"),
+    "step": ("steps", "timestep", "iteration", "epoch"),
+    "score": ("return", "value", "normalized_score", "normalised_score", "result"),
+    "configuration": ("config", "hyperparameters", "variant"),
+    "status": ("state",),
+    "checkpoint": ("metric", "evaluation"),
+    "cell": ("score ± std", "result"),
+    "mean": ("average",),
+    "std": ("sd", "stddev", "std_dev", "deviation"),
+}
 _DELIMITERS = (",", ";", "\t", "|")
+_NAMED = 8  # things of one kind named one by one
 LARGEST = 1 << 30  # bytes of a file that is read into memory
 
 
@@ -24,6 +43,7 @@ class Sheet:
     columns: tuple[str, ...]
     rows: tuple[tuple[int, dict[str, str]], ...]
     notes: tuple[str, ...]
+    sha256: str = ""
 
     def where(self, line: int, column: str) -> str:
         """Return a cell's place for an error."""
@@ -42,7 +62,7 @@ def read(path: Path) -> Sheet:
     except OSError as problem:
         raise DatumrlError(f"{path}: cannot be read ({problem.strerror}); check the name") from None
     text, note = cell_text.decoded(content, path.name)
-    lines = _rows(text, path.name)
+    lines = _without_margin(_rows(text, path.name))
     if len(lines) < 2:
         raise DatumrlError(f"{path} has no rows; give a header line and one row for each cell")
     header = tuple(name.strip() for name in lines[0][1])
@@ -57,7 +77,8 @@ def read(path: Path) -> Sheet:
                 "cells that hold the separator"
             )
         rows.append((line, dict(zip(header, (cell.strip() for cell in cells), strict=True))))
-    return Sheet(path.name, header, tuple(rows), (note,) if note else ())
+    notes = (note,) if note else ()
+    return Sheet(path.name, header, tuple(rows), notes, hashlib.sha256(content).hexdigest())
 
 
 def _rows(text: str, name: str) -> list[tuple[int, list[str]]]:
@@ -74,6 +95,16 @@ def _rows(text: str, name: str) -> list[tuple[int, list[str]]]:
     except csv.Error as problem:
         raise DatumrlError(f"{name}, line {reader.line_num}: {problem}; save it as CSV") from None
     return found
+
+
+def _without_margin(lines: list[tuple[int, list[str]]]) -> list[tuple[int, list[str]]]:
+    """Return rows without the columns at their right that have no name and no cell."""
+    while lines and len(lines[0][1]) > 1 and not lines[0][1][-1].strip():
+        width = len(lines[0][1])
+        if any(len(cells) == width and cells[-1].strip() for _, cells in lines):
+            break
+        lines = [(line, cells[:-1] if len(cells) == width else cells) for line, cells in lines]
+    return lines
 
 
 def _without_frame(cells: list[str]) -> list[str]:
@@ -98,15 +129,35 @@ def mapping(pairs: Sequence[str], known: Sequence[str], option: str) -> dict[str
     return found
 
 
-def column(
-    sheet: Sheet, name: str, columns: Mapping[str, str], synonyms: Sequence[str] = ()
-) -> str | None:
-    """Return a file's own name of a column: as mapped, else by its name or a synonym."""
-    mapped = columns.get(name)
-    if mapped is not None and mapped in sheet.columns:
-        return mapped
+def own_columns(sheet: Sheet, columns: Mapping[str, str]) -> dict[str, str | None]:
+    """Return a file's own name of each of `COLUMNS`: as mapped, else by its name or a synonym."""
     by_lower = {own.lower(): own for own in sheet.columns}
-    return next((by_lower[each] for each in (name, *synonyms) if each in by_lower), None)
+    found: dict[str, str | None] = {}
+    for name in COLUMNS:
+        mapped = columns.get(name)
+        spellings = (name, *_SYNONYMS.get(name, ()))
+        known = next((by_lower[each] for each in spellings if each in by_lower), None)
+        found[name] = mapped if mapped in sheet.columns else known
+    return found
+
+
+def check_mapping(columns: Mapping[str, str], *sheets: Sheet) -> None:
+    """Raise DatumrlError for a mapped column that no file has."""
+    there = list(dict.fromkeys(own for sheet in sheets for own in sheet.columns))
+    for name, mapped in columns.items():
+        if mapped not in there:
+            near = difflib.get_close_matches(mapped, there, n=3, cutoff=0.4) or there
+            files = " and ".join(sheet.name for sheet in sheets)
+            raise DatumrlError(
+                f"--columns {name}={mapped}: no column {mapped!r} in {files}; the nearest: "
+                f"{', '.join(near)}"
+            )
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return names in one line, of many the first."""
+    more = len(names) - _NAMED
+    return "; ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def missing_column(sheet: Sheet, name: str) -> DatumrlError:

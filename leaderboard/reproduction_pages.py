@@ -11,6 +11,8 @@ from typing import Any
 from datumrl.datasets import files
 from datumrl.leaderboard import (
     names,
+    outcome_files,
+    outcome_reading,
     outcome_sheets,
     published_tables,
     registered,
@@ -18,16 +20,6 @@ from datumrl.leaderboard import (
     trained_sheets,
 )
 from datumrl.leaderboard.outcome import Outcome
-
-_RIGHT = (
-    "printed",
-    "recomputed",
-    "IQM",
-    "95% interval",
-    "cells it fits",
-    "settings",
-    *trained_sheets.RIGHT,
-)
 
 
 @dataclass(frozen=True)
@@ -57,8 +49,9 @@ class ReproductionPage:
     @property
     def command(self) -> str:
         """Return what computes the page again."""
-        trained = self.outcome.trained
-        return trained.command if trained else f"datumrl reproduce {self.outcome.about.id}"
+        if self.outcome.trained is not None:
+            return self.outcome.trained.command
+        return self.outcome.command or f"datumrl reproduce {self.outcome.about.id}"
 
 
 def pages(outcomes: Sequence[Outcome]) -> list[ReproductionPage]:
@@ -82,17 +75,17 @@ def context(page: ReproductionPage) -> dict[str, Any]:
         "summary": outcome_sheets.summary(page.outcome),
         "sheets": [*others, first],
         "notes": page.outcome.notes,
-        "right": _RIGHT,
+        "right": outcome_files.RIGHT,
     }
 
 
 def registered_outcomes(
-    progress: Callable[[int, int], None] | None = None, trained: Path | None = None
+    progress: Callable[[int, int], None] | None = None, kept: Path | None = None
 ) -> list[Outcome]:
     """Recompute every registered table; the same in every call of a process, so done once.
 
-    Tables whose cells were trained again follow, from a folder with a folder for each, by default
-    ``reproductions`` under ``DATUMRL_HOME``.
+    Tables whose cells were trained again, and those of one's own, follow from a folder with a
+    folder for each, by default ``reproductions`` under ``DATUMRL_HOME``.
     """
     found = []
     tables = registered.all_tables()
@@ -103,7 +96,9 @@ def registered_outcomes(
         found.append(run(table.about.id))
         if progress is not None:
             progress(done, len(tables))
-    return [*found, *trained_outcome.read_all(trained or files.home() / trained_outcome.FOLDER)]
+    taken = frozenset(each.about.id for each in found)
+    folder = kept or files.home() / trained_outcome.FOLDER
+    return [*found, *outcome_reading.read_all(folder, taken)]
 
 
 @functools.cache

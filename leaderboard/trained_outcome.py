@@ -5,12 +5,10 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 
-from datumrl.datasets import files
 from datumrl.datasets.errors import DatumrlError
-from datumrl.leaderboard import outcome_files, trained
-from datumrl.leaderboard.outcome import About, Outcome
+from datumrl.leaderboard import trained
+from datumrl.leaderboard.outcome import Outcome
 from datumrl.leaderboard.trained import Column, Run, Trained
 from datumrl.leaderboard.training_cells import Cell, TrainingTable
 
@@ -66,24 +64,3 @@ def outcome(table: TrainingTable, found: Trained) -> Outcome:
         kind="trained again",
     )
     return Outcome(about, (), notes=table.notes, trained=found)
-
-
-def read_all(folder: Path) -> list[Outcome]:
-    """Return the outcome in each folder of a folder, by id; none where there is no such folder.
-
-    Raises DatumrlError for one that cannot be read, naming its file.
-    """
-    found = [read(path) for path in sorted(folder.glob(f"*/{outcome_files.NAMES[2]}"))]
-    return sorted(found, key=lambda each: each.about.id)
-
-
-def read(path: Path) -> Outcome:
-    """Return the outcome that `outcome_files.write` wrote as JSON."""
-    content = files.read_json(path)
-    try:
-        about = About(**content["table"])
-        notes = tuple(str(note) for note in content["notes"])
-        kept = content["trained"]
-    except (KeyError, TypeError) as problem:
-        raise DatumrlError(f"{path} holds no trained table ({problem}); move it away") from None
-    return Outcome(about, (), notes=notes, trained=trained.from_json(kept, str(path)))

@@ -45,7 +45,7 @@ class Command:
     columns: tuple[str, ...] = ()
     """names of columns in both files, such as algorithm=method dataset=task score=return"""
     names: tuple[str, ...] = ()
-    """algorithms that the raw scores call otherwise, such as TD3-BC=TD3+BC"""
+    """algorithms and datasets that the raw scores call otherwise, such as TD3-BC=TD3+BC"""
     references: Path | None = None
     """CSV of dataset, minimum, maximum: the printed cells are scores, the raw values returns"""
     checkpoint: str = "last"
@@ -140,7 +140,8 @@ class Command:
             ),
         )
         found = outcome.of_case(case, about, self.seed, progress)
-        return dataclasses.replace(found, facts=(own_tables.described(case),))
+        facts = (own_tables.described(case),)
+        return dataclasses.replace(found, facts=facts, command=self._typed())
 
     def _reading(self) -> Reading:
         from datumrl.leaderboard import own_files, own_tables
@@ -148,7 +149,7 @@ class Command:
         if self.ddof not in (0, 1):
             raise DatumrlError(f"--ddof {self.ddof}: use 0 or 1")
         return own_tables.Reading(
-            own_files.mapping(self.columns, own_tables.COLUMNS, "--columns"),
+            own_files.mapping(self.columns, own_files.COLUMNS, "--columns"),
             own_files.mapping(self.names, (), "--names"),
             self.references,
             self.checkpoint,
@@ -174,7 +175,9 @@ class Command:
         planned = reproduce_training.plan(table, wanted)
         if self.dry_run:
             if self.json:
-                console.print_json(training_estimates.as_json(planned.estimates))
+                console.print_json(
+                    training_estimates.as_json(planned.estimates, planned.left_out, planned.missing)
+                )
             return 0
         found = reproduce_training.train(table, planned, wanted, self._typed())
         _write(found, None, self.json, self.brief)

@@ -16,6 +16,9 @@ WHERE = "table.csv, line 3, column 'IQL'"
         ("95.6", "95.6", None, False),
         ("95.6 ± .4", "95.6", ".4", False),
         ("95.6±0.4", "95.6", "0.4", False),
+        ("95.6 ± nan", "95.6", None, False),  # one seed
+        ("95.6 ± –", "95.6", None, False),
+        ("95.6 ± -0.4", "95.6", "-0.4", False),
         ("95.6 (0.4)", "95.6", "0.4", False),
         ("95.6 (± 0.4)", "95.6", "0.4", False),
         ("95.6 [0.4]", "95.6", "0.4", False),
@@ -55,7 +58,9 @@ def test_percent_is_recorded():
     assert not cell_text.parse("12", WHERE).percent
 
 
-@pytest.mark.parametrize("text", ["–", "-", "—", "--", "", "  ", "n/a", "N/A", "nan", "−", "â€“"])
+@pytest.mark.parametrize(
+    "text", ["–", "-", "—", "--", "", "  ", "n/a", "N/A", "nan", "−", "â€“", "nan ± nan", "– ± –"]
+)
 def test_missing(text):
     found = cell_text.parse(text, WHERE)
     assert found.mean is None
@@ -68,7 +73,11 @@ def test_missing(text):
     [
         ("95,6", "separates no thousands"),
         ("1,23,456", "separates no thousands"),
-        ("95.6 ± -0.4", "negative spread"),
+        ("0,953", "separates no thousands"),  # no 953
+        ("1.234,5", "cannot read"),
+        ("95.6²", "raised or lowered digits"),  # no 95.62
+        ("95.6 ± 0.4¹", "raised or lowered digits"),
+        ("~50", "about one"),
         ("95.6 ± ", "cannot read"),
         ("about 95", "cannot read"),
         ("95.6 0.4", "cannot read"),
@@ -116,3 +125,6 @@ def test_what_is_no_text():
         cell_text.decoded(b"PK\x03\x04\x00\x00\xff\xff", "table.xlsx")
     with pytest.raises(DatumrlError, match="no whole UTF-16"):
         cell_text.decoded(b"\xff\xfea", "a.csv")
+    for encoding in ("utf-16-le", "utf-16-be", "utf-32"):
+        with pytest.raises(DatumrlError, match="save it as UTF-8"):
+            cell_text.decoded("algorithm,dataset,cell\n".encode(encoding), "a.csv")

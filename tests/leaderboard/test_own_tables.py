@@ -1,5 +1,6 @@
 """Tables of one's own: formats, mapped columns, and bad input named."""
 
+import hashlib
 import json
 
 import numpy as np
@@ -144,6 +145,46 @@ def test_what_is_missing_or_twice_is_named(pair, capsys):
     assert "nothing printed for IQL on ant-medium-v2" in shown
 
 
+def test_names_of_datasets_are_mapped_too(pair, capsys):
+    table = [line.replace("hopper-medium-v2", "Hopper M") for line in long_lines()]
+    command = pair(table, raw_lines())
+    assert main([*command, "--names", "Hopper M=hopper-medium-v2"]) == 0
+    assert "4 of 4 cells" in capsys.readouterr().out
+
+
+def test_seeds_and_evaluations_that_are_not_there_are_named(pair, capsys):
+    raw = [line for line in raw_lines() if not line.startswith("IQL,hopper-medium-v2,3,")]
+    raw.remove(next(line for line in raw if line.startswith("TD3+BC,walker2d-medium-v2,1,4000")))
+    main(pair(long_lines(), raw))
+    shown = capsys.readouterr().out
+    assert "other than 5 seeds, as most have: IQL on hopper-medium-v2 (4, without seed 3)" in shown
+    assert "runs of the cell: TD3+BC on walker2d-medium-v2, seed 1 (3 of 4)" in shown
+
+
+def test_a_configuration_without_raw_scores_is_no_mistake_of_the_table(pair, capsys):
+    table = ["algorithm,dataset,cell,configuration"]
+    table += [f"{a},{d},{printed((a, d))},{'small' if a == 'IQL' else 'huge'}" for a, d in VALUES]
+    head, *rows = raw_lines()
+    raw = [f"{head},configuration", *(f"{row},small" for row in rows)]
+    assert main(pair(table, raw)) == 0
+    shown = capsys.readouterr().out
+    assert "4 cells: 2 reproduced, 2 without raw data" in shown
+    assert "note: no raw scores of TD3+BC on hopper-medium-v2 (huge)" in shown
+
+
+def test_columns_without_a_name_or_a_cell_are_passed_over(pair, capsys):
+    assert main(pair([f"{line},," for line in long_lines()], raw_lines())) == 0
+    assert "4 cells: 4 reproduced" in capsys.readouterr().out
+
+
+def test_both_files_are_known_by_their_hash(pair, capsys, tmp_path):
+    main(pair(long_lines(), raw_lines()))
+    shown = capsys.readouterr().out
+    for name in ("table.csv", "raw.csv"):
+        digest = hashlib.sha256((tmp_path / name).read_bytes()).hexdigest()
+        assert f"note: sha256 of {name}: {digest}" in shown
+
+
 def test_failed_runs_are_named_and_undefine_the_cell(pair, capsys):
     raw = raw_lines()
     raw[4] = raw[4].rpartition(",")[0] + ",diverged"  # last evaluation of IQL on hopper, seed 0
@@ -171,6 +212,7 @@ def test_failed_runs_are_named_and_undefine_the_cell(pair, capsys):
         (["algorithm,dataset,cell", "IQL,nowhere,9"], raw_lines(), [], "no cell of table.csv"),
         ([*long_lines(), long_lines()[1]], raw_lines(), [], "stands in line 2 already"),
         (["algorithm,dataset,cell"], raw_lines(), [], "has no rows"),
+        (["dataset", "hopper-medium-v2"], raw_lines(), [], "table.csv has no cell; give a column"),
         (["a,a", "1,2"], raw_lines(), [], "column 'a' occurs twice"),
         (long_lines(), ["algorithm,dataset,seed", "IQL,x,1"], [], "no column 'score'"),
         (long_lines(), ["algorithm,dataset,step,score", "IQL,x,1,2"], [], "no column 'seed'"),
@@ -179,6 +221,42 @@ def test_failed_runs_are_named_and_undefine_the_cell(pair, capsys):
             ["algorithm,dataset,seed,score", "IQL,hopper-medium-v2,1,much"],
             [],
             "raw.csv, line 2, column 'score' (IQL on hopper-medium-v2, seed 1): cannot read 'much'",
+        ),
+        (
+            long_lines(),
+            ["algorithm,dataset,seed,score", "IQL,hopper-medium-v2,,5"],
+            [],
+            "raw.csv, line 2, column 'seed': is empty",
+        ),
+        (
+            long_lines(),
+            ["algorithm,dataset,seed,step,score", "IQL,hopper-medium-v2,1,inf,5"],
+            [],
+            "raw.csv, line 2, column 'step': 'inf' is no step",
+        ),
+        (
+            ["dataset,checkpoint,IQL", "hopper-medium-v2,middle,9"],
+            raw_lines(),
+            [],
+            "table.csv, line 2, column 'checkpoint': 'middle' is no checkpoint rule",
+        ),
+        (
+            ["algorithm,dataset,configuration,cell", "IQL,hopper-medium-v2,large,9"],
+            raw_lines(),
+            [],
+            "'IQL' on 'hopper-medium-v2' of configuration 'large', the raw scores",
+        ),
+        (
+            long_lines(),
+            raw_lines(),
+            ["--columns", "score=rewards"],
+            "no column 'rewards' in table.csv and raw.csv; the nearest: ",
+        ),
+        (
+            long_lines(),
+            raw_lines(),
+            ["--names", "TD3-BC=TD3+BC"],
+            "table.csv has no algorithm or dataset 'TD3-BC'; the nearest: TD3+BC",
         ),
         (long_lines(), raw_lines(), ["--columns", "algoritm=who"], "known: algorithm"),
         (long_lines(), raw_lines(), ["--columns", "score"], "write NAME=COLUMN"),
@@ -206,4 +284,4 @@ def test_spelling_of_case_and_collection_does_not_matter(pair, tmp_path):
     pair(table, raw_lines())
     case = own_tables.read(tmp_path / "table.csv", tmp_path / "raw.csv", READING)
     assert len(case.testable) == 4
-    assert not case.notes
+    assert all(note.startswith("sha256 of ") for note in case.notes)

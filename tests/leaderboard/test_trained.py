@@ -16,6 +16,7 @@ from datumrl.leaderboard import (
     board,
     outcome,
     outcome_files,
+    outcome_reading,
     reproduction_pages,
     trained,
     trained_outcome,
@@ -138,17 +139,17 @@ def test_side_by_side_in_every_format(tmp_path):
 def test_what_is_written_is_read_again(tmp_path):
     found = outcome_of(0.5, [("XQL on there", "no trainer of XQL")])
     outcome_files.write(found, tmp_path / "one")
-    (again,) = trained_outcome.read_all(tmp_path)
+    (again,) = outcome_reading.read_all(tmp_path)
     assert outcome.as_json(again) == outcome.as_json(found)
     (tmp_path / "one" / "reproduction.json").write_text('{"table": {}, "notes": []}')
-    with pytest.raises(DatumrlError, match=r"reproduction\.json holds no trained table"):
-        trained_outcome.read_all(tmp_path)
+    with pytest.raises(DatumrlError, match=r"reproduction\.json holds no reproduction of a"):
+        outcome_reading.read_all(tmp_path)
 
 
 def test_a_page_of_the_site(tmp_path, monkeypatch):
     monkeypatch.setenv("DATUMRL_HOME", str(tmp_path / "home"))
     outcome_files.write(outcome_of(0.5), tmp_path / "home" / "reproductions" / "mine")
-    found = trained_outcome.read_all(tmp_path / "home" / "reproductions")
+    found = outcome_reading.read_all(tmp_path / "home" / "reproductions")
     board.write((), tmp_path / "site", reproductions=found)
     (page,) = reproduction_pages.pages(found)
     text = (tmp_path / "site" / page.page).read_text(encoding="utf-8")
