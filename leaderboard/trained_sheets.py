@@ -134,7 +134,7 @@ def _moments(judged: Judged) -> tuple[float | None, float | None]:
 def _left_out(trained: Trained) -> Sheet:
     return Sheet(
         "left-out", "Not trained", ("cell", "reason"), trained.left_out,
-        f"{plural(len(trained.left_out), 'cell')} of the table.",
+        "Cells of the table that have no verdict, by reason.",
     )  # fmt: skip
 
 

@@ -61,9 +61,16 @@ def duration(hours: float) -> str:
     return f"{seconds / 60.0:.0f} min" if seconds < 5_400.0 else f"{hours:.1f} h"
 
 
-def as_json(estimates: Sequence[Estimate]) -> list[dict[str, object]]:
-    """Return the estimates as JSON values."""
-    return [
+def as_json(
+    estimates: Sequence[Estimate],
+    left_out: Sequence[tuple[str, str]],
+    missing: Sequence[tuple[str, str]],
+) -> dict[str, object]:
+    """Return what would be done as JSON values: the estimates and all that stands in the way.
+
+    ``left_out`` are cells and reasons, ``missing`` datasets and the commands that bring them.
+    """
+    cells = [
         {
             "algorithm": each.cell.algorithm,
             "dataset": each.cell.dataset,
@@ -74,3 +81,9 @@ def as_json(estimates: Sequence[Estimate]) -> list[dict[str, object]]:
         }
         for each in estimates
     ]
+    return {
+        "missing": [{"dataset": name, "command": command} for name, command in missing],
+        "hours": sum(each.hours for each in estimates if each.taken),
+        "cells": cells,
+        "left_out": [{"cell": cell, "reason": reason} for cell, reason in left_out],
+    }

@@ -50,6 +50,10 @@ def read(path: Path, reading: Reading, stated: Stated) -> TrainingTable:
     for line, cell in own_tables.printed(sheet, reading):
         if cell.algorithm in ("seeds", *_COUNTS):
             continue  # a column of a wide table that is no algorithm's
+        if cell.std is not None and float(cell.std) < 0:
+            raise DatumrlError(
+                f"{sheet.name}, line {line}: {cell.name} has a deviation below 0; correct it"
+            )
         if cell.mean is None:
             empty.append((cell.name, "nothing is printed"))
         else:

@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Any
 from datumrl.datasets import catalogue, files, places
 from datumrl.datasets.catalogue import DatasetRecord
 from datumrl.datasets.errors import DatumrlError
+from datumrl.evaluation.report_tables import plural
 from datumrl.leaderboard import (
     outcome_files,
     trained_outcome,
+    trained_sheets,
     training_budget,
     training_estimates,
     training_verdict,
@@ -51,10 +53,14 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Planned:
-    """What is to be trained: estimates in order, and what is left out with the reason."""
+    """What is to be trained: estimates in order, and what is left out with the reason.
+
+    ``missing`` are datasets that are not here, with the command that brings each.
+    """
 
     estimates: tuple[Estimate, ...]
     left_out: tuple[tuple[str, str], ...]
+    missing: tuple[tuple[str, str], ...] = ()
 
     @property
     def cells(self) -> list[Cell]:
@@ -86,7 +92,10 @@ def plan(table: TrainingTable, wanted: Wanted) -> Planned:
     jobs, untrainable = _jobs(table, wanted)
     missing = _missing([job.dataset for _, job in jobs])
     if missing:
-        text = _missing_text(missing)
+        text = "\n".join(
+            [f"{plural(len(missing), 'dataset')} not here; bring them first:"]
+            + [f"  {command}" for command in missing.values()]
+        )
         if not wanted.dry_run and (not wanted.skip_missing or set(missing) >= _datasets(jobs)):
             raise DatumrlError(f"{text}\nor give --skip-missing to train the other cells")
         console.notes.print(text, markup=False, soft_wrap=True)
@@ -99,7 +108,10 @@ def plan(table: TrainingTable, wanted: Wanted) -> Planned:
         *((cell.name, "its file is missing") for cell, job in jobs if (cell, job) not in there),
         *_grouped([*table.untrainable, *untrainable]),
     ]
-    return Planned(taken, tuple(left_out))
+    for sheet in trained_sheets.sheets(Trained((), left_out=tuple(left_out))):
+        lines = "\n".join(outcome_files.plain_sheet(sheet))
+        console.notes.print(lines, markup=False, soft_wrap=True)
+    return Planned(taken, tuple(left_out), tuple(missing.items()))
 
 
 def _chosen(
@@ -219,9 +231,15 @@ def _datasets(jobs: Sequence[tuple[Cell, Job]]) -> set[str]:
     return {job.dataset for _, job in jobs}
 
 
-def _missing(datasets: Sequence[str]) -> list[str]:
-    """Return the datasets of which no file is here."""
-    return [name for name in dict.fromkeys(datasets) if not _is_here(catalogue.find(name))]
+def _missing(datasets: Sequence[str]) -> dict[str, str]:
+    """Return the datasets of which no file is here, with the command that brings each."""
+    found = {}
+    for name in dict.fromkeys(datasets):
+        record = catalogue.find(name)
+        if not _is_here(record):
+            verb = "collect" if record.reader == "local" else "fetch"
+            found[name] = f"datumrl {verb} {name}"
+    return found
 
 
 def _is_here(record: DatasetRecord) -> bool:
@@ -233,15 +251,6 @@ def _is_here(record: DatasetRecord) -> bool:
     if places.raw_path(record).exists():
         return True
     return record.collection == "d4rl" and places.d4rl_cache_path(record).exists()
-
-
-def _missing_text(missing: Sequence[str]) -> str:
-    lines = [f"{len(missing)} datasets are not here; bring them first:"]
-    for name in missing:
-        record = catalogue.find(name)
-        verb = "collect" if record.reader == "local" else "fetch"
-        lines.append(f"  datumrl {verb} {name}")
-    return "\n".join(lines)
 
 
 def _estimates(jobs: Sequence[tuple[Cell, Job]], wanted: Wanted) -> tuple[list[Estimate], str]:

@@ -58,7 +58,7 @@ def test_missing_files_are_listed_first_for_all_cells_at_once(home, capsys):
     ]
     assert main.main([*train, *options]) == 2
     told = capsys.readouterr().err
-    assert "2 datasets are not here; bring them first:" in told
+    assert "2 datasets not here; bring them first:" in told
     assert "datumrl fetch d4rl/hopper-medium-v2" in told
     assert "datumrl fetch d4rl/walker2d-medium-v2" in told
     assert not (home / "reproductions").exists()
@@ -74,12 +74,19 @@ def test_a_dry_run_estimates_and_trains_nothing(home, tmp_path, capsys):
     )
     assert main.main(command(path, "--seeds", "3", "--dry-run", "--json")) == 0
     told = capsys.readouterr()
-    here, absent = json.loads(told.out)
+    found = json.loads(told.out)
+    here, absent = found["cells"]
     assert (here["algorithm"], here["dataset"], here["train"]) == ("BC", PENDULUM, True)
     assert here["hours"] > 0
     assert here["memory_bytes"] > 1e7
     assert absent["dataset"] == "local/inverted-pendulum-random-v1"
-    assert "datumrl collect local/inverted-pendulum-random-v1" in told.err
+    collect = "datumrl collect local/inverted-pendulum-random-v1"
+    assert found["missing"] == [{"dataset": absent["dataset"], "command": collect}]
+    assert collect in told.err
+    assert found["hours"] == pytest.approx(here["hours"] + absent["hours"])
+    (refused,) = found["left_out"]
+    assert refused == {"cell": f"XQL on {PENDULUM}", "reason": "no trainer of XQL"}
+    assert "no trainer of XQL" in told.err
     assert "timed here and now" in " ".join(told.err.split())
     assert told.err.index("not here") < told.err.index("Estimates")
     assert not (home / "runs").exists()
