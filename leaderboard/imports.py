@@ -87,7 +87,9 @@ def write(imported: Imported, path: Path) -> None:
         handle.write(text.getvalue())
 
 
-def _row(given: Given, found: Mapping[str, Any], value: float, where: str) -> ScoreRow:
+def _row(
+    given: Given, found: Mapping[str, Any], value: float, where: str, source: Path
+) -> ScoreRow:
     algorithm = given.algorithm or found.get("algorithm")
     dataset = given.dataset or found.get("dataset")
     for name, known in (("algorithm", algorithm), ("dataset", dataset)):
@@ -107,9 +109,18 @@ def _row(given: Given, found: Mapping[str, Any], value: float, where: str) -> Sc
         step=_whole(found.get("step"), f"{where}: step"),
         episodes=_whole(found.get("episodes"), f"{where}: episodes"),
         failed=failed,
-        source=given.published or where.partition(":")[0],
+        source=given.published or _source(source, where, seed),
         **({} if failed else number),  # type: ignore[arg-type]
     )
+
+
+def _source(path: Path, where: str, seed: int | None) -> str:
+    """Return what a row is from: all of an import, or, without a seed, a curve or log alone.
+
+    Rows without a protocol share a table by their source, and a seed tells them apart there.
+    """
+    alone = seed is None and ": line " not in where
+    return where.partition(", line ")[0] if alone else path.absolute().name
 
 
 def dataset_id(name: str, where: str) -> str:
@@ -141,17 +152,15 @@ def _tabular(path: Path, given: Given, charts: bool) -> Iterator[ScoreRow]:
         if not text:
             continue  # no value, so no score: the run is shown nowhere as zero
         found = {field: line.get(name) for field, name in places.items() if name}
-        yield _row(given, found, _number(text, where), where)
+        yield _row(given, found, _number(text, where), where, path)
 
 
 def _table(path: Path) -> tuple[list[str], list[dict[str, str | None]]]:
     """Return a CSV file's header and lines; two columns of one name are an error, not one lost."""
     try:
-        _check_size(path)
-        with path.open(encoding="utf-8-sig", newline="") as handle:
-            reader = csv.DictReader(handle)
-            header = [name for name in reader.fieldnames or () if name]
-            table = list(reader)
+        reader = csv.DictReader(io.StringIO(_text(path), newline=""))
+        header = [name for name in reader.fieldnames or () if name]
+        table = list(reader)
     except FileNotFoundError:
         raise DatumrlError(f"{path} does not exist; check the path") from None
     except (OSError, UnicodeDecodeError, csv.Error) as problem:
@@ -162,9 +171,13 @@ def _table(path: Path) -> tuple[list[str], list[dict[str, str | None]]]:
     return header, table
 
 
-def _check_size(path: Path) -> None:
-    if path.stat().st_size > LARGEST:
+def _text(path: Path) -> str:
+    """Read a file of limited size, which a device or a pipe does not state."""
+    with path.open("rb") as handle:
+        content = handle.read(LARGEST + 1)
+    if len(content) > LARGEST:
         raise DatumrlError(f"{path} is over {LARGEST // 10**6} MB; export fewer columns")
+    return content.decode("utf-8-sig")
 
 
 def _chart(
@@ -189,7 +202,7 @@ def _chart(
         found, where = _seed_in(run), f"{path.name}: {run}"
         told = [(line, (line.get(f"{run} - {metric}") or "").strip()) for line in table]
         rows = [
-            _row(given, {**found, "step": line.get(steps or "")}, _number(text, where), where)
+            _row(given, {**found, "step": line.get(steps or "")}, _number(text, where), where, path)
             for line, text in told
             if text
         ]
@@ -217,19 +230,18 @@ def _d3rlpy(path: Path, given: Given) -> Iterator[ScoreRow]:
         told = {"algorithm": _d3rlpy_algorithm(log.parent), **_seed_in(log.parent.name)}
         rows = []
         for number, line in enumerate(_lines(log), start=1):
-            where = f"{log.parent.name}/{log.name}: line {number}"
+            where = f"{log.parent.name}/{log.name}, line {number}"
             parts = line.split(",")
             if len(parts) != 3:
                 raise DatumrlError(f"{where}: expected epoch,step,value; this is no log of d3rlpy")
             value = _number(parts[2], where)
-            rows.append(_row(given, {**told, "step": parts[1]}, value, where))
+            rows.append(_row(given, {**told, "step": parts[1]}, value, where, path))
         yield from _of_one_run(rows)
 
 
 def _lines(log: Path) -> list[str]:
-    _check_size(log)
     try:
-        return log.read_text(encoding="utf-8").splitlines()
+        return _text(log).splitlines()
     except UnicodeDecodeError as problem:
         raise DatumrlError(f"{log} is no log of d3rlpy ({problem}); remove it") from None
 

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from datumrl.datasets.errors import DatumrlError
 from datumrl.evaluation import records
 from datumrl.evaluation.records import RunRecord, ScoreRow
 
@@ -109,12 +110,21 @@ def _distinct(found: Sequence[RunRecord]) -> Sequence[RunRecord]:
 
 
 def from_rows(rows: Iterable[ScoreRow]) -> list[Run]:
-    """Reduce published score rows to runs: of each seed the last evaluation counts."""
+    """Reduce published score rows to runs: of each seed the last evaluation counts.
+
+    Raises DatumrlError where one seed has two scores at its last step: one would be lost.
+    """
     last: dict[tuple[str | int | None, ...], ScoreRow] = {}
     for row in rows:
         key = (row.tier, row.algorithm, row.dataset, row.seed, row.protocol, row.source)
-        if key not in last or (row.step or 0) > (last[key].step or 0):
+        kept = last.get(key)
+        if kept is None or (row.step or 0) > (kept.step or 0):
             last[key] = row
+        elif (row.step or 0) == (kept.step or 0) and row != kept:
+            raise DatumrlError(
+                f"{row.algorithm} on {row.dataset}, seed {_told(row.seed)}, step {_told(row.step)}:"
+                " two different scores; give every run a seed of its own"
+            )
     return [
         Run(
             row=row,
@@ -123,6 +133,10 @@ def from_rows(rows: Iterable[ScoreRow]) -> list[Run]:
         )
         for row in last.values()
     ]
+
+
+def _told(number: int | None) -> str:
+    return "not stated" if number is None else f"{number:,}"
 
 
 def settings(record: RunRecord) -> dict[str, Any]:

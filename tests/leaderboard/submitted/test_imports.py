@@ -7,7 +7,7 @@ import pytest
 
 from datumrl.datasets.errors import DatumrlError
 from datumrl.evaluation import scored_runs
-from datumrl.leaderboard import imports, submitted_runs
+from datumrl.leaderboard import imports, runs, submitted_runs, tables
 from datumrl.leaderboard.imports import Given
 
 HOPPER = "d4rl/hopper-medium-v2"
@@ -74,6 +74,11 @@ def test_d3rlpy_logs(tmp_path: Path) -> None:
         (2, 2000, 260.5),
     ]
     assert all(row.score is None and row.episodes is None for row in found.rows)
+    # Every seed's log is in one table; without a seed, a run stands alone, and none is lost.
+    built = tables.build(runs.from_rows(found.rows))
+    assert sorted([run.row.mean_return for run in table.runs] for table in built) == [
+        [8.0], [160.5, 260.5],
+    ]  # fmt: skip
     plain = imports.read("d3rlpy", tmp_path / "d3rlpy_logs" / "BCQ_20240101120000",
                          Given(dataset=HOPPER))  # fmt: skip
     assert plain.rows[0].algorithm == "BCQ"
@@ -91,8 +96,8 @@ def test_plain_csv_goes_on_to_comparisons_and_the_board(tmp_path: Path) -> None:
     out = tmp_path / "scores.csv"
     imports.write(found, out)
     assert tuple(submitted_runs.score_rows(out)) == found.rows
-    runs = scored_runs.read([out])
-    assert sorted(run.scores.tolist() for run in runs) == [[50.0], [51.0], [52.0]]
+    read = scored_runs.read([out])
+    assert sorted(run.scores.tolist() for run in read) == [[50.0], [51.0], [52.0]]
     assert {row.tier for row in found.rows} == {"raw published"}
 
 
@@ -145,6 +150,23 @@ def test_d3rlpys_configuration_names_the_method_and_its_name_is_no_pattern(tmp_p
     (folder / "environment.csv").write_bytes(b"1,1000,\xff\n")
     with pytest.raises(DatumrlError, match="no log of d3rlpy"):
         imports.read("d3rlpy", tmp_path, Given(dataset=HOPPER))
+
+
+def test_what_never_ends_is_not_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(imports, "LARGEST", 1000)
+    with pytest.raises(DatumrlError, match="export fewer columns"):
+        imports.read("csv", Path("/dev/zero"), Given())
+
+
+def test_no_run_without_a_seed_is_lost(tmp_path: Path) -> None:
+    path = write(tmp_path / "chart.csv", "Step,x - m,y - m\n1,10,20\n2,11,21\n")
+    found = imports.read("wandb", path, Given(quantity="score", algorithm="A", dataset=HOPPER))
+    built = tables.build(runs.from_rows(found.rows))
+    assert sorted(run.row.score for table in built for run in table.runs) == [11.0, 21.0]
+    path = write(tmp_path / "in.csv", "algorithm,score\nA,1\nA,2\n")
+    found = imports.read("csv", path, Given(dataset=HOPPER))
+    with pytest.raises(DatumrlError, match="seed not stated, step not stated: two different"):
+        runs.from_rows(found.rows)
 
 
 def test_score_rows_that_are_no_text_are_refused(tmp_path: Path) -> None:
