@@ -41,6 +41,7 @@ _HEAD = r"""\documentclass{article}
 \usepackage[utf8]{inputenc}
 \usepackage{textcomp}
 \usepackage[margin=2cm]{geometry}
+\usepackage{array}
 \usepackage{booktabs}
 \usepackage{longtable}
 \usepackage{graphicx}
@@ -48,7 +49,10 @@ _HEAD = r"""\documentclass{article}
 \setlength{\tabcolsep}{4pt}
 """
 _NOTES_WIDTH = "p{3.5cm}"
+_TEXT_WIDTH = r">{\raggedright\arraybackslash}p{5.5cm}"  # of columns of sentences, which are folded
+_SENTENCE = 50  # letters
 _SMALL_FROM, _TINY_FROM = 7, 9  # columns; wider tables are set smaller
+_SMALL_ROW, _TINY_ROW = 90, 125  # letters of a row
 
 
 def document(report: Report, figures: Mapping[str, str]) -> str:
@@ -95,13 +99,18 @@ def _latin(letter: str) -> bool:
 
 
 def _table(sheet: Sheet) -> str:
-    width = len(sheet.columns)
-    size = (
-        r"\tiny" if width >= _TINY_FROM else r"\scriptsize" if width >= _SMALL_FROM else r"\small"
-    )
+    width, longest = len(sheet.columns), _longest(sheet)
+    row = sum(min(each, _SENTENCE) + 2 for each in longest)
+    size = r"\small"
+    if width >= _TINY_FROM or row > _TINY_ROW:
+        size = r"\tiny"
+    elif width >= _SMALL_FROM or row > _SMALL_ROW:
+        size = r"\scriptsize"
     kinds = [
-        _NOTES_WIDTH if not column else ("l" if place == 0 else "r")
-        for place, column in enumerate(sheet.columns)
+        _NOTES_WIDTH
+        if not column
+        else (_TEXT_WIDTH if letters > _SENTENCE else ("l" if place == 0 else "r"))
+        for place, (column, letters) in enumerate(zip(sheet.columns, longest, strict=True))
     ]
     head = " & ".join(escaped(column) for column in sheet.columns)
     rows = [" & ".join(escaped(cell) for cell in row) + r" \\" for row in sheet.rows]
@@ -122,6 +131,12 @@ def _table(sheet: Sheet) -> str:
             "",
         ]
     )
+
+
+def _longest(sheet: Sheet) -> list[int]:
+    """Return how many letters the longest cell of each column has."""
+    rows = (sheet.columns, *sheet.rows)
+    return [max(map(len, column)) for column in zip(*rows, strict=True)]
 
 
 def _figure(name: str, caption: str) -> str:
