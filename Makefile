@@ -9,7 +9,7 @@ READY := $(VENV)/.ready
 help:
 	@echo "make quickstart          install, then from a published table and fresh data to a leaderboard (under 5 minutes)"
 	@echo "make test                install, then run every test"
-	@echo "make test-fast           the same without the slow tests (under 3 minutes)"
+	@echo "make test-fast           the same without the slow tests, two at a time (under 3 minutes)"
 	@echo "make lint                ruff and types"
 	@echo "make bench               every speed benchmark, one after the other"
 	@echo "make cards               cards of the local datasets in DATUMRL_HOME, into leaderboard/cards and docs"
@@ -33,7 +33,7 @@ test: $(READY)
 	$(BIN)/python -m pytest
 
 test-fast: $(READY)
-	$(BIN)/python -m pytest -m "not slow"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile
 
 # mypy must see the folders under their import names, which package_dir gives them at installation.
 lint: $(READY)
