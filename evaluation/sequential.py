@@ -15,6 +15,7 @@ goes on from there.
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -46,7 +47,7 @@ class Question:
     runs: int = 5
     interims: int = 5
     alpha: float = 0.05
-    comparisons: str = "all-pairs"  # or against-first
+    comparisons: str | tuple[tuple[str, str], ...] = "all-pairs"  # or against-first, or pairs
     family: bool = False
     procedure: str = "closed"
     permutations: int = 10_000
@@ -61,14 +62,8 @@ class Question:
 
     def design(self) -> Design:
         """Return AdaStop's design; one that can never decide is refused with the runs it needs."""
-        comparisons: str | tuple[tuple[str, str], ...] = self.comparisons
-        if self.family and comparisons in ("all-pairs", "against-first"):
-            first = self.algorithms[:1]
-            pairs = [
-                pair
-                for pair in itertools.combinations(self.algorithms, 2)
-                if comparisons == "all-pairs" or pair[0] in first
-            ]
+        comparisons = self.comparisons
+        if self.family and (pairs := self._pairs()):
             comparisons = tuple((f"{a}@{d}", f"{b}@{d}") for d in self.datasets for a, b in pairs)
         return Design(
             tuple(self.cells),
@@ -80,6 +75,14 @@ class Question:
             self.procedure,
             seed=self.seed,
         )
+
+    def _pairs(self) -> Sequence[tuple[str, str]]:
+        """Return the comparisons on one dataset; none for a word that the design will refuse."""
+        if not isinstance(self.comparisons, str):
+            return self.comparisons
+        pairs = list(itertools.combinations(self.algorithms, 2))
+        first = [pair for pair in pairs if pair[0] == self.algorithms[0]]
+        return {"all-pairs": pairs, "against-first": first}.get(self.comparisons, [])
 
 
 def play(
@@ -207,8 +210,9 @@ class Training:
 
     def _described(self) -> dict[str, Any]:
         flat = {**asdict(self.question), **self.settings}
-        flat = {key: list(v) if isinstance(v, tuple) else v for key, v in flat.items()}
-        return {**flat, "checkpoint": self.rule, "failed_as": self.failed_as}
+        described = {**flat, "checkpoint": self.rule, "failed_as": self.failed_as}
+        told: dict[str, Any] = json.loads(json.dumps(described))  # as it is read back
+        return told
 
     def _keep(self, state: State) -> None:
         files.write_json(

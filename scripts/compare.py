@@ -51,6 +51,8 @@ class Command:
     """confidence of the intervals"""
     baseline: str | None = None
     """compare every algorithm with this one only"""
+    pairs: tuple[str, ...] = ()
+    """decide these comparisons only, with --sequential or --adastop, e.g. --pairs iql:bc dt:bc"""
     only_pairs: bool = False
     """print the pairs only"""
     gamma: float = 100.0
@@ -117,6 +119,10 @@ class Command:
             )
         if self.sequential and not self.on:
             raise DatumrlError("--sequential needs datasets: --on local/inverted-pendulum-mixed-v1")
+        if self.pairs and not (self.adastop or self.sequential):
+            raise DatumrlError("--pairs is for --sequential and --adastop; leave it out")
+        if self.pairs and self.baseline is not None:
+            raise DatumrlError("--pairs and --baseline both choose comparisons; give one of them")
         if self.adastop and self.sequential:
             raise DatumrlError("--adastop is for finished records; --sequential decides by itself")
         if self.out is not None:
@@ -176,11 +182,16 @@ class Command:
             runs=self.runs,
             interims=self.interims,
             alpha=self.alpha,
-            comparisons="all-pairs" if self.baseline is None else "against-first",
+            comparisons=self._comparisons(),
             family=self.family,
             procedure=self.procedure,
             seed=self.seed,
         )
+
+    def _comparisons(self) -> str | tuple[tuple[str, str], ...]:
+        if self.pairs:
+            return tuple(_pair(text) for text in self.pairs)
+        return "all-pairs" if self.baseline is None else "against-first"
 
     def _replay(self, table: ScoreTable, ordered: Sequence[str]) -> GroupTest:
         from datumrl.evaluation import sequential
@@ -246,6 +257,13 @@ class Command:
         else:
             told = report_text.plain(report, self.only_pairs)
             console.output.print(told, soft_wrap=True, markup=False)
+
+
+def _pair(text: str) -> tuple[str, str]:
+    first, colon, second = text.partition(":")
+    if not (colon and first and second) or ":" in second:
+        raise DatumrlError(f"--pairs {text}: give two algorithms with a colon between, as iql:bc")
+    return first, second
 
 
 def gather(

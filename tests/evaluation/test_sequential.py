@@ -167,6 +167,22 @@ def test_a_family_decides_on_every_dataset(make_record, tmp_path: Path) -> None:
     assert {pair[0].partition("@")[0] for pair in first.pairs} == {"good"}
 
 
+def test_given_pairs_are_decided_alone_and_resumed(make_record, tmp_path: Path) -> None:
+    pairs = (("fair", "good"), ("fair too", "good"))
+    question = replace(QUESTION, comparisons=pairs)
+    with pytest.raises(KeyboardInterrupt):
+        Training(question, Trainer(make_record, 15), tmp_path / "state.json").decide()
+    state = Training(question, Trainer(make_record), tmp_path / "state.json").decide()
+    assert [(c.first, c.second, c.decision) for c in state.comparisons] == [
+        (*pairs[0], "smaller"),
+        (*pairs[1], "smaller"),
+    ]
+    assert sequential.group_test_of(question, state).letters == {}
+    family = replace(question, datasets=(HOPPER, WALKER), family=True).design()
+    assert family.pairs[1] == (f"fair too@{HOPPER}", f"good@{HOPPER}")
+    assert len(family.pairs) == 4
+
+
 def test_designs_and_suites_that_cannot_be_are_refused() -> None:
     with pytest.raises(DatumrlError, match="use at least 4 runs"):
         replace(QUESTION, algorithms=("good", "fair"), runs=3, interims=1).design()

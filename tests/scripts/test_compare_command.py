@@ -98,6 +98,17 @@ def test_a_replay_tells_how_many_runs_were_needed(capsys) -> None:
     assert "intervals use all runs" in told
 
 
+def test_adastop_decides_the_pairs_given(capsys) -> None:
+    three = ["--algorithms", "IQL", "TD3+BC", "BEAR"]
+    pairs = ["--pairs", "BEAR:IQL", "TD3+BC:IQL"]
+    assert main(["compare", *PUBLISHED, *three, "--adastop", "--json", *pairs]) == 0
+    test = json.loads(capsys.readouterr().out)["test"]
+    assert [(each["first"], each["second"]) for each in test["decisions"]] == [
+        ("BEAR", "IQL"),
+        ("TD3+BC", "IQL"),
+    ]
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -111,6 +122,11 @@ def test_a_replay_tells_how_many_runs_were_needed(capsys) -> None:
         (["d3rlpy-d4rl-v0", "--algorithms", "IQL", "DT"], "DT has no v0 scores"),
         ([*PUBLISHED, *TWO, "--baseline", "IQQ"], "did you mean 'IQL'"),
         ([*PUBLISHED, *TWO, "--adastop", "--runs", "3", "--interims", "1"], "at least 4 runs"),
+        ([*PUBLISHED, *TWO, "--pairs", "IQL:TD3+BC"], "for --sequential and --adastop"),
+        ([*PUBLISHED, *TWO, "--adastop", "--pairs", "IQL"], "with a colon between"),
+        ([*PUBLISHED, *TWO, "--adastop", "--pairs", "IQL:IQQ"], "two different names"),
+        ([*PUBLISHED, *TWO, "--adastop", "--pairs", "IQL:TD3+BC", "--baseline", "IQL"],
+         "give one of them"),
         (["--sequential", "bc", "iq", "--on", LOCAL], "unknown algorithm 'iq'"),
         (["--sequential", "bc", "--on", LOCAL], "two or more different names"),
         (["--sequential", "bc", "iql", "--on", LOCAL, "--runs", "2", "--interims", "1"],
