@@ -51,7 +51,9 @@
   const compute = (table, chosen) => {
     for (const row of table.main.tBodies[0].rows) {
       const columns = chosen.map((place) => table.scores.rows[row.id]?.[place]).filter(Boolean);
-      const found = columns.length ? aggregate(columns) : {};
+      // A method's row says over how many it is; a reference row cannot, so it is over all or none.
+      const enough = row.classList.contains("reference") ? columns.length === chosen.length : columns.length;
+      const found = enough ? aggregate(columns) : {};
       table.places.forEach((place, at) => {
         const value = found[place];
         if (["rank", "interval", "groups"].includes(place)) put(table, row.cells[at], "–");
