@@ -31,6 +31,7 @@ from datumrl.leaderboard import (
 from datumrl.leaderboard.dataset_pages import DatasetPage
 from datumrl.leaderboard.outcome import Outcome
 from datumrl.leaderboard.submission_schema import Method
+from datumrl.leaderboard.submitted_runs import Submitted
 from datumrl.leaderboard.suite_pages import SuitePage
 from datumrl.leaderboard.tables import Entry, Table
 
@@ -44,7 +45,7 @@ File = tuple[str, str]  # place within the site, content
 class Beside:
     """What is known beside the runs."""
 
-    methods: Mapping[str, Method] = field(default_factory=dict)  # by the source of score rows
+    submitted: Mapping[str, Submitted] = field(default_factory=dict)  # by the source of score rows
     trainable: Collection[str] = ()  # methods that `datumrl train` knows
 
 
@@ -147,14 +148,14 @@ class Pages:
         self, entry: Entry, table: Table, reproductions: Sequence[Outcome]
     ) -> dict[str, Any]:
         sources = sorted({run.row.source for run in entry.runs if run.row.source})
-        methods = self._beside.methods
-        shown = [(each, methods[each]) for each in sources if each in methods]
+        known = self._beside.submitted
+        shown = [(each, known[each]) for each in sources if each in known]
         commands = training_commands.of_entry(entry, self._beside.trainable)
         return {
             "entry": entry,
             "table": table,
             "sources": sources,
-            "methods": methods,
+            "submitted": known,
             "shown_methods": shown,
             "tuning": tuning,
             "rival": comparison_page.rival(table, entry),

@@ -8,27 +8,43 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pydantic
 
 from datumrl.datasets.errors import DatumrlError
 from datumrl.evaluation.records import ScoreRow, describe_invalid
-from datumrl.leaderboard import runs, submission_checks, submission_files
+from datumrl.leaderboard import (
+    runs,
+    submission_checks,
+    submission_evidence,
+    submission_files,
+)
 from datumrl.leaderboard.runs import Run
+from datumrl.leaderboard.submission_checks import Report
 from datumrl.leaderboard.submission_files import Submission
 from datumrl.leaderboard.submission_schema import FOLDER, Method
 
 
 def load(root: Path = FOLDER) -> list[Run]:
     """Return the runs of every method's last revision below a folder of submissions."""
+    return runs_of(checked(root))
+
+
+def checked(root: Path = FOLDER) -> Report:
+    """Check a folder of submissions; DatumrlError names the first error and how to list all."""
     report = submission_checks.check_read(submission_files.read_all(root))
     if report.errors:
         raise DatumrlError(
             f"{report.errors[0]}; `datumrl submit --check {root}` lists all "
             f"{len(report.errors)} errors"
         )
+    return report
+
+
+def runs_of(report: Report) -> list[Run]:
+    """Return the runs of every method's last revision."""
     found = []
     for submission in latest(report.submissions):
         tier = submission_checks.tier(submission, report)
@@ -40,10 +56,40 @@ def load(root: Path = FOLDER) -> list[Run]:
     return found
 
 
-def methods(root: Path = FOLDER) -> dict[str, Method]:
-    """Return who made every method's last revision, and with what, by the source of its runs."""
-    found = latest(submission_files.read_all(root))
-    return {source_of(each): each.method for each in found if each.method is not None}
+@dataclass(frozen=True)
+class Submitted:
+    """What a reader is told of a submission beside its runs."""
+
+    method: Method
+    flags: tuple[str, ...] = ()  # what the check found that is no error
+    evidence: str = ""  # who verified it, how, and what came out
+
+
+def submitted(report: Report) -> dict[str, Submitted]:
+    """Return what is known of every method's last revision, by the source of its runs."""
+    found = {}
+    for one in latest(report.submissions):
+        if one.method is not None:
+            inside = f"{one.title}/"
+            flags = tuple(
+                f"{each.where.removeprefix(inside)}: {each.message}"
+                for each in report.findings
+                if each.severity == "flag" and each.where.startswith(inside)
+            )
+            found[source_of(one)] = Submitted(one.method, flags, _verified(one))
+    return found
+
+
+def _verified(submission: Submission) -> str:
+    evidence = submission.evidence
+    if evidence is None:
+        return ""
+    found = submission_evidence.judged(submission, evidence)
+    return (
+        f"{evidence.kind} by {evidence.verified_by} on {len(evidence.cells)} of "
+        f"{len(submission.results)} datasets, drawn by the files' hashes: {found.verdict}, mean "
+        f"difference between {found.low:.1f} and {found.high:.1f} points (90%)"
+    )
 
 
 def source_of(submission: Submission) -> str:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from datumrl.leaderboard.published_sources import PublishedSource
     from datumrl.leaderboard.reported_means import ReportedRow
     from datumrl.leaderboard.runs import Run
+    from datumrl.leaderboard.submission_checks import Report
     from datumrl.leaderboard.tables import Table
 
 
@@ -45,7 +46,14 @@ class Command:
     """print the aggregated numbers as JSON"""
 
     def run(self) -> int:
-        from datumrl.leaderboard import baseline_runs, board, published_sources, tables, wording
+        from datumrl.leaderboard import (
+            baseline_runs,
+            board,
+            published_sources,
+            submitted_runs,
+            tables,
+            wording,
+        )
 
         started = time.perf_counter()
         board.check_target(self.out)
@@ -54,7 +62,8 @@ class Command:
         if self.published:
             rows, sources = published_sources.load()
             found += [*rows, *baseline_runs.load()]
-        found += _submitted_runs(self.submissions, self.published)
+        reports = _checked(self.submissions, self.published)
+        found += [run for report in reports for run in submitted_runs.runs_of(report)]
         cards = _cards(self.cards, self.runs, self.published)
         if not found and not cards:
             raise DatumrlError("no run records and no published scores; train something first")
@@ -63,7 +72,7 @@ class Command:
             built = tables.build(found, lambda count: progress.advance(task, count))
         reproductions = _reproductions() if self.published else ()
         reported = _reported() if self.published else ()
-        beside = _beside(self.submissions, self.published)
+        beside = _beside(reports)
         board.write(built, self.out, sources, cards, reproductions, reported, beside)
         if self.json:
             console.print_json(wording.summary(built, sources))
@@ -99,26 +108,21 @@ def _local_runs(paths: Sequence[Path], out: Path) -> list[Run]:
     return [*own, *runs.from_rows(rows)]
 
 
-def _submitted_runs(folders: Sequence[Path], published: bool) -> list[Run]:
-    from datumrl.leaderboard import submitted_runs
+def _checked(folders: Sequence[Path], published: bool) -> list[Report]:
+    from datumrl.leaderboard import submission_schema, submitted_runs
 
-    return [run for root in _roots(folders, published) for run in submitted_runs.load(root)]
-
-
-def _roots(folders: Sequence[Path], published: bool) -> list[Path]:
-    from datumrl.leaderboard import submission_schema
-
-    return list(dict.fromkeys([submission_schema.FOLDER, *folders] if published else folders))
+    roots = dict.fromkeys([submission_schema.FOLDER, *folders] if published else folders)
+    return [submitted_runs.checked(root) for root in roots]
 
 
-def _beside(folders: Sequence[Path], published: bool) -> Beside:
+def _beside(reports: Sequence[Report]) -> Beside:
     from datumrl.algorithms import registry
     from datumrl.leaderboard import submitted_runs
     from datumrl.leaderboard.further_pages import Beside
 
-    found = [submitted_runs.methods(root) for root in _roots(folders, published)]
-    methods = {source: method for each in found for source, method in each.items()}
-    return Beside(methods, tuple(registry.ALGORITHMS))
+    found = [submitted_runs.submitted(report) for report in reports]
+    submissions = {source: each for one in found for source, each in one.items()}
+    return Beside(submissions, tuple(registry.ALGORITHMS))
 
 
 def _cards(given: Sequence[Path], runs: Sequence[Path], published: bool) -> list[Card]:

@@ -24,6 +24,7 @@ from datumrl.leaderboard import (
     published_tables,
     runs,
     submission_schema,
+    submitted_runs,
     tables,
     training_commands,
 )
@@ -231,7 +232,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
             told = run.row.model_copy(update={"tier": tier, "source": source})
             found.append(dataclasses.replace(run, row=told))
     out = tmp_path_factory.mktemp("further") / "board"
-    beside = Beside({"submission their-iql/r2": METHOD}, TRAINABLE)
+    flags = (f"x.json: unconfirmed hash {HOSTILE}", *("5 seeds; 10 say more" for _ in range(20)))
+    told = submitted_runs.Submitted(METHOD, flags, "re-rolled by Somebody on 1 of 1 datasets")
+    beside = Beside({"submission their-iql/r2": told}, TRAINABLE)
     board.write(tables.build(found), out, {}, known_quality.own_cards()[:2], beside=beside)
     return out
 
@@ -258,6 +261,9 @@ def test_a_submitted_row_tells_who_and_with_what(site: Path) -> None:
         assert told in text
     assert "4 configurations × 2 seeds (100, 101) × 1 dataset" in text
     assert "CC BY 4.0" in text
+    assert "re-rolled by Somebody on 1 of 1 datasets" in text
+    assert "unconfirmed hash &lt;img" in text
+    assert "and 1 more; <code>datumrl submit --check</code>" in text
     assert "datumrl train" not in text
 
 

@@ -73,6 +73,11 @@ def test_tier_follows_from_the_new_returns(
     runs = submitted_runs.load(tmp_path / "subs")
     assert {run.row.tier for run in runs} == {tier}
     assert len(runs) == 10
+    ((source, told_of),) = submitted_runs.submitted(report).items()
+    assert {run.row.source for run in runs} == {source}
+    assert kind in told_of.evidence
+    assert f"1 of 1 datasets, drawn by the files' hashes: {verdict}" in told_of.evidence
+    assert any("unconfirmed hash" in flag for flag in told_of.flags)
 
 
 def spoiled(draft: Any, folder: Path, change: Callable[[dict[str, Any]], object]) -> str:
