@@ -12,7 +12,7 @@ import hashlib
 import importlib.resources
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -96,16 +96,14 @@ def write(
         _write(folder, "index.html", templates.index(board, suites))
         for suite in suites:
             _write(folder, suite.page, templates.suite(suite))
-            for place, text in suite_pages.downloads(suite).items():
-                _write(folder, place, text)
+            _write_all(folder, suite_pages.downloads(suite).items())
         for dataset in datasets:
             _write(folder, dataset.data, _json(dataset.card.to_json()))
         for page in recomputed:
             _write(folder, page.page, templates.reproduction(page))
             _write(folder, page.data, _json(outcome.as_json(page.outcome)))
         further = templates.further(board, suites, beside or Beside())
-        for place, text in further.every(datasets, reproductions):
-            _write(folder, place, text)
+        _write_all(folder, further.every(datasets, reproductions))
         _write(folder, MANIFEST, _json({"format": FORMAT, "files": _inventory(folder)}))
 
 
@@ -142,6 +140,11 @@ def _write(folder: Path, name: str, text: str) -> None:
     # "x": two names never share a file, whatever they were made to look like.
     with path.open("x", encoding="utf-8", newline="\n") as handle:
         handle.write(text)
+
+
+def _write_all(folder: Path, every: Iterable[tuple[str, str]]) -> None:
+    for name, text in every:
+        _write(folder, name, text)
 
 
 def _inventory(folder: Path) -> dict[str, str]:

@@ -11,7 +11,8 @@ from datumrl.datasets.errors import DatumrlError
 from datumrl.leaderboard import submission_checks, submission_evidence, submission_files
 from datumrl.leaderboard import verification as verifying
 from datumrl.leaderboard.agreement import Agreement
-from datumrl.leaderboard.submission_schema import EVIDENCE_FILE, DatasetResult
+from datumrl.leaderboard.submission_files import Submission
+from datumrl.leaderboard.submission_schema import EVIDENCE_FILE, METHOD_FILE, DatasetResult
 from datumrl.scripts import console
 
 if TYPE_CHECKING:
@@ -32,14 +33,7 @@ def verify(
     """Verify the submission in a folder and write its evidence; exit code 1 unless it agrees."""
     if not verified_by:
         raise DatumrlError('--verify: say who verifies, --verified-by "Your Name"')
-    report = submission_checks.check(path)
-    if len(report.submissions) != 1:
-        raise DatumrlError(f"{path}: give the folder of one revision, method/revision")
-    (submission,) = report.submissions
-    if (path / EVIDENCE_FILE).exists():
-        raise DatumrlError(f"{path / EVIDENCE_FILE} exists; remove it to verify anew")
-    if report.errors:
-        raise DatumrlError(f"{report.errors[0]} ({len(report.errors)} errors); mend them first")
+    submission = _sound(path)
     with console.Bars() as bars:
 
         def reroll(result: DatasetResult, wanted: Sequence[int]) -> list[RunRecord]:
@@ -65,6 +59,18 @@ def verify(
         raise DatumrlError(str(again.unreadable[0]))
     _tell(found, path / EVIDENCE_FILE, as_json)
     return 0 if found.verdict == "agrees" else DISAGREES
+
+
+def _sound(path: Path) -> Submission:
+    """Return the submission in a revision's folder, if it breaks no rule and has no evidence."""
+    report = submission_checks.check(path)
+    if len(report.submissions) != 1 or not (path / METHOD_FILE).exists():
+        raise DatumrlError(f"{path}: give the folder of one revision, method/revision")
+    if (path / EVIDENCE_FILE).exists():
+        raise DatumrlError(f"{path / EVIDENCE_FILE} exists; remove it to verify anew")
+    if report.errors:
+        raise DatumrlError(f"{report.errors[0]} ({len(report.errors)} errors); mend them first")
+    return report.submissions[0]
 
 
 def _rerolled(
