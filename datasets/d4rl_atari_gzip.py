@@ -24,7 +24,7 @@ from datumrl.datasets.episodes import episode_starts, first_not_finite
 from datumrl.datasets.errors import DatumrlError
 from datumrl.datasets.gzip_npy import GzipNpy
 from datumrl.datasets.prepared import Writer, writing
-from datumrl.datasets.reading import Progress
+from datumrl.datasets.reading import Progress, finish
 from datumrl.datasets.record import DatasetRecord
 
 _NAMES = ("observation", "action", "reward", "terminal")
@@ -40,11 +40,10 @@ def convert(
     epoch = _Epoch(source, record, progress)
     with writing(folder) as writer:
         fields = epoch.write(writer)
-        writer.finish(
-            provenance={"reader": record.reader, "source": written_from, "metadata": {}},
-            id=record.id,
-            time_limit=record.time_limit,
-            sha256=written_from["sha256"],
+        finish(
+            writer,
+            record,
+            written_from,
             notes=epoch.notes,
             timeouts_recorded=True,
             ends="flags",

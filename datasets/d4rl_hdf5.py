@@ -16,7 +16,7 @@ from datumrl.datasets import d4rl_boundaries, identity
 from datumrl.datasets.d4rl_boundaries import Boundaries
 from datumrl.datasets.d4rl_file import D4RLFile
 from datumrl.datasets.prepared import Writer, writing
-from datumrl.datasets.reading import Progress
+from datumrl.datasets.reading import Progress, finish
 from datumrl.datasets.record import DatasetRecord
 
 _ROWS_AT_ONCE = 1 << 16
@@ -34,12 +34,12 @@ def convert(
     with D4RLFile(source, record, progress) as file, writing(folder) as writer:
         fields = _convert_columns(file, writer)
         metadata = _convert_extras(file, writer)
-        writer.finish(
+        finish(
+            writer,
+            record,
+            written_from,
             rows=file.rows,
-            provenance={"reader": record.reader, "source": written_from, "metadata": metadata},
-            id=record.id,
-            time_limit=record.time_limit,
-            sha256=written_from["sha256"],
+            metadata=metadata,
             notes=file.notes,
             **fields,
         )

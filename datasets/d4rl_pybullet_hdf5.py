@@ -20,7 +20,7 @@ import numpy as np
 from datumrl.datasets import d4rl_hdf5, identity
 from datumrl.datasets.array_files import Hdf5Files
 from datumrl.datasets.prepared import Writer, writing
-from datumrl.datasets.reading import Progress
+from datumrl.datasets.reading import Progress, finish
 from datumrl.datasets.record import DatasetRecord
 from datumrl.datasets.stored_states import StoredStates
 
@@ -52,12 +52,11 @@ def convert(
         files.notes.append("the last episode is unfinished")
     with writing(folder) as writer:
         _write_columns(files, states, writer, cut)
-        writer.finish(
+        finish(
+            writer,
+            record,
+            written_from,
             rows=states.rows,
-            provenance={"reader": record.reader, "source": written_from, "metadata": {}},
-            id=record.id,
-            time_limit=record.time_limit,
-            sha256=written_from["sha256"],
             notes=[*files.notes, *states.notes()],
             timeouts_recorded=False,
             ends="recorded",

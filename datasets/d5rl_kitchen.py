@@ -19,7 +19,7 @@ from datumrl.datasets.array_files import NpzFiles, in_order
 from datumrl.datasets.errors import DatumrlError
 from datumrl.datasets.npz_file import NpzFile
 from datumrl.datasets.prepared import Writer, writing
-from datumrl.datasets.reading import Progress
+from datumrl.datasets.reading import Progress, finish
 from datumrl.datasets.record import DatasetRecord
 from datumrl.datasets.stored_states import StoredStates
 
@@ -53,12 +53,11 @@ def convert(
     with writing(folder) as writer:
         _write_columns(files, states, writer, observed, rewards)
         states.write_boundaries(writer)
-        writer.finish(
+        finish(
+            writer,
+            record,
+            written_from,
             rows=states.rows,
-            provenance={"reader": record.reader, "source": written_from, "metadata": {}},
-            id=record.id,
-            time_limit=record.time_limit,
-            sha256=written_from["sha256"],
             notes=[*_found(files, observed, rewards), *files.notes, *states.notes()],
             timeouts_recorded=True,
             ends="recorded",
@@ -68,8 +67,7 @@ def convert(
 def _names(path: Path, record: DatasetRecord) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the arrays that are observations, and those whose sum is the reward."""
 
-    def error(problem: str) -> DatumrlError:
-        return DatumrlError(f"{path}: {problem}; {identity.remedy(path, record)}")
+    error = identity.complaint(path, record)
 
     with NpzFile(path, error, skip_objects=True) as file:
         members = file.members

@@ -24,7 +24,7 @@ from datumrl.datasets.array_files import ArrayFiles, Hdf5Files, NpzFiles
 from datumrl.datasets.episodes import episode_starts
 from datumrl.datasets.errors import DatumrlError
 from datumrl.datasets.prepared import Writer, writing
-from datumrl.datasets.reading import Progress
+from datumrl.datasets.reading import Progress, finish
 from datumrl.datasets.record import DatasetRecord
 
 _STEPS = ("rewards", "actions")
@@ -45,12 +45,11 @@ def convert(
         writer.array("starts", starts)
         _write_steps(files, writer)
         _write_observations(files, writer, parts, starts)
-        writer.finish(
+        finish(
+            writer,
+            record,
+            written_from,
             rows=files.rows,
-            provenance={"reader": record.reader, "source": written_from, "metadata": {}},
-            id=record.id,
-            time_limit=record.time_limit,
-            sha256=written_from["sha256"],
             notes=files.notes,
             timeouts_recorded=True,
             ends="recorded",

@@ -25,7 +25,7 @@ from datumrl.datasets import fact_tables, identity, pickled_arrays, tar_stream
 from datumrl.datasets.errors import DatumrlError
 from datumrl.datasets.npz_file import NpzFile
 from datumrl.datasets.prepared import GrowingFile, Writer, writing
-from datumrl.datasets.reading import Progress
+from datumrl.datasets.reading import Progress, finish
 from datumrl.datasets.record import DatasetRecord
 
 Error = Callable[[str], DatumrlError]
@@ -49,8 +49,7 @@ def convert(
     """
     written_from = identity.describe(source, record)
 
-    def error(problem: str) -> DatumrlError:
-        return DatumrlError(f"{source}: {problem}; {identity.remedy(source, record)}")
+    error = identity.complaint(source, record)
 
     with writing(folder) as writer, contextlib.ExitStack() as stack:
         columns = _Columns(writer, stack)
@@ -60,12 +59,11 @@ def convert(
             raise error("holds no episodes")
         stack.close()
         columns.finish()
-        writer.finish(
+        finish(
+            writer,
+            record,
+            written_from,
             rows=columns.rows,
-            provenance={"reader": record.reader, "source": written_from, "metadata": {}},
-            id=record.id,
-            time_limit=record.time_limit,
-            sha256=written_from["sha256"],
             notes=_notes(columns, record),
             timeouts_recorded=True,  # none are, and none are inferred
             ends="recorded",

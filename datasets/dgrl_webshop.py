@@ -23,7 +23,7 @@ import numpy as np
 from datumrl.datasets import identity
 from datumrl.datasets.errors import DatumrlError
 from datumrl.datasets.prepared import Writer, writing
-from datumrl.datasets.reading import Progress
+from datumrl.datasets.reading import Progress, finish
 from datumrl.datasets.record import DatasetRecord
 
 Error = Callable[[str], DatumrlError]
@@ -54,8 +54,7 @@ def convert(
     """
     written_from = identity.describe(source, record)
 
-    def error(problem: str) -> DatumrlError:
-        return DatumrlError(f"{source}: {problem}; {identity.remedy(source, record)}")
+    error = identity.complaint(source, record)
 
     sizes = _Sizes()
     for number, episode in enumerate(_episodes(source, error, progress, 0)):
@@ -66,12 +65,11 @@ def convert(
         _write(writer, sizes, _episodes(source, error, progress, 1))
         if sizes.images:
             _write_images(writer, sizes.starts[-1], _episodes(source, error, None, 1))
-        writer.finish(
+        finish(
+            writer,
+            record,
+            written_from,
             rows=sizes.starts[-1],
-            provenance={"reader": record.reader, "source": written_from, "metadata": {}},
-            id=record.id,
-            time_limit=record.time_limit,
-            sha256=written_from["sha256"],
             notes=_notes(sizes, record),
             timeouts_recorded=True,
             ends="flags",

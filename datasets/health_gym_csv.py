@@ -16,7 +16,7 @@ from datumrl.datasets.errors import DatumrlError
 from datumrl.datasets.health_gym_catalogue import LAYOUTS, Action, Layout
 from datumrl.datasets.health_gym_table import Error, Patient, Table, levels
 from datumrl.datasets.prepared import GrowingFile, Writer, writing
-from datumrl.datasets.reading import Progress
+from datumrl.datasets.reading import Progress, finish
 from datumrl.datasets.record import DatasetRecord
 
 
@@ -30,8 +30,7 @@ def convert(
     """
     written_from = identity.describe(source, record)
 
-    def error(problem: str) -> DatumrlError:
-        return DatumrlError(f"{source}: {problem}; {identity.remedy(source, record)}")
+    error = identity.complaint(source, record)
 
     layout = LAYOUTS[str(record.option["cohort"])]
     table = Table(source, layout, error)
@@ -44,12 +43,11 @@ def convert(
             raise error("holds no patients")
         stack.close()
         columns.finish()
-        writer.finish(
+        finish(
+            writer,
+            record,
+            written_from,
             rows=columns.rows,
-            provenance={"reader": record.reader, "source": written_from, "metadata": {}},
-            id=record.id,
-            time_limit=record.time_limit,
-            sha256=written_from["sha256"],
             notes=_notes(table, layout, columns),
             timeouts_recorded=True,
             ends="flags",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +93,15 @@ def describe(
                 f"{remedy(source, record)}"
             )
     return {"path": str(source.resolve()), "size": size, "mtime_ns": mtime_ns, "sha256": found}
+
+
+def complaint(source: Path, record: DatasetRecord) -> Callable[[str], DatumrlError]:
+    """Return what makes an error of what is wrong with a source: named, with the remedy."""
+
+    def error(problem: str) -> DatumrlError:
+        return DatumrlError(f"{source}: {problem}; {remedy(source, record)}")
+
+    return error
 
 
 def remedy(source: Path, record: DatasetRecord) -> str:

@@ -20,7 +20,7 @@ from datumrl.datasets.errors import DatumrlError
 from datumrl.datasets.minari_columns import Columns
 from datumrl.datasets.minari_metadata import Metadata
 from datumrl.datasets.prepared import writing
-from datumrl.datasets.reading import Progress
+from datumrl.datasets.reading import Progress, finish
 from datumrl.datasets.record import DatasetRecord
 
 
@@ -30,8 +30,7 @@ def convert(
     """Convert a Minari dataset's folder into prepared columns in ``folder``, all or nothing."""
     identity.check_kind(source, record)
 
-    def error(problem: str) -> DatumrlError:
-        return DatumrlError(f"{source}: {problem}; {identity.remedy(source, record)}")
+    error = identity.complaint(source, record)
 
     metadata = minari_metadata.read(source, error)
     if metadata.dict_actions:
@@ -48,16 +47,12 @@ def convert(
         reading = Columns(metadata, storage, error, progress)
         rows = reading.write(writer)
         written_from = identity.describe(source, record, storage.hashes)
-        writer.finish(
+        finish(
+            writer,
+            record,
+            written_from,
             rows=rows,
-            provenance={
-                "reader": record.reader,
-                "source": written_from,
-                "metadata": _plain(metadata.fields),
-            },
-            id=record.id,
-            time_limit=record.time_limit,
-            sha256=written_from["sha256"],
+            metadata=_plain(metadata.fields),
             notes=reading.notes,
             timeouts_recorded=True,
             ends="recorded",

@@ -19,7 +19,7 @@ from datumrl.datasets.episodes import episode_starts, first_not_finite
 from datumrl.datasets.errors import DatumrlError
 from datumrl.datasets.npz_file import NpzFile
 from datumrl.datasets.prepared import ColumnFile, Writer, writing
-from datumrl.datasets.reading import Progress
+from datumrl.datasets.reading import Progress, finish
 from datumrl.datasets.record import DatasetRecord
 
 _REQUIRED = ("obs", "next_obs", "action", "reward", "done")
@@ -32,18 +32,16 @@ def convert(
     """Convert a NeoRL or NeoRL-2 file into prepared columns in ``folder``, all or nothing."""
     written_from = identity.describe(source, record)
 
-    def error(problem: str) -> DatumrlError:
-        return DatumrlError(f"{source}: {problem}; {identity.remedy(source, record)}")
+    error = identity.complaint(source, record)
 
     with NpzFile(source, error, progress) as file, writing(folder) as writer:
         reading = _Reading(file, record, error)
         fields = reading.columns(writer)
-        writer.finish(
+        finish(
+            writer,
+            record,
+            written_from,
             rows=reading.rows,
-            provenance={"reader": record.reader, "source": written_from, "metadata": {}},
-            id=record.id,
-            time_limit=record.time_limit,
-            sha256=written_from["sha256"],
             notes=reading.notes,
             **fields,
         )

@@ -17,7 +17,7 @@ from datumrl.datasets.array_files import NpzFiles, in_order
 from datumrl.datasets.errors import DatumrlError
 from datumrl.datasets.ogbench_goals import Goal
 from datumrl.datasets.prepared import Writer, writing
-from datumrl.datasets.reading import Progress
+from datumrl.datasets.reading import Progress, finish
 from datumrl.datasets.record import DatasetRecord
 from datumrl.datasets.stored_states import StoredStates
 
@@ -46,12 +46,11 @@ def convert(
                 kept = files.blocks(name)
                 shape, dtype = files.shape(name), files.dtype(name)
                 states.write_steps(writer, name, kept, shape, dtype, "outgoing", extra=True)
-        writer.finish(
+        finish(
+            writer,
+            record,
+            written_from,
             rows=states.rows,
-            provenance={"reader": record.reader, "source": written_from, "metadata": {}},
-            id=record.id,
-            time_limit=record.time_limit,
-            sha256=written_from["sha256"],
             notes=files.notes,
             timeouts_recorded=True,
             ends="recorded",

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
+from datumrl.datasets.prepared import Writer
 from datumrl.datasets.record import DatasetRecord
 
 Progress = Callable[[int, int], None]  # bytes done, bytes in all
@@ -48,3 +49,29 @@ def reader_of(record: DatasetRecord) -> Reader:
     """Return the module that reads a record's files."""
     module: Reader = importlib.import_module(f"datumrl.datasets.{READERS[record.reader]}")
     return module
+
+
+def finish(
+    writer: Writer,
+    record: DatasetRecord,
+    source: Mapping[str, Any],
+    *,
+    rows: int,
+    notes: Sequence[str],
+    metadata: Mapping[str, Any] | None = None,
+    **fields: Any,
+) -> None:
+    """Write the ``meta.json`` of what was read from a source, described by `identity.describe`.
+
+    ``metadata`` is what the source says of itself, ``fields`` are those of Episodes that no record
+    holds.
+    """
+    writer.finish(
+        rows=rows,
+        provenance={"reader": record.reader, "source": source, "metadata": dict(metadata or {})},
+        id=record.id,
+        time_limit=record.time_limit,
+        sha256=source["sha256"],
+        notes=notes,
+        **fields,
+    )

@@ -26,7 +26,7 @@ import numpy as np
 from datumrl.datasets import identity, tfrecord
 from datumrl.datasets.errors import DatumrlError
 from datumrl.datasets.prepared import GrowingFile, Writer, writing
-from datumrl.datasets.reading import Progress
+from datumrl.datasets.reading import Progress, finish
 from datumrl.datasets.record import DatasetRecord
 from datumrl.datasets.rlu_catalogue import SHARDS
 
@@ -45,8 +45,7 @@ def convert(
     """
     written_from = identity.describe(source, record)
 
-    def error(problem: str) -> DatumrlError:
-        return DatumrlError(f"{source}: {problem}; {identity.remedy(source, record)}")
+    error = identity.complaint(source, record)
 
     seen: collections.Counter[str] = collections.Counter()
     shards = _shards(source, seen, error)
@@ -58,12 +57,11 @@ def convert(
             raise error("holds no steps")
         stack.close()
         columns.finish()
-        writer.finish(
+        finish(
+            writer,
+            record,
+            written_from,
             rows=columns.rows,
-            provenance={"reader": record.reader, "source": written_from, "metadata": {}},
-            id=record.id,
-            time_limit=record.time_limit,
-            sha256=written_from["sha256"],
             notes=[f"{count} {what}" for what, count in seen.items() if count],
             timeouts_recorded=True,
             ends="recorded",

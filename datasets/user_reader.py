@@ -19,7 +19,7 @@ from datumrl.datasets.columns import Column, parts
 from datumrl.datasets.episodes import first_not_finite
 from datumrl.datasets.errors import DatumrlError
 from datumrl.datasets.prepared import GrowingFile, Writer, writing
-from datumrl.datasets.reading import Progress
+from datumrl.datasets.reading import Progress, finish
 from datumrl.datasets.record import DatasetRecord
 from datumrl.datasets.user_boundaries import Boundaries
 from datumrl.datasets.user_tables import Use, missing, opened
@@ -52,12 +52,11 @@ def convert_described(
     with writing(folder) as writer:
         reading = _Reading(source, record, described, progress)
         fields = reading.columns(writer)
-        writer.finish(
+        finish(
+            writer,
+            record,
+            written_from,
             rows=reading.rows,
-            provenance={"reader": record.reader, "source": written_from, "metadata": {}},
-            id=record.id,
-            time_limit=record.time_limit,
-            sha256=written_from["sha256"],
             notes=reading.notes,
             **fields,
         )

@@ -20,7 +20,7 @@ from datumrl.datasets import identity
 from datumrl.datasets.array_files import ArrayFiles, Hdf5Files, NpzFiles, in_order
 from datumrl.datasets.errors import DatumrlError
 from datumrl.datasets.prepared import Writer, writing
-from datumrl.datasets.reading import Progress
+from datumrl.datasets.reading import Progress, finish
 from datumrl.datasets.record import DatasetRecord
 from datumrl.datasets.stored_states import StoredStates
 
@@ -51,12 +51,11 @@ def convert(
     with writing(folder) as writer:
         _write_columns(files, states, writer, "image" if small else "observation")
         states.write_boundaries(writer, terminals)
-        writer.finish(
+        finish(
+            writer,
+            record,
+            written_from,
             rows=states.rows,
-            provenance={"reader": record.reader, "source": written_from, "metadata": {}},
-            id=record.id,
-            time_limit=record.time_limit,
-            sha256=written_from["sha256"],
             notes=[*files.notes, *states.notes()],
             timeouts_recorded=True,
             ends="recorded",
