@@ -16,7 +16,9 @@ from datumrl.datasets.errors import DatumrlError
 from datumrl.datasets.record import DatasetRecord
 from datumrl.leaderboard.submission_files import Finding, Submission
 
-_TELLING = 4  # distinct returns in a vector below which two can well be equal by nature
+# Distinct returns of an evaluation below which two can well be equal by nature; of whole numbers
+# more (there are five in kitchen), and in their order.
+_TELLING, _TELLING_WHOLE = 4, 6
 _ON_THIS_MACHINE = ("user/",)  # ids that mean something else, or nothing, elsewhere
 
 Vector = tuple[str, str]  # dataset, hash of the returns of one evaluation point
@@ -52,11 +54,21 @@ def return_vectors(submission: Submission) -> Iterator[tuple[Vector, int, int]]:
     for result in submission.results.values():
         for run in result.runs:
             for point in run.evaluations:
-                if len(set(point.returns)) >= _TELLING:
-                    # Sorted: a copy is one in whatever order its episodes are given.
-                    raw = array.array("d", sorted(point.returns)).tobytes()
-                    digest = hashlib.sha256(raw).hexdigest()
+                told = telling(point.returns)
+                if told is not None:
+                    digest = hashlib.sha256(array.array("d", told).tobytes()).hexdigest()
                     yield (result.dataset, digest), run.seed, point.step
+
+
+def telling(returns: Sequence[float]) -> tuple[float, ...] | None:
+    """Return what two evaluations have in common only if one is a copy; None without that.
+
+    A copy is one in whatever order its episodes are given.
+    """
+    whole = all(value.is_integer() for value in returns)
+    if len(set(returns)) < (_TELLING_WHOLE if whole else _TELLING):
+        return None
+    return tuple(returns) if whole else tuple(sorted(returns))
 
 
 def dataset_of(dataset: str) -> DatasetRecord | None:

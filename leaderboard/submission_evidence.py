@@ -14,7 +14,7 @@ import numpy as np
 from datumrl.datasets import scores
 from datumrl.leaderboard import agreement
 from datumrl.leaderboard.agreement import Agreement, Group
-from datumrl.leaderboard.submission_context import dataset_of
+from datumrl.leaderboard.submission_context import dataset_of, telling
 from datumrl.leaderboard.submission_files import Submission
 from datumrl.leaderboard.submission_schema import (
     EVIDENCE_FILE,
@@ -64,14 +64,14 @@ def _of_cell(result: DatasetResult, runs: Sequence[SeedRun], rolled: bool) -> li
         found.append(f"{name}: it has to re-roll every seed that did not fail, no other")
     if not rolled and (set(seeds) & set(submitted) or len(seeds) < 2):
         found.append(f"{name}: at least two new seeds are needed, none of the submitted ones")
-    old = {tuple(sorted(point.returns)) for run in result.runs for point in run.evaluations}
+    old = {telling(point.returns) for run in result.runs for point in run.evaluations} - {None}
     for run in runs:
         if run.status == "complete" and not run.evaluations:
             found.append(f"{name}, seed {run.seed}: no returns")
         for point in run.evaluations:
             if len(point.returns) != len(point.lengths):
                 found.append(f"{name}, seed {run.seed}: returns and lengths differ in number")
-            if tuple(sorted(point.returns)) in old and len(set(point.returns)) > 3:
+            if telling(point.returns) in old:
                 found.append(f"{name}, seed {run.seed}: returns copied from the submission")
     return found
 
