@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 from datumrl.datasets.record import DatasetRecord
 
-# Of environments without sharper bounds: an episode more than three times as far from the reference
-# policies as they are from each other has not been seen; a slip in units is further out.
-FURTHEST_SCORE = 300.0
+# Scores, for environments without sharper bounds.  No episode far above the reference expert has been
+# seen; far below a random policy there are (NeoRL-2 prints a mean of -422), and they flatter nobody.
+HIGHEST_SCORE = 300.0
+LOWEST_SCORE = -3000.0
 LARGEST_RETURN = 1e9  # where no reference is known
 
 
@@ -46,11 +47,9 @@ def bounds(dataset: DatasetRecord) -> Bounds:
     reference = dataset.reference
     if reference is None:
         return Bounds(-LARGEST_RETURN, LARGEST_RETURN, 0, 0, "no reference returns are known")
-    reach = FURTHEST_SCORE / 100 * (reference.maximum - reference.minimum)
-    return Bounds(
-        reference.minimum - reach,
-        reference.minimum + reach,
-        0,
-        0,
-        f"it would be a score beyond ±{FURTHEST_SCORE:g}, which suggests other units",
+    low, high = (
+        reference.minimum + score / 100 * (reference.maximum - reference.minimum)
+        for score in (LOWEST_SCORE, HIGHEST_SCORE)
     )
+    why = f"its score would be outside {LOWEST_SCORE:g} to {HIGHEST_SCORE:g}, as in other units"
+    return Bounds(low, high, 0, 0, why)

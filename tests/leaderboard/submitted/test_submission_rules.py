@@ -16,6 +16,7 @@ from datumrl.leaderboard import (
     submission_history_rules,
     submission_identity_rules,
 )
+from datumrl.leaderboard.attainable import bounds
 from datumrl.leaderboard.submission_checks import check
 from datumrl.leaderboard.submission_context import telling
 
@@ -173,6 +174,17 @@ def test_settings_may_be_named_after_returns(draft: Any, tmp_path: Path) -> None
     }  # fmt: skip
     draft.write(tmp_path / "subs")
     assert errors(tmp_path / "subs") == []
+
+
+def test_bounds_are_those_of_the_rewards_or_of_what_was_seen() -> None:
+    cheetah = catalogue.find("neorl2/SafetyHalfCheetah")
+    assert cheetah.reference is not None
+    low, high = bounds(cheetah).of(1000)
+    width = cheetah.reference.maximum - cheetah.reference.minimum
+    printed = cheetah.reference.minimum - 4.2243 * width  # RAMBO's mean score there: -422.43
+    assert low < printed < high
+    assert high == pytest.approx(cheetah.reference.minimum + 3 * width)
+    assert bounds(catalogue.find("d4rl/kitchen-mixed-v0")).of(280) == (0, 4)
 
 
 def test_few_whole_numbers_are_equal_by_nature() -> None:
