@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from datumrl.datasets.record import DatasetRecord
 
-# Scores, for environments without sharper bounds.  No episode far above the reference expert has been
-# seen; far below a random policy there are (NeoRL-2 prints a mean of -422), and they flatter nobody.
+# Scores, for environments without sharper bounds.  No episode far above the reference expert has
+# been seen; some are far below a random policy (NeoRL-2 prints a mean of -422), to nobody's gain.
 HIGHEST_SCORE = 300.0
 LOWEST_SCORE = -3000.0
 LARGEST_RETURN = 1e9  # where no reference is known
