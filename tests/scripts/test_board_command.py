@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from datumrl.datasets.files import home
-from datumrl.evaluation.records import Budget, Evaluation, Protocol, RunRecord
 from datumrl.scripts.main import main
 
 DATASET = "d4rl/hopper-medium-v2"
@@ -18,33 +17,10 @@ def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def write_runs(folder: Path, seeds: int = 3) -> None:
-    for seed in range(seeds):
-        RunRecord(
-            algorithm="TD3+BC",
-            configuration={},
-            dataset=DATASET,
-            dataset_sha256=None,
-            protocol=Protocol(
-                dataset=DATASET,
-                environment="Hopper-v4",
-                engine={"mujoco": "3.3.7"},
-                time_limit=1000,
-                episodes=1,
-            ),
-            budget=Budget(steps=10),
-            seed=seed,
-            status="complete",
-            evaluations=(Evaluation(step=10, returns=(1000.0 + seed,), lengths=(300,)),),
-            software={},
-            hardware="test",
-        ).write(folder / "td3_bc" / f"seed-{seed}.json")
-
-
 def test_default_board_holds_published_scores_and_own_runs(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], write_runs
 ) -> None:
-    write_runs(home() / "runs")
+    write_runs(home() / "runs", "TD3+BC", 1000.0, seeds=3)
     assert main(["board"]) == 0
     told = capsys.readouterr().out
     assert "D4RL locomotion v0" in told
@@ -94,8 +70,8 @@ def test_published_cells_are_those_of_the_publication(
         assert spread == pytest.approx(float(cell.std), abs=0.0501)
 
 
-def test_given_runs_only(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    write_runs(tmp_path / "mine")
+def test_given_runs_only(tmp_path: Path, capsys: pytest.CaptureFixture[str], write_runs) -> None:
+    write_runs(tmp_path / "mine", "TD3+BC", 1000.0, seeds=3)
     assert main(["board", "mine", "--out", "out", "--no-published", "--json"]) == 0
     (table,) = json.loads(capsys.readouterr().out)["tables"]
     (row,) = table["rows"]
@@ -116,10 +92,14 @@ def test_given_runs_only(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     ],
 )
 def test_bad_input_is_one_message_and_leaves_nothing(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    message: str,
+    write_runs,
 ) -> None:
     (tmp_path / "empty").mkdir()
-    write_runs(tmp_path / "mine")
+    write_runs(tmp_path / "mine", "TD3+BC", 1000.0, seeds=3)
     before = sorted(tmp_path.rglob("*"))
     assert main(["board", *arguments]) == 2
     captured = capsys.readouterr()

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from datumrl.datasets import catalogue
-from datumrl.evaluation.records import Budget, Evaluation, Protocol, RunRecord
 from datumrl.scripts.main import main
 
 DATASET = "d4rl/hopper-medium-v2"
@@ -26,30 +25,7 @@ def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def write_runs(folder: Path, algorithm: str, level: float, seeds: int = 5) -> None:
-    for seed in range(seeds):
-        RunRecord(
-            algorithm=algorithm,
-            configuration={},
-            dataset=DATASET,
-            dataset_sha256=None,
-            protocol=Protocol(
-                dataset=DATASET,
-                environment="Hopper-v4",
-                engine={"mujoco": "3.3.7"},
-                time_limit=1000,
-                episodes=1,
-            ),
-            budget=Budget(steps=10),
-            seed=seed,
-            status="complete",
-            evaluations=(Evaluation(step=10, returns=(level + seed,), lengths=(300,)),),
-            software={},
-            hardware="test",
-        ).write(folder / algorithm / f"seed-{seed:03d}.json")
-
-
-def test_folders_of_runs_are_compared(tmp_path: Path, capsys) -> None:
+def test_folders_of_runs_are_compared(tmp_path: Path, capsys, write_runs) -> None:
     write_runs(tmp_path / "runs", "iql", 2000.0)
     write_runs(tmp_path / "runs", "bc", 1000.0)
     assert main(["compare", "runs", "--resamples", "200"]) == 0
@@ -147,7 +123,7 @@ def test_seeds_of_an_interim_that_is_not_needed_need_not_exist(capsys) -> None:
     assert "18 of 36 runs used" in capsys.readouterr().out
 
 
-def test_mixed_versions_are_refused(tmp_path: Path, capsys) -> None:
+def test_mixed_versions_are_refused(tmp_path: Path, capsys, write_runs) -> None:
     names = ["--datasets", "d4rl/hopper-medium-v0", "d4rl/hopper-medium-v2"]
     assert main(["compare", *PUBLISHED, *names]) == 2
     assert "versions v0 and v2 hold different data" in capsys.readouterr().err

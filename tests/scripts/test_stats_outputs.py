@@ -3,11 +3,9 @@
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from datumrl.datasets import catalogue, dataset_card, places, prepared
-from datumrl.datasets.episodes import Episodes, episode_starts
+from datumrl.datasets import dataset_card
 from datumrl.leaderboard import known_quality
 from datumrl.scripts import write_local_cards
 from datumrl.scripts.main import main
@@ -16,26 +14,10 @@ MEDIUM, REPLAY = "local/hopper-medium-v1", "local/hopper-medium-replay-v1"
 
 
 @pytest.fixture(autouse=True)
-def _two_datasets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DATUMRL_HOME", str(tmp_path / "home"))
+def _in_a_folder(
+    hopper_sets: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
-    for seed, name in enumerate((MEDIUM, REPLAY)):
-        rng, rows = np.random.default_rng(seed), 120
-        terminals = np.arange(rows) % 50 == 49
-        episodes = Episodes(
-            id=name,
-            observations=rng.normal(size=(rows, 11)).astype(np.float32),
-            actions=rng.uniform(-1, 1, (rows, 3)).astype(np.float32),
-            rewards=rng.random(rows).astype(np.float32),
-            terminals=terminals,
-            timeouts=np.zeros(rows, bool),
-            starts=episode_starts(terminals, np.zeros(rows, bool)),
-            successor_rows=np.zeros(0, np.int64),
-            successors=np.zeros((0, 11), np.float32),
-            time_limit=1000,
-            timeouts_recorded=True,
-        )
-        prepared.write(places.local_folder(catalogue.find(name)), episodes, {})
 
 
 def test_plot_and_card_in_one_go(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
