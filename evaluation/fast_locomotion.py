@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import concurrent.futures
 import copy
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from datumrl.datasets.catalogue import Environment
+from datumrl.evaluation import provenance
 
 if TYPE_CHECKING:
     import gymnasium
@@ -79,7 +79,7 @@ class Locomotion:
         self._positions = [data.qpos for data in self._data]
         self._velocities = [data.qvel for data in self._data]
         self._steps = 0
-        self._threads = min(_threads(), len(seeds))
+        self._threads = min(provenance.usable_threads(), len(seeds))
         self._pool = concurrent.futures.ThreadPoolExecutor(max(1, self._threads - 1))
 
     def close(self) -> None:
@@ -127,9 +127,3 @@ class Locomotion:
         step, model, frames = self._mj_step, self._model, self._frames
         for row in rows:  # MuJoCo lets other threads run meanwhile
             step(model, self._data[row], frames)
-
-
-def _threads() -> int:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    bound = os.environ.get("OMP_NUM_THREADS", "")
-    return min(cores or 1, int(bound)) if bound.isdecimal() and int(bound) else cores or 1

@@ -8,24 +8,27 @@ The machine code is kept in numba's cache where a folder for it can be written, 
 
 from __future__ import annotations
 
+import concurrent.futures
 from collections.abc import Callable
 from typing import Any
 
 import numba
 import numpy as np
 
+from datumrl.evaluation import provenance
 from datumrl.evaluation.permutation_paths import FLOOR, TIE
 
 _CHUNK = 64  # sets worked on side by side: their sums stay in the nearest cache
+_WORTH_THREADS = 1 << 22  # scores to be relabelled, some milliseconds
 _PATHS = 500  # paths between two looks at whether more can change anything
 
 
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """Return the function compiled by numba, kept on disk where that is possible."""
     try:
-        return numba.njit(cache=True, error_model="numpy")(function)
+        return numba.njit(cache=True, nogil=True, error_model="numpy")(function)
     except RuntimeError:  # neither the package's folder nor the user's cache can be written
-        return numba.njit(error_model="numpy")(function)
+        return numba.njit(nogil=True, error_model="numpy")(function)
 
 
 def largest_statistics(
@@ -55,24 +58,41 @@ def rejections(
     Path 0 is surely not marked by an interim once more paths than may be marked *by* then are at
     or above it: as many of them as were marked before are also gone from what may be marked now.
     """
-    blocks, paths, _ = labels.shape
     sets = columns.shape[2]
-    out = np.zeros(sets, dtype=np.int64)
-    for start in range(0, sets, _CHUNK):
-        stop = min(start + _CHUNK, sets)
-        part = np.ascontiguousarray(columns[:, :, start:stop])
-        mask = np.ascontiguousarray(compared[:, start:stop])
-        values = np.empty((stop - start, blocks, paths))
-        left = allowances[start:stop].copy()
-        for begin in range(0, paths, _PATHS):
-            end = min(begin + _PATHS, paths)
-            _fill(part, mask, labels, groups, studentized, begin, end, values)
-            _count_down(values, begin, end, left)
-            if (left < 0).all():
-                break
-        else:
-            out[start:stop] = first_rejections(values, allowances[start:stop])
-    return out
+    work = columns.size * labels.shape[1]
+    threads = provenance.usable_threads() if work > _WORTH_THREADS else 1
+    size = min(_CHUNK, -(-sets // threads))  # no set's outcome depends on the others beside it
+    parts = [slice(start, min(start + size, sets)) for start in range(0, sets, size)]
+
+    def found(part: slice) -> np.ndarray:
+        chosen = np.ascontiguousarray(columns[:, :, part])
+        mask = np.ascontiguousarray(compared[:, part])
+        return _rejections(chosen, mask, labels, groups, studentized, allowances[part])
+
+    if threads == 1 or len(parts) == 1:
+        return np.concatenate([found(part) for part in parts])
+    with concurrent.futures.ThreadPoolExecutor(threads) as pool:
+        return np.concatenate(list(pool.map(found, parts)))
+
+
+def _rejections(
+    columns: np.ndarray,
+    compared: np.ndarray,
+    labels: np.ndarray,
+    groups: int,
+    studentized: bool,
+    allowances: np.ndarray,
+) -> np.ndarray:
+    blocks, paths, _ = labels.shape
+    values = np.empty((columns.shape[2], blocks, paths))
+    left = allowances.copy()
+    for begin in range(0, paths, _PATHS):
+        end = min(begin + _PATHS, paths)
+        _fill(columns, compared, labels, groups, studentized, begin, end, values)
+        _count_down(values, begin, end, left)
+        if (left < 0).all():
+            return np.zeros(columns.shape[2], dtype=np.int64)
+    return first_rejections(values, allowances)
 
 
 @compiled

@@ -43,6 +43,12 @@ def usable_cores() -> int:
     return os.cpu_count() or 1
 
 
+def usable_threads() -> int:
+    """Return how many threads to work in: the usable cores, or OMP_NUM_THREADS if that is less."""
+    bound = os.environ.get("OMP_NUM_THREADS", "")
+    return min(usable_cores(), int(bound)) if bound.isdecimal() and int(bound) else usable_cores()
+
+
 def _processor() -> str:
     information = Path("/proc/cpuinfo")
     if information.exists():

@@ -7,7 +7,7 @@ import pytest
 
 from datumrl.datasets.catalogue import Environment
 from datumrl.datasets.errors import DatumrlError
-from datumrl.evaluation import environments, fast_locomotion
+from datumrl.evaluation import environments, fast_locomotion, provenance
 from datumrl.evaluation.fast_locomotion import Locomotion
 from datumrl.evaluation.locomotion import controller
 from datumrl.evaluation.rollout import _Rows, rollout
@@ -39,7 +39,7 @@ def policies(identity: str, dtype: type):
 @pytest.mark.parametrize("threads", ["1", "2"])
 def test_every_step_is_gymnasiums(identity, dtype, threads, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", threads)
-    monkeypatch.setattr(fast_locomotion.os, "sched_getaffinity", lambda _: {0, 1})
+    monkeypatch.setattr(provenance, "usable_cores", lambda: 2)
     environment, seeds = Environment(identity, 300), [3, 1, 4, 1]
     assert fast_locomotion.knows(environment)
     fast = Locomotion(environments.make(environment), environment, seeds)
@@ -94,3 +94,10 @@ def test_a_rollout_takes_it_and_other_settings_do_not(monkeypatch):
     monkeypatch.undo()
     assert not fast_locomotion.knows(Environment("Hopper-v4", 1000, {"healthy_reward": 2.0}))
     assert not fast_locomotion.knows(Environment("Ant-v4", 1000))
+
+
+def test_threads_are_as_many_as_cores_unless_fewer_are_asked_for(monkeypatch):
+    monkeypatch.setattr(provenance, "usable_cores", lambda: 4)
+    for asked, used in (("2", 2), ("8", 4), ("", 4), ("0", 4), ("4,2", 4)):
+        monkeypatch.setenv("OMP_NUM_THREADS", asked)
+        assert provenance.usable_threads() == used

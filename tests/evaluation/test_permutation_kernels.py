@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import datumrl.evaluation
-from datumrl.evaluation import permutation_paths
+from datumrl.evaluation import permutation_kernels, permutation_paths, provenance
 
 
 def plain_statistics(
@@ -127,9 +127,13 @@ def test_kernels_work_where_nothing_can_be_written(tmp_path: Path) -> None:
     assert done.stdout.startswith("[[0, 0, 1, 1], ")
 
 
-@pytest.mark.parametrize("sets", [1, 40])
-def test_stopping_early_changes_no_rejection(sets: int) -> None:
+@pytest.mark.parametrize(("sets", "threads"), [(1, 1), (40, 1), (40, 3), (150, 2)])
+def test_neither_stopping_early_nor_threads_change_a_rejection(
+    sets: int, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """More paths than one look at them, scores from alike to far apart, ties and none."""
+    monkeypatch.setattr(provenance, "usable_threads", lambda: threads)
+    monkeypatch.setattr(permutation_kernels, "_WORTH_THREADS", 0)
     seen: collections.Counter[int] = collections.Counter()
     labels = permutation_paths.labels(3, 3, blocks=3, paths=1_300, interims=4, seed=1)
     for turn in range(60 // sets + 3):
