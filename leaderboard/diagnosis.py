@@ -1,18 +1,19 @@
 """Which rule a table follows: the usual suspects are tried, alone and in pairs.
 
 First over the whole table, then over what is left, since cells of one algorithm may follow a rule
-of their own.  Among rules that fit equally many cells the one with fewer departures is named, and a
-pair is believed only for two cells or more: with thousands of rules a single cell fits by chance.
+of their own.  Among rules that fit equally many cells the one with fewer departures is named.  With
+thousands of rules some fit a coarse cell by chance: one is believed only where so many cells would
+seldom fit by chance (`chance_fits`), a pair for two cells or more.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from datumrl.leaderboard import suspects
+from datumrl.leaderboard import chance_fits, suspects
 from datumrl.leaderboard.rules import Rule
 from datumrl.leaderboard.suspects import Suspect
 from datumrl.leaderboard.table_case import Case
@@ -84,7 +85,7 @@ def diagnose(case: Case, progress: Progress | None = None) -> Diagnosis:
     tried = [Candidate(("as stated",), case.stated, int(stated.sum()), len(everything)), *first]
     for turn in range(_ROUNDS):
         ranked = first if turn == 0 else search.best(left, left)
-        found = _explanation(case, ranked, threshold, left)
+        found = _explanation(case, search, ranked, threshold, left)
         if found is not None:
             explanations.append(found)
             left = [number for number in left if number not in found.cells]
@@ -108,6 +109,22 @@ class _Search:
         self._pairs = list(suspects.pairs(found))
         self._progress = progress
         self.count = 1 + len(found) + len(self._pairs)
+
+    def level(self, candidate: Candidate) -> float:
+        """Return the chance at which a rule is believed.
+
+        The likeliest error (ddof) has half of it all, the other half is shared by axes alike.
+        """
+        if candidate.rule == replace(self._case.stated, ddof=1 - self._case.stated.ddof):
+            return chance_fits.LEVEL / 2.0
+        if len(candidate.labels) > 1:
+            return chance_fits.LEVEL / 2.0 / len(self._pairs)
+        (axis,) = {each.axis for each in self._suspects if each.label == candidate.label}
+        alike = [each for each in self._suspects if each.axis == axis]
+        if not candidate.alone:
+            alike = [each for each in alike if not each.alone]
+        axes = {each.axis for each in self._suspects}
+        return chance_fits.LEVEL / 2.0 / len(axes) / len(alike)
 
     def best(self, cells: Sequence[int], left: Sequence[int]) -> list[Candidate]:
         """Return the rules that fit most of some cells, after the price of their departures.
@@ -175,6 +192,7 @@ def _spread_over(cells: Sequence[int], count: int) -> list[int]:
 
 def _explanation(
     case: Case,
+    search: _Search,
     ranked: Sequence[Candidate],
     threshold: int,
     left: Sequence[int],
@@ -186,6 +204,8 @@ def _explanation(
         fitting = case.fits(candidate.rule, left)
         cells = [number for number, fits in zip(left, fitting, strict=True) if fits]
         if len(cells) < min(_least(candidate), len(case.testable)):
+            continue
+        if chance_fits.of_cells(case, left, len(cells)) > search.level(candidate):
             continue
         equivalent = tuple(
             other.label

@@ -121,7 +121,7 @@ def _diagnosis(outcome: Outcome) -> Sheet:
             + (f" (as well: {'; '.join(each.equivalent)})" if each.equivalent else "")
             for each in found.explanations
         ]
-        told = ". ".join(named) if named else "No rule explains the cells that differ"
+        told = ". ".join(named) if named else "No rule explains the cells that differ better than chance would"
         caption = f"{told}. {found.rules:,} rules were tried."
     return Sheet(
         "diagnosis", "Diagnosis: rules tried", ("rule", "cells it fits"), tuple(rows), caption

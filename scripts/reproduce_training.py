@@ -108,7 +108,8 @@ def plan(table: TrainingTable, wanted: Wanted) -> Planned:
         *((cell.name, "its file is missing") for cell, job in jobs if (cell, job) not in there),
         *_grouped([*table.untrainable, *untrainable]),
     ]
-    for sheet in trained_sheets.sheets(Trained((), left_out=tuple(left_out))):
+    named = tuple(left_out[len(left) :])  # what the budget leaves out is among the estimates
+    for sheet in trained_sheets.sheets(Trained((), left_out=named)):
         lines = "\n".join(outcome_files.plain_sheet(sheet))
         console.notes.print(lines, markup=False, soft_wrap=True)
     return Planned(taken, tuple(left_out), tuple(missing.items()))
