@@ -121,7 +121,8 @@ def _diagnosis(outcome: Outcome) -> Sheet:
             + (f" (as well: {'; '.join(each.equivalent)})" if each.equivalent else "")
             for each in found.explanations
         ]
-        told = ". ".join(named) if named else "No rule explains the cells that differ better than chance would"
+        none = "No rule explains the cells that differ better than chance would"
+        told = ". ".join(named) if named else none
         caption = f"{told}. {found.rules:,} rules were tried."
     return Sheet(
         "diagnosis", "Diagnosis: rules tried", ("rule", "cells it fits"), tuple(rows), caption
