@@ -97,7 +97,8 @@ def diagnose(case: Case, progress: Progress | None = None) -> Diagnosis:
     shown = sorted(tried, key=lambda each: (-each.fits, len(each.labels)))[:_SHOWN]
     if all(each.labels != ("as stated",) for each in shown):
         shown.append(tried[0])
-    return Diagnosis(tuple(explanations), tuple(each for each in shown if each.fits), search.count)
+    told = tuple(each for each in shown if each.fits or each is tried[0])
+    return Diagnosis(tuple(explanations), told, search.count)
 
 
 class _Search:

@@ -67,6 +67,15 @@ def test_a_table_of_ones_own_has_a_page(pair, tmp_path, capsys):
     assert "Source:" not in text
 
 
+def test_it_is_told_where_no_rule_fits_any_cell(pair, tmp_path, capsys):
+    table = tmp_path / "mine.csv"
+    table.write_text("algorithm,dataset,cell\nIQL,hopper,12.345 ± 0.123\n", "utf-8")
+    assert main(pair) == 1
+    told = " ".join(capsys.readouterr().out.split())
+    assert "as stated 0 of 1" in told
+    assert "No rule explains the cells that differ better than chance would." in told
+
+
 def test_tables_of_one_name_keep_pages_of_their_own(pair, tmp_path, capsys):
     folder = tmp_path / "reproductions"
     for name in ("one", "two"):
