@@ -76,7 +76,7 @@ class _Epoch:
         self.rewards = self._rewards(files["reward"].array())
         self.terminals = self._flags(files["terminal"].array())
 
-    def write(self, writer: Writer) -> dict[str, int]:
+    def write(self, writer: Writer) -> dict[str, Any]:
         """Write all columns; return their number of rows by that name."""
         with writer.growing("observations", _FRAME, np.uint8) as column:
             kept = np.ones(self.rows, bool)

@@ -74,7 +74,7 @@ class _Reading:
         self.starts, self.rows = starts, int(starts[-1])
         self._set_flags(done[: self.rows], None if truncated is None else truncated[: self.rows])
 
-    def columns(self, writer: Writer) -> dict[str, object]:
+    def columns(self, writer: Writer) -> dict[str, Any]:
         """Write all columns; return the fields of Episodes that are none."""
         record, rows = self.record, self.rows
         divisor = float(record.option["action_divisor"])

@@ -81,7 +81,7 @@ class _Reading:
         self.rows = 0
         self.notes: list[str] = []
 
-    def columns(self, writer: Writer) -> dict[str, object]:
+    def columns(self, writer: Writer) -> dict[str, Any]:
         """Write all columns; return the fields of Episodes that are none."""
         with contextlib.ExitStack() as stack:
             for number, path in enumerate(self._paths):

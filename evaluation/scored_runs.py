@@ -26,6 +26,8 @@ from datumrl.evaluation.records import RunRecord, ScoreRow
 Unit = Literal["score", "return"]
 Status = Literal["complete", "failed", "unfinished"]
 
+_OF_THE_SITE = {"variant", "status", "record"}  # columns that ScoreRow does not have
+
 
 @dataclass(frozen=True, eq=False)
 class ScoredRun:
@@ -197,7 +199,10 @@ def read(paths: Sequence[Path]) -> list[ScoredRun]:
 
 
 def read_csv(path: Path) -> list[ScoredRun]:
-    """Read score rows from a CSV file; its columns are ScoreRow's fields, empty ones unknown."""
+    """Read score rows from a CSV file; its columns are ScoreRow's fields, empty ones unknown.
+
+    What the site offers for download has three columns more, which are understood as well.
+    """
     try:
         rows = _rows(path)
     except (UnicodeDecodeError, csv.Error) as problem:
@@ -211,7 +216,7 @@ def _rows(path: Path) -> list[ScoreRow]:
     with path.open(encoding="utf-8-sig", newline="") as handle:
         reader = csv.DictReader(handle)
         columns = reader.fieldnames or []
-        unknown = set(columns) - set(ScoreRow.model_fields)
+        unknown = set(columns) - set(ScoreRow.model_fields) - _OF_THE_SITE
         missing = {"algorithm", "dataset"} - set(columns)
         if unknown or missing:
             raise DatumrlError(
@@ -224,6 +229,14 @@ def _rows(path: Path) -> list[ScoreRow]:
 
 def _row(path: Path, number: int, raw: Mapping[str, str | None]) -> ScoreRow:
     given = {name: value.strip() for name, value in raw.items() if name and value and value.strip()}
+    given.pop("record", None)  # where the site keeps the run record
+    if variant := given.pop("variant", ""):
+        given["algorithm"] = f"{given.get('algorithm', '')} ({variant})"
+    status = given.pop("status", "complete")
+    if status not in ("complete", "failed"):
+        raise DatumrlError(f"{path}, line {number}: the run is {status!r}; leave its rows out")
+    if status == "failed":
+        given["failed"] = "true"
     try:
         return ScoreRow(**{"tier": "local", **given})  # type: ignore[arg-type]
     except pydantic.ValidationError as problem:

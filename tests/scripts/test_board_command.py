@@ -107,3 +107,22 @@ def test_bad_input_is_one_message_and_leaves_nothing(
     assert captured.err.count("\n") == 1
     assert captured.out == ""
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_what_the_site_offers_for_download_can_be_compared(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], write_runs
+) -> None:
+    write_runs(tmp_path / "mine", "TD3+BC", 1000.0)
+    write_runs(tmp_path / "mine", "=bc", 900.0)  # a formula, were it not for its apostrophe
+    assert main(["board", "mine", "--no-published"]) == 0
+    (scores,) = (tmp_path / "board" / "data").glob("*locomotion*.csv")
+    capsys.readouterr()
+    assert main(["compare", str(scores), "--only-pairs", "--json"]) == 0
+    downloaded = json.loads(capsys.readouterr().out)["pairs"]
+    assert main(["compare", "mine", "--only-pairs", "--json"]) == 0
+    own = json.loads(capsys.readouterr().out)["pairs"]
+    assert [each["difference"] for each in downloaded] == [each["difference"] for each in own]
+    text = scores.read_text().replace(",complete,", ",unfinished,", 1)
+    scores.write_text(text)
+    assert main(["compare", str(scores)]) == 2
+    assert "line 2: the run is 'unfinished'" in capsys.readouterr().err
