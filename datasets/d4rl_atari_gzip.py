@@ -16,6 +16,7 @@ circular_replay_buffer.py.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
