@@ -4,18 +4,20 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help quickstart test test-fast lint bench cards baselines results behaviour-policies clean
+.PHONY: help quickstart test test-fast lint bench cards baselines results picture behaviour-policies clean
 
 help:
-	@echo "make quickstart          install, then from a published table and fresh data to a leaderboard (under 5 minutes)"
+	@echo "make quickstart          install, then from a published table and fresh data to a leaderboard (5 minutes once installed)"
 	@echo "make test                install, then run every test"
 	@echo "make test-fast           the same without the slow tests, two at a time (under 3 minutes)"
 	@echo "make lint                ruff and types"
 	@echo "make bench               every speed benchmark, one after the other"
 	@echo "make cards               cards of the local datasets in DATUMRL_HOME, into leaderboard/cards and docs"
 	@echo "make baselines           train the local suite's reference results in DATUMRL_HOME (hours)"
+	@echo "make results             what the project's reference results say, into docs/local_results.md"
 	@echo "make picture             the README's pictures of the board, by a headless browser"
 	@echo "make behaviour-policies  train the policies behind the local suite (hours)"
+	@echo "make clean               remove the virtual environment, caches and builds"
 
 $(READY): setup.cfg pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -34,8 +34,8 @@ class Command:
     DATUMRL_HOME/runs, if there are any"""
     out: Path = Path("board")
     """folder to write; an earlier board in it is replaced, anything else is left alone"""
-    published: bool = True
-    """include the published raw scores and tables, the submissions and the dataset cards of
+    published: Annotated[bool, tyro.conf.arg(help_behavior_hint="(default: shown)")] = True
+    """leave out the published raw scores and tables, the submissions and the dataset cards of
     datumrl"""
     submissions: tuple[Path, ...] = ()
     """further folders of submissions (method/revision)"""

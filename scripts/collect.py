@@ -31,7 +31,7 @@ class Command:
 
     def run(self) -> int:
         if not self.datasets:
-            raise DatumrlError("no dataset named; `datumrl datasets` lists the ids under local/")
+            raise DatumrlError("no dataset named; `datumrl datasets --collection local` lists them")
         records = [catalogue.find(name) for name in self.datasets]
         told = [_tell(_collect(record, self), record, self.json) for record in records]
         if self.json:

@@ -20,10 +20,10 @@ COMMANDS = {
     "register": ("register", "add your own dataset: HDF5, npz, CSV, Parquet or Minari"),
     "convert": ("convert", "write a dataset as Minari or D4RL HDF5"),
     "stats": ("stats", "quality measures of datasets, side by side"),
-    "train": ("train", "train stacks of seeds into run records; resumable"),
-    "evaluate": ("evaluate", "re-roll the policies of a finished run"),
+    "train": ("train", "train methods on datasets, many seeds at once; resumable"),
+    "evaluate": ("evaluate", "roll the policies of a finished run out anew, or export them"),
     "compare": ("compare", "compare runs: intervals, groups, AdaStop; --sequential trains"),
-    "reproduce": ("reproduce", "recompute a published table from its raw scores"),
+    "reproduce": ("reproduce", "recompute a published table from raw scores, or train it again"),
     "submit": ("submit", "build, import, check and verify submissions to the leaderboard"),
     "board": ("board", "write the static leaderboard site"),
 }
@@ -99,7 +99,7 @@ def _run(name: str, arguments: list[str]) -> int:
 def _overview() -> str:
     lines = ["usage: datumrl COMMAND [options]", ""]
     lines += [f"  {name:<12}{description}" for name, (_, description) in COMMANDS.items()]
-    lines += ["", "`datumrl COMMAND --help` tells a command's options."]
+    lines += ["", "`datumrl COMMAND --help` tells a command's options; --version, the version."]
     return "\n".join(lines)
 
 
