@@ -118,6 +118,7 @@ def test_the_file_offers_what_the_contract_names(name):
     assert config.batch_size >= 1
 
 
+@pytest.mark.slow
 def test_it_learns_on_every_seed_with_a_margin(name, toy):
     trainee = Trainee(name, toy, (0, 1, 2))
     before = trainee.rewards()

@@ -32,6 +32,7 @@ def test_a_job_is_json():
     assert Job.from_json(json.loads(json.dumps(job.as_json()))) == job
 
 
+@pytest.mark.slow
 def test_workers_give_the_same_records_as_this_process(home, tmp_path):
     jobs = [plan(), plan("bc", seeds=(2,))]
     reports = []

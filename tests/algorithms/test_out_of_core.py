@@ -118,6 +118,7 @@ def test_a_run_on_disk_ends_with_the_parameters_of_one_in_memory(home, tmp_path,
             assert torch.equal(one, other)
 
 
+@pytest.mark.slow
 def test_workers_share_the_limit(home, tmp_path, monkeypatch):
     from datumrl.algorithms import executor, training
 
