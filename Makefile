@@ -46,7 +46,7 @@ lint: $(READY)
 	cd .types && ../$(BIN)/python -m mypy --config-file ../mypy.ini -p datumrl
 
 # The studies of level and coverage, and the kill test, take hours; they are run by hand and keep their results.
-BENCHMARKS = $(filter-out %_study.py %_calibration.py %/kill_test.py,$(wildcard benchmarks/*.py))
+BENCHMARKS = $(filter-out %_study.py %_calibration.py %_cells.py %/kill_test.py,$(wildcard benchmarks/*.py))
 
 bench: $(READY)
 	@for study in $(BENCHMARKS); do echo "== $$study"; $(BIN)/python $$study || exit 1; done

@@ -1,8 +1,8 @@
 """A whole sequential comparison of ten algorithms: ours against the released AdaStop package.
 
-    python -m venv .venv-peers-adastop
-    .venv-peers-adastop/bin/pip install -c benchmarks/peers/constraints-adastop.txt adastop
-    python benchmarks/adastop_speed.py [--repeats 3] [--peer .venv-peers-adastop/bin/python]
+    python benchmarks/adastop_speed.py [--repeats 3]
+
+The first run makes `.venv-peers-adastop` for the package (constraints in `benchmarks/peers`).
 
 n=5 runs per interim, K=5 interims, B=10,000, level 0.05, all pairs.  Each repeat takes new scores,
 gives the same ones to the package (in an environment of its own, as it needs pandas 3) and to ours,
@@ -24,6 +24,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from peers import environments
 
 from datumrl.evaluation import adastop
 from datumrl.evaluation.adastop_design import Design
@@ -61,24 +62,24 @@ print(json.dumps([sum(taken), tests.k, list(decided.values()), paths]))
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--peer", type=Path, default=Path(".venv-peers-adastop/bin/python"))
     options = parser.parse_args()
+    peer = environments.ready(".venv-peers-adastop", "constraints-adastop.txt", ["adastop"])
     print(hardware())
     print(f"n={RUNS}, K={INTERIMS}, B={PERMUTATIONS:,}, 10 algorithms, {options.repeats} repeats")
     ours(np.zeros((INTERIMS, 10, RUNS)) + np.arange(10)[:, None], "closed", 0)  # compiles
     print(f"{'scores':<26}{'':<22}{'min s':>9}{'median s':>10}{'ratio':>8}   interims, decided")
     for truth, means in TRUTHS.items():
-        compare(truth, means, options)
+        compare(truth, means, peer, options.repeats)
 
 
-def compare(truth: str, means: np.ndarray, options: argparse.Namespace) -> None:
+def compare(truth: str, means: np.ndarray, peer: Path, repeats: int) -> None:
     """Time all on the same scores, repeat by repeat, and print their rows."""
     times: dict[str, list[float]] = {}
     last = {}
-    for seed in range(options.repeats):
+    for seed in range(repeats):
         scores = means[:, None] + np.random.default_rng(seed).normal(size=(INTERIMS, 10, RUNS))
         for name, result in (
-            ("adastop 0.1.3", theirs(options.peer, scores, seed)),
+            ("adastop 0.1.3", theirs(peer, scores, seed)),
             ("datumrl, same rule", ours(scores, "released", seed)),
             ("datumrl, default", ours(scores, "closed", seed)),
         ):

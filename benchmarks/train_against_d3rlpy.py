@@ -32,12 +32,12 @@ import statistics
 import subprocess
 import sys
 import time
-import venv
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from peers import environments
 
 ROOT = Path(__file__).resolve().parents[1]
 PEERS = ROOT / ".venv-peers"
@@ -59,15 +59,9 @@ Rates = dict[str, list[float]]  # contender -> one rate per turn
 
 def prepared() -> Path:
     """Make the peers' environment and the data, once; return the data's path."""
-    ready, data = PEERS / ".ready-d3rlpy", PEERS / "halfcheetah-shaped.npz"
-    if not ready.exists():
-        print("making .venv-peers for d3rlpy, once", file=sys.stderr)
-        venv.create(PEERS, with_pip=True)
-        constraints = ROOT / "benchmarks" / "peers" / "constraints-d3rlpy.txt"
-        wanted = ("d3rlpy==2.8.1", "gymnasium==1.0.0", "torch==2.13.0")
-        pip = [str(PEERS / "bin" / "python"), "-m", "pip", "install", "--quiet"]
-        subprocess.run([*pip, "-c", str(constraints), *wanted], check=True)
-        ready.touch()
+    wanted = ("d3rlpy==2.8.1", "gymnasium==1.0.0", "torch==2.13.0")
+    environments.ready(PEERS.name, "constraints-d3rlpy.txt", wanted)
+    data = PEERS / "halfcheetah-shaped.npz"
     if not data.exists():
         rng, rows = np.random.default_rng(0), 200_000
         np.savez(
