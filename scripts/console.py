@@ -3,19 +3,47 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import rich.console
+import rich.measure
 import rich.progress
+import rich.table
 
 output = rich.console.Console(highlight=False)
+_UNBOUNDED = rich.console.Console(width=10_000, highlight=False, color_system=None)
 notes = rich.console.Console(stderr=True, highlight=False)
 
 
 def print_json(content: Any) -> None:
     """Print strict JSON on stdout, for `--json`."""
     print(json.dumps(content, indent=2, allow_nan=False))
+
+
+def print_columns(names: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table with every cell on one line.
+
+    A terminal that is too narrow for all columns gets the first ones; a pipe or file gets them all.
+    """
+    shown = len(names)
+    while True:
+        table = rich.table.Table(box=None)
+        for name in names[:shown]:
+            table.add_column(name, no_wrap=True, overflow="ignore")
+        for row in rows:
+            table.add_row(*row[:shown])
+        width = rich.measure.Measurement.get(_UNBOUNDED, _UNBOUNDED.options, table).maximum
+        if shown == 1 or not output.is_terminal or width <= output.width:
+            break
+        shown -= 1
+    with _UNBOUNDED.capture() as printed:
+        _UNBOUNDED.print(table)
+    for line in printed.get().splitlines():
+        output.print(line.rstrip(), soft_wrap=True, markup=False)
+    if shown < len(names):
+        hidden = ", ".join(names[shown:])
+        notes.print(f"not shown in {output.width} columns: {hidden}", soft_wrap=True)
 
 
 def progress() -> rich.progress.Progress:

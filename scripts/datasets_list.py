@@ -53,7 +53,7 @@ class Command:
         known = sorted({record.collection for record in records})
         if self.collection is not None and self.collection not in known:
             raise DatumrlError(
-                f"--collection {self.collection}: is none of {', '.join(known)}; choose one of them"
+                f"--collection {self.collection} is none of {', '.join(known)}; choose one of them"
             )
         if self.max_rows is not None and self.max_rows < 1:
             raise DatumrlError(f"--max-rows {self.max_rows}: give 1 transition or more")
@@ -91,19 +91,19 @@ def _list(records: list[DatasetRecord], as_json: bool) -> None:
     if not records:
         console.notes.print("no dataset is of that kind; leave an option out to see more")
         return
-    table = rich.table.Table(box=None)
-    table.add_column("dataset", no_wrap=True, min_width=max(len(each.id) for each in records))
-    for name in ("environment", "obs", "act", "reference"):
-        table.add_column(name, overflow="fold")
-    for record in records:
-        table.add_row(
-            record.id,
-            _environment(record),
-            str(record.observation_dim) if record.observation_dim else record.observation_layout,
-            f"{record.action_dim or '?'}{' discrete' if record.discrete_actions else ''}",
-            _reference(record),
-        )
-    console.output.print(table)
+    console.print_columns(
+        ("dataset", "environment", "obs", "act", "reference"),
+        [
+            (
+                record.id,
+                _environment(record),
+                _observations(record).partition("(")[0].strip(),  # what of is told of one dataset
+                f"{record.action_dim or '?'}{' discrete' if record.discrete_actions else ''}",
+                _reference(record),
+            )
+            for record in records
+        ],
+    )
     console.notes.print(
         f"{len(records)} datasets; ~ marks an environment that is only the nearest to the data's"
     )

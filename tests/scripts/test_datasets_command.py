@@ -8,6 +8,7 @@ import pytest
 
 from datumrl.datasets import catalogue
 from datumrl.evaluation import recipes
+from datumrl.scripts import console
 from datumrl.scripts.main import main
 
 
@@ -103,3 +104,20 @@ def test_the_hash_of_what_was_fetched_is_shown(tmp_path, capsys):
     assert main(["datasets", name]) == 0
     told = "".join(capsys.readouterr().out.split())
     assert (fetched[0] if isinstance(fetched, list) else fetched)["sha256"] in told
+
+
+def test_a_pipe_gets_a_line_per_dataset_and_a_narrow_terminal_the_first_columns(
+    capsys, monkeypatch
+):
+    monkeypatch.setattr(console.output, "width", 70)
+    assert main(["datasets", "--collection", "vd4rl"]) == 0
+    header, *lines = capsys.readouterr().out.splitlines()
+    assert header.split() == ["dataset", "environment", "obs", "act", "reference"]
+    assert len(lines) == sum(each.collection == "vd4rl" for each in catalogue.all_records())
+    assert all(line.endswith("1000") for line in lines)
+    monkeypatch.setattr(console.output, "_force_terminal", True)
+    assert main(["datasets", "--collection", "vd4rl"]) == 0
+    told = capsys.readouterr()
+    assert told.out.splitlines()[0].split() == ["dataset", "environment"]
+    assert all(len(line) <= 70 for line in told.out.splitlines())
+    assert "not shown in 70 columns: obs, act, reference" in told.err
