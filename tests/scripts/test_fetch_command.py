@@ -141,9 +141,7 @@ def test_control_c_keeps_what_has_come_and_says_so(mirror: Any) -> None:
     mirror.replies = [web.stall(20_000)]
     arguments = [sys.executable, "-m", "datumrl.scripts.main", "fetch", ID]
     arguments += ["--mirror", mirror.url + "/d4rl"]
-    # A shell that runs things in the background lets them ignore SIGINT, and that is inherited.
-    heeding = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.default_int_handler)}
-    with subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True, **heeding) as process:
+    with subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True) as process:
         part = path().with_name(path().name + ".part")
         while not (part.exists() and part.stat().st_size == 20_000):
             assert process.poll() is None
