@@ -12,6 +12,7 @@ import io
 import math
 import pickletools
 import re
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -76,7 +77,10 @@ def arrays(content: bytes, error: Callable[[str], DatumrlError]) -> dict[str, np
         shape, _, dtype = read_header(stream)
         if shape != () or dtype != np.dtype(object):
             raise ValueError("no dict of arrays")
-        return _named(_Machine().run(stream))
+        with warnings.catch_warnings():
+            # Damaged text has escapes that Python warns of; what is made of them is checked here.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            return _named(_Machine().run(stream))
     except DatumrlError:
         raise
     except _ForbiddenError as problem:

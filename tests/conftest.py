@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import signal
+
+import hypothesis
+
+# The same examples at every run, so that a change is judged by itself; with DATUMRL_EXPLORE=1
+# others each time, which finds what nobody has thought of.
+hypothesis.settings.register_profile("same", derandomize=True, database=None)
+if not os.environ.get("DATUMRL_EXPLORE"):
+    hypothesis.settings.load_profile("same")
 
 
 def pytest_configure() -> None:

@@ -111,3 +111,8 @@ def test_any_bytes_are_an_example_or_a_value_error(message):
     except ValueError:
         return
     assert isinstance(features, dict)
+
+
+def test_a_name_with_an_escape_that_python_warns_of_is_refused() -> None:
+    with pytest.raises(DatumrlError, match="only unpickling could make"):
+        pickled_arrays.arrays(header() + b"\x80\x02cnumpy\nu\\u\n.", DatumrlError)
