@@ -6,7 +6,6 @@ import concurrent.futures
 import hashlib
 import threading
 from pathlib import Path
-from types import TracebackType
 
 # Large: HDF5 keeps the interpreter to itself while it reads, so that every piece has to wait.
 _PIECE = 1 << 24
@@ -23,12 +22,7 @@ class BackgroundHash:
         self._digest = self._pool.submit(self._taken)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        problem: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._stopped.set()
         self._pool.shutdown()
 

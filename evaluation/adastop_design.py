@@ -133,11 +133,13 @@ def _check(design: Design) -> None:
     for pair in design.comparisons:
         if len(pair) != 2 or pair[0] == pair[1] or not set(pair) <= set(names):
             raise DatumrlError(f"comparison {pair}: give two different names of {', '.join(names)}")
+        if frozenset(pair) in seen:
+            raise DatumrlError(f"comparison {pair}: is given twice; give each once")
         seen.add(frozenset(pair))
-    if not seen or len(seen) != len(design.comparisons):
-        raise DatumrlError("comparisons: give at least one, and each once")
-    if set().union(*seen) != set(names):
-        raise DatumrlError("every algorithm must be in a comparison; leave the others out")
+    if not seen:
+        raise DatumrlError("no comparisons; give at least one")
+    if idle := [name for name in names if name not in set().union(*seen)]:
+        raise DatumrlError(f"{', '.join(idle)}: in no comparison; compare it, or leave it out")
 
 
 def _check_that_it_can_decide(design: Design) -> None:

@@ -46,9 +46,8 @@ _CELL = re.compile(
 _PLAIN = re.compile(r"-?[0-9]{1,15}(\.[0-9]{1,20})?")
 # No number of thousands begins with 0: 0,953 is a decimal comma.
 _GROUPED = re.compile(r"[+-]?[1-9]\d{0,2}([,'’_ ]\d{3})+(\.\d+)?([eE][+-]?\d+)?")
-_RAISED = re.compile(
-    "[\u00b2\u00b3\u00b9\u2070-\u2079\u2080-\u2089]"
-)  # marks of footnotes, or powers
+# Marks of footnotes, or powers.
+_RAISED = re.compile("[\u00b2\u00b3\u00b9\u2070-\u2079\u2080-\u2089]")
 _MATH = re.compile(r"\\(?:pm|plusmn)(?![A-Za-z])")
 _BOLD = re.compile(
     r"\\(?:textbf|mathbf|boldsymbol|bm)(?![A-Za-z])|\\bf(?:series)?(?![A-Za-z])|\*\*|__|<b>|<strong>"

@@ -11,23 +11,8 @@ from datumrl.leaderboard import rules
 from datumrl.leaderboard.rules import RawRun, Rule
 from datumrl.leaderboard.table_case import Case
 
-_LAST = (
-    2,
-    3,
-    4,
-    5,
-    6,
-    7,
-    8,
-    9,
-    10,
-    15,
-    20,
-    25,
-    30,
-    50,
-    100,
-)  # k of the mean of the last k evaluations
+# k of the mean of the last k evaluations
+_LAST = (*range(2, 11), 15, 20, 25, 30, 50, 100)
 _WINDOWS = (5, 10, 15, 20, 25, 30, 50, 100, 200, 250, 500, 1000)
 _FIRST = (1, 2, 3, 4, 5, 8, 10, 20)
 _EACH = 200  # evaluations of which each is tried, alone

@@ -1,11 +1,16 @@
-"""What all tests need of the process they run in."""
+"""What tests of every folder need: of the process they run in, and episodes to work on."""
 
 from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Callable
 
 import hypothesis
+import numpy as np
+import pytest
+
+from datumrl.datasets.episodes import Episodes, episode_starts
 
 # The same examples at every run, so that a change is judged by itself; with DATUMRL_EXPLORE=1
 # others each time, which finds what nobody has thought of.
@@ -18,3 +23,35 @@ def pytest_configure() -> None:
     """Heed Ctrl-C: what a shell runs in the background ignores it, and so do its own processes."""
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture
+def make_episodes() -> Callable[..., Episodes]:
+    """A maker of small Episodes from flags as text: ``-`` plain, T terminal, O timeout, B both.
+
+    Observation 0 of row t is t, so that successors can be told by eye; ``stored`` maps rows to the
+    first number of their stored successor.
+    """
+
+    def make(flags: str, stored: dict[int, float] | None = None, **fields: object) -> Episodes:
+        rows = len(flags)
+        observations = np.arange(rows * 2, dtype=np.float32).reshape(2, rows).T.copy()
+        terminals = np.array([flag in "TB" for flag in flags], bool)
+        timeouts = np.array([flag in "OB" for flag in flags], bool)
+        stored = stored or {}
+        content = {
+            "id": "d4rl/hopper-medium-v2",
+            "observations": observations,
+            "actions": -observations[:, :1],
+            "rewards": np.arange(1, rows + 1, dtype=np.float32),
+            "terminals": terminals,
+            "timeouts": timeouts,
+            "starts": episode_starts(terminals, timeouts),
+            "successor_rows": np.array(list(stored), np.int64),
+            "successors": np.array([[v, 0] for v in stored.values()], np.float32).reshape(-1, 2),
+            "time_limit": 1000,
+            "timeouts_recorded": True,
+        }
+        return Episodes(**{**content, **fields})
+
+    return make

@@ -8,6 +8,7 @@ import math
 import re
 import shutil
 import subprocess
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from datumrl.datasets import catalogue, dataset_card, measures, pictures
 from datumrl.datasets.audit import audit
 from datumrl.datasets.dataset_card import Card
 from datumrl.datasets.dataset_statistics import stats
-from datumrl.datasets.episodes import Episodes, episode_starts
+from datumrl.datasets.episodes import Episodes
 from datumrl.datasets.errors import DatumrlError
 from datumrl.leaderboard import board, dataset_drawing, dataset_pages, known_quality
 
@@ -27,23 +28,19 @@ HOSTILE = '<script>alert("1")</script>\u202e../../etc/passwd\x07&amp;\'"><img sr
 
 
 @pytest.fixture
-def card(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Card:
+def card(
+    make_episodes: Callable[..., Episodes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Card:
     monkeypatch.setenv("DATUMRL_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("D4RL_DATASET_DIR", str(tmp_path / "none"))
     rng, rows = np.random.default_rng(0), 300
-    terminals = np.arange(rows) % 30 == 29
-    episodes = Episodes(
+    episodes = make_episodes(
+        ("-" * 29 + "T") * 10,
         id=HOPPER.id,
         observations=rng.normal(size=(rows, 11)).astype(np.float32),
         actions=rng.uniform(-1, 1, (rows, 3)).astype(np.float32),
         rewards=(40 * rng.random(rows)).astype(np.float32),
-        terminals=terminals,
-        timeouts=np.zeros(rows, bool),
-        starts=episode_starts(terminals, np.zeros(rows, bool)),
-        successor_rows=np.zeros(0, np.int64),
         successors=np.zeros((0, 11), np.float32),
-        time_limit=1000,
-        timeouts_recorded=True,
     )
     (drawn,) = pictures.pictures([episodes], [HOPPER])
     report = audit(episodes, HOPPER)

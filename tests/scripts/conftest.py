@@ -9,30 +9,26 @@ import numpy as np
 import pytest
 
 from datumrl.datasets import catalogue, places, prepared
-from datumrl.datasets.episodes import Episodes, episode_starts
+from datumrl.datasets.episodes import Episodes
 from datumrl.evaluation.records import Budget, Evaluation, Protocol, RunRecord
 
 
 @pytest.fixture
-def hopper_sets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[str, str]:
+def hopper_sets(
+    make_episodes: Callable[..., Episodes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> tuple[str, str]:
     """Two datasets of random numbers under the ids of local ones, in a home of their own."""
     monkeypatch.setenv("DATUMRL_HOME", str(tmp_path / "home"))
     names = "local/hopper-medium-v1", "local/hopper-medium-replay-v1"
     for seed, name in enumerate(names):
-        rng, rows = np.random.default_rng(seed), 120
-        terminals = np.arange(rows) % 50 == 49
-        episodes = Episodes(
+        rng, flags = np.random.default_rng(seed), ("-" * 49 + "T") * 2 + "-" * 20
+        episodes = make_episodes(
+            flags,
             id=name,
-            observations=rng.normal(size=(rows, 11)).astype(np.float32),
-            actions=rng.uniform(-1, 1, (rows, 3)).astype(np.float32),
-            rewards=rng.random(rows).astype(np.float32),
-            terminals=terminals,
-            timeouts=np.zeros(rows, bool),
-            starts=episode_starts(terminals, np.zeros(rows, bool)),
-            successor_rows=np.zeros(0, np.int64),
+            observations=rng.normal(size=(len(flags), 11)).astype(np.float32),
+            actions=rng.uniform(-1, 1, (len(flags), 3)).astype(np.float32),
+            rewards=rng.random(len(flags)).astype(np.float32),
             successors=np.zeros((0, 11), np.float32),
-            time_limit=1000,
-            timeouts_recorded=True,
         )
         prepared.write(places.local_folder(catalogue.find(name)), episodes, {})
     return names
