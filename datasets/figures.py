@@ -145,22 +145,52 @@ class _Sheet:
         self.figure.text(left / _WIDTH, 1 - top / self.height, words, **style)
 
 
+def write_map(path: Path, known: Sequence[MapPoint]) -> None:
+    """Draw the TQ-SACo map alone into a .png or .svg file, with what its marks mean below it.
+
+    Raises DatumrlError for another ending.
+    """
+    ending = path.suffix.lower().lstrip(".")
+    if ending not in ("png", "svg"):
+        raise DatumrlError(f"{path}: the map alone is a .png or .svg")
+
+    def draw(sheet: _Sheet) -> None:
+        figure_panels.quality_map(sheet.panel(0.65, 0.35, 9.3, 4.4), [], known)
+        _notes(sheet, 5.35, textwrap.wrap(f"{legend(known)}.", _CAPTION_WIDTH))
+
+    content = _rendered(5.65, ending, draw)
+    with files.replacing(path) as handle:
+        handle.write(content)
+
+
 def _render(
     subjects: Sequence[Subject], known: Sequence[MapPoint], lines: Sequence[str], ending: str
 ) -> bytes:
+    wrapped = [part for line in lines for part in textwrap.wrap(line, _CAPTION_WIDTH)]
+    drawn = 6.75 if len(subjects) == 1 else _ROW * len(subjects) + _MAP
+
+    def draw(sheet: _Sheet) -> None:
+        (_one if len(subjects) == 1 else _several)(sheet, subjects, known)
+        _notes(sheet, drawn, wrapped)
+
+    return _rendered(drawn + _LINE * len(wrapped) + 0.1, ending, draw)
+
+
+def _notes(sheet: _Sheet, top: float, lines: Sequence[str]) -> None:
+    look = {"fontsize": 6.5, "fontweight": "normal", "color": "#444444", "linespacing": 1.35}
+    sheet.text(0.15, top, "\n".join(lines), **look)
+
+
+def _rendered(height: float, ending: str, draw: Callable[[_Sheet], None]) -> bytes:
+    """Return a figure of a height in inches as the bytes of a file."""
     import matplotlib
     from matplotlib.figure import Figure
 
-    wrapped = [part for line in lines for part in textwrap.wrap(line, _CAPTION_WIDTH)]
-    drawn = 6.75 if len(subjects) == 1 else _ROW * len(subjects) + _MAP
     with matplotlib.rc_context(_STYLE), warnings.catch_warnings():
         # A name in a script that the font lacks is drawn as boxes.
         warnings.filterwarnings("ignore", message="Glyph .* missing")
-        height = drawn + _LINE * len(wrapped) + 0.1
         sheet = _Sheet(Figure(figsize=(_WIDTH, height)), height)
-        (_one if len(subjects) == 1 else _several)(sheet, subjects, known)
-        look = {"fontsize": 6.5, "fontweight": "normal", "color": "#444444", "linespacing": 1.35}
-        sheet.text(0.15, drawn, "\n".join(wrapped), **look)
+        draw(sheet)
         held = io.BytesIO()
         dates = {"Date": None, "Creator": None} if ending == "svg" else {"Software": None}
         sheet.figure.savefig(held, format=ending, dpi=150, metadata=dates)

@@ -26,6 +26,16 @@ def test_the_page_shows_the_tables_of_what_ships() -> None:
         assert f"| `{record.id.removeprefix('local/')}` |" in text
 
 
+def test_the_map_on_the_page_holds_every_dataset_that_ships() -> None:
+    """A dataset of a usual environment is a letter; of the rest the tests of figures tell."""
+    picture = DOCUMENT.parents[2] / write_local_tables.MAP
+    drawn = picture.read_text(encoding="utf-8")
+    marks = [point.mark for point in known_quality.points() if point.environment]
+    for mark in set(marks):
+        assert drawn.count(f">{mark}</text>") == marks.count(mark), "run `make cards`"
+    assert f"../figures/{picture.name}" in DOCUMENT.read_text(encoding="utf-8")
+
+
 def test_a_row_holds_the_card_s_numbers_beside_d4rl_s() -> None:
     cards = {card.id: card for card in known_quality.own_cards()}
     published = {row.dataset: row for row in known_quality.published_rows()}
