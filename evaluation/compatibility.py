@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import difflib
-import re
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from datumrl.datasets.errors import DatumrlError
+from datumrl.datasets.suites import suite_of
 from datumrl.evaluation.scored_runs import ScoredRun
 
-_VERSIONED = re.compile(r"(?P<collection>[^/]*)/.*-(?P<version>v\d+)(?:@.*)?")
 _SHOWN = 60  # characters of an offending value
 
 
@@ -58,12 +57,16 @@ def pick(wanted: Sequence[str], known: Collection[str], noun: str) -> list[str]:
 
 
 def _check_versions(runs: Iterable[ScoredRun]) -> None:
-    """Refuse v0 with v2 of one collection: another version is other data, or another process."""
-    seen: dict[str, dict[str, str]] = defaultdict(dict)
+    """Refuse v0 with v2 of one family: another version is other data, or another process.
+
+    Versions of different families count apart: antmaze's v2 has nothing to do with adroit's v1.
+    """
+    seen: dict[tuple[str, str], dict[str, str]] = defaultdict(dict)
     for run in runs:
-        match = _VERSIONED.fullmatch(run.dataset)
-        if match:
-            seen[match["collection"]].setdefault(match["version"], run.dataset)
+        suite = suite_of(run.dataset)
+        if suite.version:
+            family = seen[suite.collection, suite.family]
+            family.setdefault(suite.version, run.dataset)
     for versions in seen.values():
         if len(versions) > 1:
             (one, first), (two, second) = sorted(versions.items())[:2]

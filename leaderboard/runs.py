@@ -1,7 +1,7 @@
 """Runs as the board reads them: one score per seed by the checkpoint rule, and what it belongs to.
 
-What may share a table is decided here: the suite a dataset belongs to, and the part of the
-evaluation protocol that all datasets of a suite have in common.
+Of what may share a table, the part of the evaluation protocol that all datasets of a suite have in
+common is decided here.
 """
 
 from __future__ import annotations
@@ -21,46 +21,10 @@ from datumrl.evaluation.records import RunRecord, ScoreRow
 
 Status = Literal["complete", "failed", "unfinished"]
 
-_DATASET = re.compile(
-    r"(?:(?P<collection>[^/]*)/)?(?P<name>.*?)(?:-(?P<version>v\d+))?(?:@(?P<prefix>.*))?",
-    re.DOTALL,
-)
-_FAMILIES = {
-    "halfcheetah": "locomotion",
-    "hopper": "locomotion",
-    "walker2d": "locomotion",
-    "HalfCheetah": "locomotion",
-    "Hopper": "locomotion",
-    "Walker2d": "locomotion",
-    "inverted": "inverted pendulum",
-    "pen": "adroit",
-    "hammer": "adroit",
-    "door": "adroit",
-    "relocate": "adroit",
-}
-_COLLECTIONS = {"d4rl": "D4RL", "local": "Local", "neorl": "NeoRL", "neorl2": "NeoRL-2"}
 _COUNTED = {
     "last": 1,
     "last-10-mean": 10,
 }  # evaluations that a checkpoint rule looks at, if not all
-_WHOLE = {"neorl2"}  # collections that are one suite, whatever their environments
-
-
-@dataclass(frozen=True, order=True)
-class Suite:
-    """Datasets whose scores may be averaged: one collection, family, version and size."""
-
-    collection: str
-    family: str
-    version: str
-    prefix: str
-
-    @property
-    def title(self) -> str:
-        """Return for example ``D4RL locomotion v2``."""
-        size = f"first {self.prefix}" if self.prefix else ""
-        collection = _COLLECTIONS.get(self.collection, self.collection)
-        return " ".join(part for part in (collection, self.family, self.version, size) if part)
 
 
 @dataclass(frozen=True)
@@ -73,20 +37,6 @@ class Run:
     variant: str = ""  # digest of configuration and budget; "" where the source states neither
     record: RunRecord | None = None
     remark: str = ""  # what a reader must know of all runs of this protocol
-
-
-def suite_of(dataset: str) -> Suite:
-    """Return the suite of a dataset id; unknown names form families by their first word."""
-    match = _DATASET.fullmatch(dataset)
-    assert match is not None  # every part of the pattern is optional
-    first = match["name"].partition("-")[0]
-    collection = match["collection"] or ""
-    return Suite(
-        collection=collection,
-        family="" if collection in _WHOLE else _FAMILIES.get(first, first),
-        version=match["version"] or "",
-        prefix=match["prefix"] or "",
-    )
 
 
 def from_records(found: Sequence[RunRecord]) -> list[Run]:

@@ -14,9 +14,9 @@ import pydantic
 
 from datumrl.datasets import catalogue, files
 from datumrl.datasets.errors import DatumrlError
+from datumrl.datasets.suites import suite_of
 from datumrl.evaluation.records import RunRecord, describe_invalid
 from datumrl.leaderboard import names, submission_files
-from datumrl.leaderboard.runs import suite_of
 from datumrl.leaderboard.submission_files import Submission
 from datumrl.leaderboard.submission_identity_rules import members
 from datumrl.leaderboard.submission_schema import (

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from datumrl.datasets import catalogue
-from datumrl.leaderboard.runs import Suite, suite_of
+from datumrl.datasets.suites import Suite, suite_of
 from datumrl.leaderboard.submission_context import (
     Context,
     dataset_of,

@@ -12,10 +12,10 @@ from typing import Any
 
 from markupsafe import Markup
 
-from datumrl.leaderboard import drawing, names, reference_rows, reported_means, runs, wording
+from datumrl.datasets.suites import Suite, suite_of
+from datumrl.leaderboard import drawing, names, reference_rows, reported_means, wording
 from datumrl.leaderboard.reference_rows import Behaviour, ReferenceRow
 from datumrl.leaderboard.reported_means import ReportedRow
-from datumrl.leaderboard.runs import Suite
 from datumrl.leaderboard.tables import Aggregate, Entry, Table
 
 # Suites that everyone looks for come first, in this order; the others follow by name.
@@ -174,7 +174,7 @@ def pages(
         tables[title_of(table.suite)].append(table)
     for row in reported:
         for dataset in row.cells:
-            datasets[title_of(runs.suite_of(dataset))].add(dataset)
+            datasets[title_of(suite_of(dataset))].add(dataset)
     titles = sorted({*tables, *datasets}, key=lambda each: (_place(each), each))
     return [
         SuitePage(

@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 
 from datumrl.datasets.errors import DatumrlError
+from datumrl.datasets.suites import Suite, suite_of
 from datumrl.evaluation import bootstrap, influence, intervals, metrics
 from datumrl.leaderboard import names, runs, standings
-from datumrl.leaderboard.runs import Run, Status, Suite
+from datumrl.leaderboard.runs import Run, Status
 
 CONFIDENCE = 0.95
 FEW_RUNS = bootstrap.FEW_RUNS  # fewer runs than this are flagged
@@ -139,7 +140,7 @@ def build(all_runs: Iterable[Run], progress: Callable[[int], None] | None = None
 def _groups(all_runs: Iterable[Run]) -> dict[tuple[Suite, str, bool], list[Run]]:
     by_protocol: dict[tuple[Suite, str], list[Run]] = defaultdict(list)
     for run in all_runs:
-        by_protocol[runs.suite_of(run.row.dataset), run.protocol].append(run)
+        by_protocol[suite_of(run.row.dataset), run.protocol].append(run)
     groups: dict[tuple[Suite, str, bool], list[Run]] = defaultdict(list)
     for (suite, protocol), members in by_protocol.items():
         usual = _usual_digests(members)

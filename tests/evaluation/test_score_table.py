@@ -43,6 +43,26 @@ def test_what_was_measured_differently_is_refused(make_record, changed, said) ->
         table([first, second])
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "together"),
+    [
+        ("d4rl/hopper-medium-v2", "d4rl/walker2d-medium-v0", False),  # one family
+        ("d4rl/hopper-medium-v2", "d4rl/antmaze-umaze-v0", True),
+        ("d4rl/pen-human-v1", "d4rl/door-human-v0", False),
+        ("minari/mujoco/hopper/expert-v0", "minari/mujoco/hopper/expert-v1", False),
+        ("minari/mujoco/hopper/expert-v0", "minari/D4RL/pen/human-v2", True),
+        ("mine/grasping-v1@10k", "mine/grasping-v2@10k", False),
+    ],
+)
+def test_versions_never_mix_within_a_family(first: str, second: str, together: bool) -> None:
+    rows = [row(name, dataset) for name in "ab" for dataset in (first, second)]
+    if together:
+        assert table(rows).common == tuple(sorted((first, second)))
+        return
+    with pytest.raises(DatumrlError, match=r"v\d and v\d hold different data"):
+        table(rows)
+
+
 MINARI = "minari/D4RL/pen/human-v2"
 
 

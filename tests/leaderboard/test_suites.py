@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from datumrl.datasets import catalogue
+from datumrl.datasets.suites import suite_of
 from datumrl.evaluation.records import ScoreRow
 from datumrl.leaderboard import runs, tables
 
 
 def test_no_dataset_of_minari_is_of_a_suite_of_another_collection() -> None:
-    suites = {record.id: runs.suite_of(record.id) for record in catalogue.all_records()}
+    suites = {record.id: suite_of(record.id) for record in catalogue.all_records()}
     minari = {suite for name, suite in suites.items() if name.startswith("minari/D4RL/")}
     others = {suite for name, suite in suites.items() if not name.startswith("minari/")}
     assert len(minari) > 20
