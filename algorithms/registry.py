@@ -40,6 +40,11 @@ _BELOW_ONE = "dropout"  # part of the names of shares that must leave something 
 # parts of the names of fields that may be negative, and of counts that may be 0
 _ANY_SIGN = ("log_", "bias", "threshold", "gap", "diff_", "target_entropy", "return_target")
 _FROM_ZERO = ("warmup", "bc_steps")
+# steps that come before a method's own training -> what it does in them, and what to set instead
+_BEFORE = {
+    "bc_steps": ("clone, and never ask its critics,", "bc_steps=0, as CORL does"),
+    "warmup_steps": ("warm up its learning rate", "warmup_steps={tenth}, a tenth of them"),
+}
 
 
 class Method(Protocol):
@@ -102,8 +107,19 @@ def remembers(config: Any) -> bool:
 
 
 def completed(name: str, config: Any, dataset: DatasetRecord, episodes: Any = None) -> Any:
-    """Return a configuration with the values that depend on the dataset, as far as it is given."""
+    """Return a configuration with the values that depend on the dataset, as far as it is given.
+
+    Raises DatumrlError for a run that ends within what is to come before its training.
+    """
     method = find(name)
+    for field, (what, remedy) in _BEFORE.items():
+        length = getattr(config, field, 0)
+        if length >= config.steps:
+            setting = remedy.format(tenth=config.steps // 10)
+            raise DatumrlError(
+                f"{field}={length:,}: {name} would {what} in all of its {config.steps:,} steps; "
+                f"use --set {setting}, or more --steps"
+            )
     return method.completed(config, dataset, episodes) if hasattr(method, "completed") else config
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from datumrl.algorithms import registry
+from datumrl.algorithms import registry, training
+from datumrl.datasets import catalogue
 from datumrl.datasets.errors import DatumrlError
 
 
@@ -79,3 +80,21 @@ def test_a_choice_is_one_of_those_named():
             registry.resolve("iql", {"reward_transform": value})
     with pytest.raises(DatumrlError, match="fraction=10: must be at most 1"):
         registry.resolve("percent_bc", {"fraction": "10"})
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "fitting", "message"),
+    [
+        ("cql", {"steps": 20_000}, {"bc_steps": 0}, "bc_steps=40,000: cql .* bc_steps=0, as CORL"),
+        ("dt", {"steps": 10_000}, {"warmup_steps": 1000}, "warmup_steps=10,000: .*steps=1000, a t"),
+        ("bc", {"steps": 9, "warmup_steps": 9}, {"warmup_steps": 8}, "in all of its 9 steps"),
+    ],
+)
+def test_a_run_that_ends_before_its_own_training_is_refused(name, settings, fitting, message):
+    dataset = catalogue.find("local/hopper-medium-v1")
+    with pytest.raises(DatumrlError, match=message):
+        registry.completed(name, registry.resolve(name, settings), dataset)
+    with pytest.raises(DatumrlError, match=message):
+        training.plan(name, dataset.id, settings=settings)
+    config = training.plan(name, dataset.id, settings={**settings, **fitting}).config
+    assert vars(config).items() >= fitting.items()

@@ -27,6 +27,19 @@ def test_what_is_shipped_is_what_the_command_makes() -> None:
         assert record.protocol.checkpoint == "last"
 
 
+def test_every_batch_trains_its_methods_and_none_only_prepares() -> None:
+    settings = {}
+    for batch in train_baselines.BATCHES:
+        for (job, _), name in zip(
+            train_baselines.command(batch)._jobs(), batch.algorithms, strict=True
+        ):
+            assert (job.algorithm, job.dataset) == (name, batch.dataset)
+            assert (job.config.steps, len(job.seeds)) == (batch.steps, batch.seeds)
+            settings[name] = job.config
+    assert settings["cql"].bc_steps == 0
+    assert settings["dt"].warmup_steps * 10 == settings["dt"].steps
+
+
 def test_short_budgets_share_no_table_with_full_ones(tmp_path: Path) -> None:
     one = next(iter(sorted(baseline_runs.FOLDER.rglob("bc/seed-0.json"))))
     record = read_record(one)

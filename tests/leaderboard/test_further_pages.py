@@ -149,7 +149,8 @@ def parsed(command: str) -> train.Command:
 
 @pytest.mark.parametrize("name", registry.ALGORITHMS)
 def test_the_command_resolves_to_the_configuration_of_the_record(name: str) -> None:
-    config = registry.resolve(name, {"steps": 5000, "batch_size": 64})
+    first = {"cql": {"bc_steps": 100}, "dt": {"warmup_steps": 100}}.get(name, {})
+    config = registry.resolve(name, {"steps": 5000, "batch_size": 64, **first})
     content = {**registry.configuration(config), "view": "correct"}
     label = name if "return_targets" not in content else f"{name}-target-1"
     entry, _ = entry_of([record(label, HOPPER, seed, content) for seed in (0, 1, 2)])
