@@ -107,7 +107,7 @@ def _stored_successors(
     for begin, values in file.numbers("next_observations", file.observation_type):
         following = observations(begin + 1, begin + 1 + len(values))
         listed = np.ones(len(values), bool)  # the file's last row has no following one
-        listed[: len(following)] = (values[: len(following)] != following).any(axis=1)
+        listed[: len(following)] = _differ(values[: len(following)], following)
         within = ends[(ends >= begin) & (ends < begin + len(values))]
         listed[within - begin] = True
         rows.append(begin + np.flatnonzero(listed))
@@ -120,6 +120,11 @@ def _stored_successors(
             "episode; they are kept"
         )
     return all_rows, np.concatenate(successors)
+
+
+def _differ(values: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Return which rows, of any shape, differ: (rows,) bool."""
+    return (values != others).any(axis=tuple(range(1, values.ndim)))
 
 
 def _note_ends(file: D4RLFile, terminals: np.ndarray, found: Boundaries) -> None:

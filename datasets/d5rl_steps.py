@@ -151,7 +151,7 @@ def _write_observations(
         for begin, values in files.numbers(f"next_{name}", dtype):
             following = column.rows(begin + 1, begin + 1 + len(values)).reshape(-1, *shape)
             stored = values.reshape(len(values), *shape)[: len(following)]
-            unlike = (stored != following).reshape(len(stored), -1).any(axis=1)
+            unlike = (stored != following).any(axis=tuple(range(1, stored.ndim)))
             listed[begin : begin + len(stored)] |= unlike
         listed[ends] = True
     if any(f"next_{name}" not in files for name in parts.values()):

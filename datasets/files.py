@@ -91,8 +91,8 @@ def replacing(path: Path, mode: str = "wb") -> Iterator[IO[Any]]:
 def replacing_folder(path: Path) -> Iterator[Path]:
     """Yield a temporary folder beside ``path``; it becomes ``path`` only if the block succeeds.
 
-    An earlier folder is renamed before it is removed, so that it is never half there.  What a
-    killed process left of writing ``path`` is removed.
+    What a killed process left of writing ``path`` is removed; an earlier folder that it had put
+    aside by then comes back.
     """
     with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -101,18 +101,33 @@ def replacing_folder(path: Path) -> Iterator[Path]:
         with storage_errors(path):
             temporary.chmod(0o755)
             yield temporary
-            if path.exists():
-                aside, held = leftovers.new_folder(path)
-                path.rename(aside / path.name)
-                temporary.replace(path)
-                shutil.rmtree(aside)
-                leftovers.release(held)
-            else:
-                temporary.replace(path)
+            put_in_place(temporary, path)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
     finally:
+        leftovers.release(lock)
+
+
+def put_in_place(folder: Path, path: Path) -> None:
+    """Rename a finished folder to ``path``, on the same file system; replace what is there.
+
+    An earlier folder is put aside before it is removed, so that it is never half there, and is put
+    back if anything comes between: at once, or by `leftovers.sweep` after a kill.
+    """
+    if not path.exists():
+        folder.replace(path)
+        return
+    aside, lock = leftovers.new_folder(path, aside=True)
+    try:
+        path.rename(aside / path.name)
+        folder.replace(path)
+    except BaseException:
+        leftovers.put_back(aside)
+        raise
+    finally:
+        if path.exists():
+            shutil.rmtree(aside)
         leftovers.release(lock)
 
 

@@ -1,5 +1,7 @@
 """What a killed process left half written: told from work going on by its lock, and removed.
 
+What it had only put aside, to be replaced, is put back instead.
+
 A temporary file or folder is locked while it is being written, by the system, which lets go when
 the process ends in whatever way.  One that can be locked is therefore nobody's any more.
 """
@@ -20,6 +22,7 @@ except ImportError:  # not POSIX: left-overs stay, since nothing tells them from
     fcntl = None  # type: ignore[assignment]
 
 _SUFFIX = ".tmp"
+_ASIDE = ".aside.tmp"  # of a folder that holds, under its name, what is about to be replaced
 
 
 def new_file(path: Path) -> tuple[int, Path, int | None]:
@@ -37,11 +40,15 @@ def new_file(path: Path) -> tuple[int, Path, int | None]:
         release(lock)
 
 
-def new_folder(path: Path) -> tuple[Path, int | None]:
-    """Make a temporary folder beside ``path``; returns it and the lock, to be `released`."""
+def new_folder(path: Path, *, aside: bool = False) -> tuple[Path, int | None]:
+    """Make a temporary folder beside ``path``; returns it and the lock, to be `released`.
+
+    One to put ``path`` ``aside`` in is not removed before what it holds is back, or replaced.
+    """
     sweep(path)
     while True:
-        folder = Path(tempfile.mkdtemp(_SUFFIX, _prefix(path), path.parent))
+        suffix = _ASIDE if aside else _SUFFIX
+        folder = Path(tempfile.mkdtemp(suffix, _prefix(path), path.parent))
         try:
             lock = None if fcntl is None else os.open(folder, os.O_RDONLY)
         except FileNotFoundError:  # swept before it could be locked
@@ -58,17 +65,30 @@ def release(lock: int | None) -> None:
 
 
 def sweep(path: Path) -> None:
-    """Remove the temporary files and folders of ``path`` that no process holds any more."""
+    """Remove the temporary files and folders of ``path`` that no process holds any more.
+
+    Where ``path`` was put aside and nothing has taken its place, it is put back.
+    """
     if fcntl is None:
         return
     for found in path.parent.glob(f"{glob.escape(_prefix(path))}*{_SUFFIX}"):
         # What cannot be opened, locked or removed is somebody else's.
         with contextlib.suppress(OSError), _opened(found) as descriptor:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if found.name.endswith(_ASIDE):
+                put_back(found)
             if found.is_dir():
                 shutil.rmtree(found)
             else:
                 found.unlink()
+
+
+def put_back(aside: Path) -> None:
+    """Give what was put aside its name again, unless that is taken."""
+    for path in list(aside.iterdir()):
+        place = aside.parent / path.name
+        if not os.path.lexists(place):
+            path.rename(place)
 
 
 @contextlib.contextmanager

@@ -164,6 +164,15 @@ def test_minigrid_has_images_and_discrete_actions(convert):
     assert episodes.transitions().next_observations.shape == (7, 7, 7, 3)
 
 
+def test_stored_successors_of_images_are_compared_with_the_following_row(convert):
+    content = minigrid()
+    content["next_observations"] = np.roll(content["observations"], -1, axis=0)
+    content["next_observations"][2, 3, 3, 0] += 1
+    episodes = convert("d4rl/minigrid-fourrooms-v0", content)
+    assert episodes.successor_rows.tolist() == [2, 4, 8]
+    np.testing.assert_array_equal(episodes.successors, content["next_observations"][[2, 4, 8]])
+
+
 @pytest.mark.parametrize("wrong", [7.0, -1.0, 2.5, np.nan, 1e30])
 def test_an_action_that_is_none_of_the_seven_is_refused(convert, wrong):
     actions = np.zeros((9, 1), np.float32)

@@ -190,6 +190,13 @@ def test_adroit_keeps_stored_ends_and_those_that_disagree(tmp_path):
     assert any("1 stored next observations disagree" in note for note in episodes.notes)
 
 
+def test_the_last_row_of_a_file_needs_no_following_row(tmp_path):
+    arrays = steps([1], {"": (39,)})
+    file = write_hdf5(tmp_path / "door.hdf5", arrays)
+    episodes = converted(d5rl_steps, file, "d5rl/adroit/door_binary", tmp_path)
+    np.testing.assert_array_equal(episodes.successors, arrays["next_observations"])
+
+
 @pytest.mark.parametrize("following", [True, False])
 def test_widowx_has_named_observations(tmp_path, following):
     arrays = steps([4, 6], {"/end_effector_pos": (3,), "/gripper": ()}, following)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import signal
 import subprocess
 import sys
 import tempfile
+from pathlib import Path
 
 import pytest
 
-from datumrl.datasets import files
+from datumrl.datasets import files, leftovers, locking
 from datumrl.datasets.errors import DatumrlError
 
 
@@ -53,7 +55,7 @@ def test_a_folder_is_replaced_only_when_all_went_well(tmp_path):
 
 KILLED = """
 import os, pathlib, signal, sys
-from datumrl.datasets import files
+from datumrl.datasets import files, leftovers, locking
 path = pathlib.Path(sys.argv[2])
 with getattr(files, sys.argv[1])(path) as made:
     if sys.argv[1] == "replacing_folder":
@@ -151,3 +153,102 @@ def test_home_is_the_variable_or_the_users_data_folder(tmp_path, monkeypatch):
     assert files.home() == tmp_path
     monkeypatch.setenv("DATUMRL_HOME", "")
     assert files.home().name == "datumrl"
+
+
+ABORTED = """
+import os, pathlib, signal, sys
+from datumrl.datasets import files, leftovers, locking
+path = pathlib.Path(sys.argv[1])
+replace = pathlib.Path.replace
+def killed(self, target):
+    os.kill(os.getpid(), signal.SIGKILL)
+pathlib.Path.replace = killed
+with files.replacing_folder(path) as made:
+    (made / "new").write_text("new")
+"""
+
+
+def aborted_replacement(tmp_path):
+    """Return a folder that a killed process had just put aside."""
+    path = tmp_path / "folder"
+    with files.replacing_folder(path) as temporary:
+        (temporary / "old").write_text("old")
+        (temporary / "folder").mkdir()  # named as the whole
+    done = subprocess.run([sys.executable, "-c", ABORTED, str(path)], check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert not path.exists()
+    return path
+
+
+def test_a_kill_between_old_and_new_loses_neither_before_the_next_write(tmp_path):
+    path = aborted_replacement(tmp_path)
+
+    def failing():
+        with files.replacing_folder(path):
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        failing()
+    assert sorted(child.name for child in path.iterdir()) == ["folder", "old"]
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_lock_brings_back_what_a_killed_process_put_aside(tmp_path):
+    path = aborted_replacement(tmp_path)
+    leftovers.sweep(tmp_path / "folder.other")  # of another name
+    assert not path.exists()
+    with locking.locked(path, waiting=pytest.fail):
+        assert (path / "old").read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_an_interruption_between_old_and_new_puts_the_old_back(tmp_path, monkeypatch):
+    path = tmp_path / "folder"
+    with files.replacing_folder(path) as temporary:
+        (temporary / "old").write_text("old")
+
+    def interrupted(self, target):
+        assert not path.exists()
+        raise KeyboardInterrupt
+
+    def replaced():
+        with files.replacing_folder(path) as temporary:
+            (temporary / "new").write_text("new")
+
+    monkeypatch.setattr(Path, "replace", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        replaced()
+    assert [child.name for child in path.iterdir()] == ["old"]
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
+def test_a_file_system_without_locks_is_worked_on_all_the_same(number, tmp_path, monkeypatch):
+    def refused(handle, how):
+        raise OSError(number, "no locks here")
+
+    monkeypatch.setattr(fcntl, "flock", refused)
+    path = tmp_path / "file"
+    with locking.locked(path, waiting=pytest.fail), files.replacing(path, "w") as handle:
+        handle.write("text")
+    assert path.read_text() == "text"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_without_posix_a_lock_file_is_closed_before_it_is_removed(tmp_path, monkeypatch):
+    opened, open_file, unlink = [], Path.open, Path.unlink
+
+    def remembered(self, *arguments, **more):
+        opened.append(open_file(self, *arguments, **more))
+        return opened[-1]
+
+    def unlinked(self, missing_ok=False):
+        assert all(handle.closed for handle in opened), "PermissionError on Windows"
+        unlink(self, missing_ok=missing_ok)
+
+    monkeypatch.setattr(locking, "fcntl", None)
+    monkeypatch.setattr(Path, "open", remembered)
+    monkeypatch.setattr(Path, "unlink", unlinked)
+    with locking.locked(tmp_path / "file", waiting=pytest.fail):
+        assert len(opened) == 1
+    assert list(tmp_path.iterdir()) == []
