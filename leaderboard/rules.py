@@ -50,7 +50,7 @@ class Rule:
     runs: str = "once"
     # "pooled", "best", "best per seed", "per seed", "means", "only NAME"; "": as stated
     configuration: str = ""
-    failed: str = "counted"  # "dropped", "zero", "carried"
+    failed: str = "counted"  # which leaves the cell undefined; "dropped", "zero", "carried"
     # "other version", "catalogue", "catalogue, other", "rescaled" (from the catalogue's to another
     # version's), "times 100", "divided by 100"; "": as stated
     unit: str = ""
@@ -136,8 +136,9 @@ class Recomputer:
             keep &= ~repeated
         if rule.failed == "dropped":
             keep &= ~broken
-        elif rule.failed == "zero":
-            values = np.where(broken[:, None], 0.0, values)
+        elif rule.failed in ("zero", "counted"):
+            # Counted as it is, a failed run leaves the cell undefined, whatever it last logged.
+            values = np.where(broken[:, None], 0.0 if rule.failed == "zero" else np.nan, values)
         stated = f"only {place.configuration}" if place.configuration else ""
         groups = run_choice.by_configuration(runs, values, keep, rule.configuration or stated)
         return [part for group in groups for part in run_choice.by_seed(*group, rule.runs)]

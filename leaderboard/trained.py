@@ -94,8 +94,8 @@ class Trained:
 
     @property
     def strictly(self) -> bool:
-        """Return whether every column agrees."""
-        return set(self.counts) <= {"agrees"}
+        """Return whether every column agrees, of at least one: nothing shows nothing."""
+        return set(self.counts) == {"agrees"}
 
 
 def columns_of(cell: Cell, records: Sequence[RunRecord]) -> list[Column]:

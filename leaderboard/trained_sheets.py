@@ -30,6 +30,8 @@ def sheets(trained: Trained) -> list[Sheet]:
 def summary(trained: Trained) -> list[str]:
     """Return the summary, a sentence each."""
     lines = [f"{plural(len(trained.columns), 'cell')} trained again: {words(trained)}"]
+    if not trained.columns:
+        lines = ["nothing was trained, so no cell agrees or differs"]
     if trained.changes:
         lines.append(f"trained with other settings than the table's: {trained.changes}")
     took = [each.took for each in trained.judged if each.took]

@@ -54,7 +54,7 @@ class Command:
     """of the standard deviation, as your table states it"""
     strict: bool = False
     """exit code 1 also where cells follow only under a rule that the table does not state, or, when
-    trained again, do not agree"""
+    trained again, do not agree or none was trained"""
     out: Path | None = None
     """folder for Markdown, LaTeX and JSON; with --train also for the runs"""
     seed: int = 0

@@ -199,6 +199,18 @@ def test_failed_runs_are_named_and_undefine_the_cell(pair, capsys):
     assert "which failed runs leave undefined" in capsys.readouterr().out
 
 
+def test_a_run_said_to_have_failed_undefines_its_cell_whatever_it_scored(pair, capsys):
+    raw = ["algorithm,dataset,seed,score,status", "IQL,x,0,90,", "IQL,x,1,10,failed"]
+    command = pair(["algorithm,dataset,cell", "IQL,x,50.0 ± 40.0"], raw)
+    assert main([*command, "--strict"]) == 1
+    told = capsys.readouterr().out
+    assert "reproduced only under" in told
+    assert "failed runs count with their last value" in told
+    raw[2] = "IQL,x,1,10,diverged"
+    assert main(pair(["algorithm,dataset,cell", "IQL,x,49.0 ± 40.0"], raw)) == 1
+    assert "which failed runs leave undefined" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("published", "raw", "options", "said"),
     [

@@ -186,3 +186,12 @@ def test_a_cell_that_cannot_be_trained_leaves_the_others(tmp_path):
     assert found.trained.left_out == ((first.name, "disk full"),)
     assert [list(column.scores) for column in found.trained.columns] == [[4, 5]]
     assert kept == [0, 1]
+
+
+def test_nothing_trained_shows_nothing():
+    found = Trained((), left_out=(("BC on x", "over the budget"),))
+    assert found.reproduces  # nothing differs
+    assert not found.strictly
+    table = trained_outcome.outcome(TrainingTable(About("t", "T"), ()), found)
+    assert not table.strictly
+    assert "nothing was trained" in outcome_files.plain(table, [])

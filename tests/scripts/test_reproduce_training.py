@@ -115,6 +115,14 @@ def test_options_of_training_need_it(capsys):
     assert "--budget is for training; give --train too" in capsys.readouterr().err
 
 
+def test_a_budget_for_nothing_is_no_success_under_strict(home, tmp_path, capsys):
+    path = table(tmp_path, f'BC,{PENDULUM},50,5,10,100000,2,50000,"8,8"')
+    options = ["--seeds", "3", "--budget", "0.000001", "--out", str(tmp_path / "out")]
+    assert main.main(command(path, *options, "--strict")) == reproduce.DIFFERS
+    assert "nothing was trained" in capsys.readouterr().out
+    assert not list(tmp_path.rglob("seed-*.json"))
+
+
 def test_a_table_is_trained_again_and_a_rerun_only_reads(home, tmp_path, capsys):
     path = table(tmp_path, f'BC,{PENDULUM},-900,1,10,20,2,20,"8,8"')
     out = tmp_path / "out"
