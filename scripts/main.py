@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import difflib
 import importlib
 import os
 import shlex
 import sys
-import typing
 import warnings
 
 from datumrl.datasets.errors import DatumrlError
@@ -81,37 +79,15 @@ def _main(argv: list[str] | None) -> int:
 
 
 def _run(name: str, arguments: list[str]) -> int:
-    import tyro
+    from datumrl.scripts import options
 
     module, description = COMMANDS[name]
     command = importlib.import_module(f"datumrl.scripts.{module}").Command
-    _tell_defaults_plainly(command)
     with warnings.catch_warnings():
         # tyro warns of field types that it can parse all the same.
         warnings.filterwarnings("ignore", module="tyro")
-        options = tyro.cli(
-            command,
-            prog=f"datumrl {name}",
-            description=description,
-            args=arguments,
-            config=(tyro.conf.FlagCreatePairsOff,),
-        )
-    return options.run()
-
-
-def _tell_defaults_plainly(command: type) -> None:
-    """Let --help name no default that says nothing: None, no values, a flag that is off."""
-    import tyro
-
-    types = typing.get_type_hints(command, include_extras=True)
-    for field in dataclasses.fields(command):
-        if field.default is dataclasses.MISSING:  # of a list of values, tyro says "(default: )"
-            hint = tyro.conf.arg(help_behavior_hint="(required)")
-        elif field.default is None or field.default is False or field.default == ():
-            hint = tyro.conf.arg(help_behavior_hint="")
-        else:
-            continue
-        command.__annotations__[field.name] = typing.Annotated[types[field.name], hint]
+        asked = options.parse(command, name, description, arguments)
+    return asked.run()
 
 
 def _overview() -> str:

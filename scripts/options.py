@@ -1,0 +1,144 @@
+"""How a command's options are parsed and told: numbers as people write them, no talk of None.
+
+tyro turns the fields of a command into options.  Left alone, it offers the word ``None`` wherever a
+field may be None, names empty defaults, and answers a wrong number with names of Python's types.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+T = typing.TypeVar("T")
+
+
+def parse(command: type[T], name: str, description: str, arguments: list[str]) -> T:
+    """Return the command that the arguments ask for; exits with code 2 where they are wrong."""
+    import tyro
+
+    registry = tyro.constructors.ConstructorRegistry()
+    registry.primitive_rule(_rule)
+    return tyro.cli(
+        tell_defaults_plainly(command),
+        prog=f"datumrl {name}",
+        description=description,
+        args=arguments,
+        config=(tyro.conf.FlagCreatePairsOff,),
+        registry=registry,
+    )
+
+
+def tell_defaults_plainly(command: type[T]) -> type[T]:
+    """Let --help name no default that says nothing: None, no values, a flag that is off."""
+    import tyro
+
+    hints = typing.get_type_hints(command, include_extras=True)
+    for field in dataclasses.fields(command):  # type: ignore[arg-type]  # commands are dataclasses
+        if field.default is dataclasses.MISSING:  # of a list of values, tyro says "(default: )"
+            hint = tyro.conf.arg(help_behavior_hint="(required)")
+        elif field.default is None or field.default is False or field.default == ():
+            hint = tyro.conf.arg(help_behavior_hint="")
+        else:
+            continue
+        command.__annotations__[field.name] = typing.Annotated[hints[field.name], hint]
+    return command
+
+
+def whole_number(text: str) -> int:
+    """Return a whole number; 1_000, 1,000 and 1e3 are one.
+
+    Raises ValueError for anything else.
+    """
+    plain = text.replace(",", "")
+    try:
+        return int(plain)
+    except ValueError:
+        pass
+    try:
+        value = float(plain)
+        if value.is_integer():
+            return int(value)
+    except (ValueError, OverflowError):
+        pass
+    raise ValueError(f"{text!r} is no whole number; write it as 20000, 20_000 or 2e4")
+
+
+def number(text: str) -> float:
+    """Return a number, nan and inf included.
+
+    Raises ValueError for anything else.
+    """
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is no number; write it as 0.5 or 5e-4") from None
+
+
+_READ: dict[type, tuple[str, Callable[[str], Any]]] = {
+    int: ("INT", whole_number),
+    float: ("FLOAT", number),
+    str: ("STR", str),
+    Path: ("PATH", Path),
+}
+
+
+def _rule(info: Any) -> Any:
+    """Return how a field is parsed that holds one value, several, or None; None if otherwise."""
+    import tyro
+
+    inner = [each for each in _members(info.type) if each is not types.NoneType]
+    if len(inner) != 1 or tyro.conf.UseAppendAction in info.markers:
+        return None
+    (kind,) = inner
+    parts = typing.get_args(kind)
+    if typing.get_origin(kind) is not tuple:
+        readers, count, several = [_reader(kind)], 1, False
+    elif parts[-1] is Ellipsis:
+        readers, count, several = [_reader(parts[0])], "*", True
+    else:
+        readers, count, several = [_reader(part) for part in parts], len(parts), True
+    if None in readers:
+        return None
+    names, reads = zip(*(each for each in readers if each is not None), strict=True)
+
+    def read(texts: list[str]) -> Any:
+        every = reads * len(texts) if count == "*" else reads
+        values = tuple(one(text) for one, text in zip(every, texts, strict=True))
+        return values if several else values[0]
+
+    return tyro.constructors.PrimitiveConstructorSpec(
+        nargs=count,
+        metavar=" ".join(names) + (" ..." if count == "*" else ""),
+        instance_from_str=read,
+        is_instance=lambda value: True,
+        str_from_instance=lambda value: _texts(value if several else (value,)),
+        choices=typing.get_args(kind) if typing.get_origin(kind) is typing.Literal else None,
+    )
+
+
+def _texts(values: tuple[Any, ...] | None) -> list[str]:
+    return [str(each) for each in values or ()]
+
+
+def _reader(kind: Any) -> tuple[str, Callable[[str], Any]] | None:
+    """Return what --help calls a value of a type, and what makes one of text."""
+    if typing.get_origin(kind) is not typing.Literal:
+        return _READ.get(kind)
+    choices = typing.get_args(kind)
+
+    def chosen(text: str) -> str:
+        if text not in choices:
+            raise ValueError(f"{text!r} is none of {', '.join(choices)}")
+        return text
+
+    return "{" + ",".join(choices) + "}", chosen
+
+
+def _members(kind: Any) -> tuple[Any, ...]:
+    """Return the types of a union; another type alone."""
+    union = typing.get_origin(kind) in (typing.Union, types.UnionType)
+    return typing.get_args(kind) if union else (kind,)
