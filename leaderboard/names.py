@@ -14,7 +14,7 @@ _LONGEST_TEXT = 2_000
 _UNSEEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 _METHODS = {
     **{name: name.upper() for name in ("bc", "bcq", "cql", "crr", "dt", "iql", "mopo", "plas")},
-    "percent_bc": "%BC",
+    "percent_bc": "10% BC",
     "td3_bc": "TD3+BC",
     "bremen": "BREMEN",
 }
@@ -39,6 +39,14 @@ def shown(text: str) -> str:
         for letter in text[:_LONGEST_TEXT]
     )
     return seen + "…" if len(text) > _LONGEST_TEXT else seen
+
+
+def alike(name: str) -> str:
+    """Return what two names have in common that a reader would take for one.
+
+    Case, spaces and compatibility forms (full-width letters and the like) do not count.
+    """
+    return "".join(unicodedata.normalize("NFKC", name).casefold().split())
 
 
 def method(name: str) -> str:

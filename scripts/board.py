@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -111,8 +111,31 @@ def _local_runs(paths: Sequence[Path], out: Path) -> list[Run]:
 def _checked(folders: Sequence[Path], published: bool) -> list[Report]:
     from datumrl.leaderboard import submission_schema, submitted_runs
 
-    roots = dict.fromkeys([submission_schema.FOLDER, *folders] if published else folders)
-    return [submitted_runs.checked(root) for root in roots]
+    roots: dict[Path, Path] = {}  # by what they are, however they were named
+    for root in [submission_schema.FOLDER, *folders] if published else folders:
+        roots.setdefault(root.resolve(), root)
+    reports = {root: submitted_runs.checked(root) for root in roots.values()}
+    _refuse_shared_names(reports)
+    return list(reports.values())
+
+
+def _refuse_shared_names(reports: Mapping[Path, Report]) -> None:
+    """Refuse one name in two folders: its runs would be shown as one method's."""
+    from datumrl.leaderboard import names, submitted_runs
+
+    taken: dict[tuple[str, str], tuple[str, Path]] = {}
+    for root, report in reports.items():
+        for one in submitted_runs.latest(report.submissions):
+            assert one.method is not None  # it would be an error
+            keys = (("folder", one.folder[0]), ("name", names.alike(one.method.name)))
+            for key in keys:
+                title, other = taken.setdefault(key, (one.title, root))
+                if other != root:
+                    raise DatumrlError(
+                        f"{one.title} in {root} and {title} in {other} would be shown as one "
+                        f"method ({names.shown(one.method.name)}); give one folder only, or "
+                        "another name"
+                    )
 
 
 def _beside(reports: Sequence[Report]) -> Beside:
