@@ -14,10 +14,12 @@ process takes.
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from datumrl.algorithms import finished_runs, memory, training, worker
 from datumrl.algorithms.trackers import Trackers
@@ -37,6 +39,11 @@ class Placed:
     job: Job
     folder: Path
     finished: bool = False  # is there nothing left to train?
+    wanted: tuple[int, ...] | None = None  # seeds asked of it; None: all
+
+    def asked(self, records: Iterable[RunRecord]) -> list[RunRecord]:
+        """Return the records of the seeds that were asked for."""
+        return [each for each in records if self.wanted is None or each.seed in self.wanted]
 
 
 @dataclass(frozen=True)
@@ -49,7 +56,7 @@ class Layout:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a job: its records, or why it is unfinished."""
+    """What became of a job: its records of the seeds asked for, or why it is unfinished."""
 
     placed: Placed
     records: list[RunRecord]
@@ -77,24 +84,33 @@ def choose(jobs: Sequence[Job], workers: int | None = None) -> Layout:
 
 
 def place(
-    job: Job, parts: int = 1, out: Path | None = None, root: Path | None = None
+    job: Job,
+    parts: int = 1,
+    out: Path | None = None,
+    root: Path | None = None,
+    restart: bool = False,
 ) -> list[Placed]:
     """Return the jobs, with folders, that together train a job's seeds, in at most ``parts`` new.
 
     Runs that are there are taken as they are, if they are finished or of no other seeds.  They are
-    looked for beside `Job.folder`, or with ``out`` in it and in its folders ``seeds-...``.
+    looked for beside `Job.folder`, or with ``out`` in it and in its folders ``seeds-...``.  With
+    ``restart`` every run that holds one of the seeds is to be done anew.  Raises DatumrlError for
+    one of them that holds seeds not asked for.
     """
     split = out is not None and any(out.glob("seeds-*"))
     if out is not None and not split and (parts == 1 or any(out.glob("seed-*.json"))):
         # One stack, in the folder itself.
-        return [Placed(job, out, finished_runs.ended(job, out, job.seeds))]
+        if restart:
+            _require_asked(out, finished_runs.recorded_seeds(out), job)
+        return [Placed(job, out, not restart and finished_runs.ended(job, out, job.seeds))]
     prefix = out or job.folder(root).parent
     digest = "" if out else job.folder(root).name.partition("seeds-")[0]
     left, placed = set(job.seeds), []
-    for folder, seeds, finished in _found(prefix, digest, job):
-        if left & set(seeds) and (finished or left >= set(seeds)):
-            placed.append(Placed(replace(job, seeds=seeds), folder, finished))
-            left -= set(seeds)
+    for each in _found(prefix, digest, job):
+        taken = _anew(each, job, left) if restart else _as_it_is(each, job, left)
+        if taken is not None:
+            placed.append(taken)
+            left -= set(each.seeds)
     missing = [seed for seed in job.seeds if seed in left]
     count = min(parts, len(missing))
     for part in range(count):
@@ -109,16 +125,65 @@ def _share(seeds: Sequence[int], part: int, parts: int) -> tuple[int, ...]:
     return tuple(seeds[first:last])
 
 
-def _found(prefix: Path, digest: str, job: Job) -> list[tuple[Path, tuple[int, ...], bool]]:
-    """Return folders of runs like ``job`` with their seeds, in the order in which to take them."""
+class _Run(NamedTuple):
+    """A run that is there."""
+
+    folder: Path
+    seeds: tuple[int, ...]
+    finished: bool
+    sound: bool
+
+
+def _found(prefix: Path, digest: str, job: Job) -> list[_Run]:
+    """Return the runs like ``job``, in the order in which to take them; damaged ones last.
+
+    A damaged run has the seeds that it has records of, and is not finished: doing it tells what is
+    wrong with it.
+    """
     from datumrl.algorithms import checkpoints
 
     found = []
     for folder in sorted(prefix.glob(f"{digest}seeds-*")):
         if (folder / checkpoints.FILE).exists():
-            seeds = checkpoints.seeds_of(folder)
-            found.append((folder, seeds, finished_runs.ended(job, folder, seeds)))
-    return sorted(found, key=lambda each: (each[1] != job.seeds, not each[2], -len(each[1])))
+            try:
+                seeds = checkpoints.seeds_of(folder)
+            except DatumrlError:
+                found.append(_Run(folder, finished_runs.recorded_seeds(folder), False, False))
+            else:
+                found.append(_Run(folder, seeds, finished_runs.ended(job, folder, seeds), True))
+
+    def order(run: _Run) -> tuple[bool, bool, bool, int]:
+        return not run.sound, run.seeds != job.seeds, not run.finished, -len(run.seeds)
+
+    return sorted(found, key=order)
+
+
+def _as_it_is(run: _Run, job: Job, left: AbstractSet[int]) -> Placed | None:
+    """Return a run that is to go on, or is done, if it has any of the seeds that are left."""
+    wanted = tuple(seed for seed in run.seeds if seed in left)
+    if not wanted or not (run.finished or len(wanted) == len(run.seeds)):
+        return None
+    return Placed(replace(job, seeds=run.seeds), run.folder, run.finished, wanted)
+
+
+def _anew(run: _Run, job: Job, left: AbstractSet[int]) -> Placed | None:
+    """Return a run that is to be done anew; also one whose seeds another has, or it would stay."""
+    if not set(run.seeds) & set(job.seeds):
+        return None
+    _require_asked(run.folder, run.seeds, job)
+    wanted = tuple(seed for seed in run.seeds if seed in left)
+    return Placed(replace(job, seeds=run.seeds), run.folder, wanted=wanted)
+
+
+def _require_asked(folder: Path, seeds: Iterable[int], job: Job) -> None:
+    others = sorted(set(seeds) - set(job.seeds))
+    if others:
+        several = f"seed{'s' if len(others) > 1 else ''} {', '.join(map(str, others))}"
+        whole = ",".join(map(str, sorted({*seeds, *job.seeds})))
+        raise DatumrlError(
+            f"{folder}: this run holds {several} too, which a restart would replace; name all with "
+            f"--seeds {whole}, choose another folder with --out, or delete this one"
+        )
 
 
 def run(
@@ -181,8 +246,10 @@ def _reported(
 
 
 def _outcome(placed: Placed, error: str | None) -> Outcome:
+    if error:
+        return Outcome(placed, [], error)
     paths = finished_runs.record_paths(placed.job, placed.folder, placed.job.seeds)
-    return Outcome(placed, [] if error else [read_record(path) for path in paths], error)
+    return Outcome(placed, placed.asked(read_record(path) for path in paths))
 
 
 def _here(
@@ -199,7 +266,9 @@ def _here(
         )
     except DatumrlError as problem:
         return Outcome(placed, [], str(problem))
-    return Outcome(placed, records)
+    except Exception:  # such as too little memory for this job; as of a worker that dies
+        return Outcome(placed, [], worker.died(placed.job, traceback.format_exc()))
+    return Outcome(placed, placed.asked(records))
 
 
 def records_of(outcomes: Iterable[Outcome], seeds: Iterable[int]) -> list[RunRecord]:

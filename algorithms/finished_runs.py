@@ -35,6 +35,12 @@ def record_paths(job: Job, folder: Path, seeds: Iterable[int]) -> list[Path]:
     return [folder / f"seed-{seed:03d}{entry.suffix}.json" for entry in entries for seed in seeds]
 
 
+def recorded_seeds(folder: Path) -> tuple[int, ...]:
+    """Return the seeds that a folder has records of, by their files' names alone."""
+    names = (path.name.split("-")[1].partition(".")[0] for path in folder.glob("seed-*.json"))
+    return tuple(sorted({int(name) for name in names if name.isdecimal()}))
+
+
 def ended(job: Job, folder: Path, seeds: Iterable[int]) -> bool:
     """Return whether every seed has been trained to its end, failed ones included."""
     return _ended(record_paths(job, folder, seeds)) is not None

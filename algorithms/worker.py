@@ -97,8 +97,7 @@ class _Worker:
         settings: Settings,
         events: queue.Queue[tuple[int, dict[str, Any]]],
     ) -> None:
-        self._place, self._events = place, events
-        self._title = f"{job.algorithm} on {job.dataset}, {training.seeds_name(job.seeds)}"
+        self._place, self._events, self._job = place, events, job
         self._complaints = tempfile.TemporaryFile()  # noqa: SIM115, closed by the thread
         self.process = subprocess.Popen(
             [sys.executable, "-P", "-m", "datumrl.algorithms.worker"],
@@ -121,7 +120,8 @@ class _Worker:
     def _listen(self, task: str) -> None:
         assert self.process.stdin is not None
         assert self.process.stdout is not None
-        ended: str | None = f"{self._title}: its process ended before it was done"
+        ended: str | None = None
+        told = False
         with self.process, self._complaints:
             # A process that dies at once is met below, by what it did not say.
             with contextlib.suppress(OSError):
@@ -130,15 +130,22 @@ class _Worker:
             for line in self.process.stdout:
                 event = json.loads(line)
                 if "ended" in event:
-                    ended = event["ended"]
+                    ended, told = event["ended"], True
                 else:
                     self._events.put((self._place, event))
             code = self.process.wait()
-            if code != 0 and ended is not None:
+            if not told:
                 self._complaints.seek(0)
-                said = self._complaints.read().decode(errors="replace").strip()
-                ended += f" (exit code {code}){': ' if said else ''}{said[-_ERROR_CHARACTERS:]}"
+                said = self._complaints.read().decode(errors="replace")
+                ended = died(self._job, said, f" (exit code {code})")
         self._events.put((self._place, {"ended": ended}))
+
+
+def died(job: Job, said: str = "", how: str = "") -> str:
+    """Return why a job that broke off is unfinished, with the end of what it ``said``."""
+    title = f"{job.algorithm} on {job.dataset}, {training.seeds_name(job.seeds)}"
+    words = said.strip()[-_ERROR_CHARACTERS:]
+    return f"{title}: it broke off before it was done{how}{': ' if words else ''}{words}"
 
 
 def main(source: IO[str], sink: IO[str]) -> int:

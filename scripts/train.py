@@ -85,10 +85,7 @@ class Command:
         if self.threads is not None:
             training.use_threads(self.threads)
         outcomes = _train(jobs, self)
-        asked = set(parse_seeds(self.seeds))
-        records = [
-            record for outcome in outcomes for record in outcome.records if record.seed in asked
-        ]
+        records = [record for outcome in outcomes for record in outcome.records]
         if self.json:
             console.print_json([record.model_dump(mode="json") for record in records])
         elif records:
@@ -170,10 +167,14 @@ def _train(jobs: list[tuple[training.Job, Path | None]], command: Command) -> li
         _tell_what_stays_on_disk(jobs, memory.for_each(max(1, layout.workers), limit))
     # A grid of many jobs keeps all workers busy with whole stacks; fewer jobs are split.
     parts = max(1, layout.workers) if len(jobs) < 2 * layout.workers else 1
-    placed = [each for job, out in jobs for each in executor.place(job, parts, out)]
+    placed = [
+        each
+        for job, out in jobs
+        for each in executor.place(job, parts, out, restart=command.restart)
+    ]
     left = sum(not each.finished for each in placed)
     workers = layout.workers if left > 1 else 0
-    if left or command.restart:
+    if left:
         reason = layout.reason if workers or not layout.workers else "one process: one job"
         console.notes.print(f"{len(placed)} jobs in {reason}" if workers else reason)
     with Display(placed, command.restart) as display, _trackers(command) as trackers:

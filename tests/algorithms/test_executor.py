@@ -220,3 +220,74 @@ def test_rounded_products_are_recorded_and_another_run(home, tmp_path):
         training.train_job(exact, tmp_path / "m")
     with pytest.raises(DatumrlError, match="choose highest or medium"):
         plan(matmul_precision="high")
+
+
+def test_a_damaged_run_blocks_no_other_seeds_and_a_restart_mends_it(home, tmp_path):
+    quick = {"steps": 4, "evaluate_every": 4, "episodes": 1}
+    for seeds in ((0, 1), (2,)):
+        executor.run(executor.place(plan(seeds=seeds, **quick), root=tmp_path))
+    path, other = sorted(tmp_path.rglob("*-seeds-*/checkpoint.pt"))
+    path.write_bytes(b"damaged")
+    assert [each.finished for each in executor.place(plan(seeds=(2,), **quick), root=tmp_path)] == [
+        True
+    ]
+    whole = plan(seeds=(0, 1, 2), **quick)
+    broken, fine = sorted(executor.place(whole, root=tmp_path), key=lambda each: each.finished)
+    assert (broken.folder, fine.folder) == (path.parent, other.parent)
+    refused, taken = executor.run([broken, fine])
+    assert "cannot be read" in refused.error
+    assert "--restart" in refused.error
+    assert [record.seed for record in taken.records] == [2]
+    anew = executor.place(plan(seeds=(0, 1), **quick), root=tmp_path, restart=True)
+    assert [(each.folder, each.finished) for each in anew] == [(path.parent, False)]
+    (mended,) = executor.run(anew, restart=True)
+    assert [record.status for record in mended.records] == ["complete", "complete"]
+    assert all(each.finished for each in executor.place(whole, root=tmp_path))
+
+
+def test_a_restart_of_some_seeds_of_a_run_names_the_others(home, tmp_path):
+    quick = {"steps": 4, "evaluate_every": 4, "episodes": 1}
+    whole, some = plan(seeds=(0, 1, 2), **quick), plan(seeds=(1, 5), **quick)
+    for place in ({"root": tmp_path}, {"out": tmp_path / "one stack"}):
+        executor.run(executor.place(whole, **place))
+        with pytest.raises(DatumrlError, match=r"seeds 0, 2 too.*--seeds 0,1,2,5, choose"):
+            executor.place(some, restart=True, **place)
+        (anew,) = executor.place(whole, restart=True, **place)
+        assert not anew.finished
+        more = executor.place(plan(seeds=(3, 4), **quick), root=tmp_path, restart=True)
+        assert [each.job.seeds for each in more] == [(3, 4)]
+
+
+def test_seeds_that_two_runs_have_are_counted_once_and_both_are_done_anew(home, tmp_path):
+    quick = {"steps": 4, "evaluate_every": 4, "episodes": 1}
+    for name, seeds in (("seeds-0-2", range(3)), ("seeds-2-3", (2, 3))):
+        executor.run([executor.Placed(plan(seeds=seeds, **quick), tmp_path / name)])
+    whole = plan(seeds=range(4), **quick)
+    placed = executor.place(whole, out=tmp_path)
+    assert [each.job.seeds for each in placed] == [(0, 1, 2), (2, 3)]
+    for workers in (0, 2):  # finished ones are read here whatever the number
+        outcomes = executor.run(placed, workers)
+        found = [record.seed for outcome in outcomes for record in outcome.records]
+        assert sorted(found) == [0, 1, 2, 3]
+        assert [each.seed for each in executor.records_of(outcomes, [3, 2])] == [3, 2]
+    anew = executor.place(whole, out=tmp_path, restart=True)
+    assert [(each.job.seeds, each.wanted) for each in anew] == [
+        ((0, 1, 2), (0, 1, 2)),
+        ((2, 3), (3,)),
+    ]
+    found = [
+        record.seed for outcome in executor.run(anew, restart=True) for record in outcome.records
+    ]
+    assert sorted(found) == [0, 1, 2, 3]
+
+
+def test_a_job_that_breaks_off_here_leaves_the_others_alone(home, tmp_path):
+    dying = dataclasses.replace(plan("bc"), evaluate_every=0)  # which `plan` would refuse
+    quick = plan("bc", seeds=(2,), steps=4)
+    died, fine = executor.run(
+        [executor.Placed(dying, tmp_path / "dying"), executor.Placed(quick, tmp_path / "fine")]
+    )
+    assert died.error.startswith(f"bc on {DATASET}, seeds-0-1: it broke off before it was done")
+    assert "ZeroDivisionError" in died.error.splitlines()[-1]
+    assert (died.records, fine.error) == ([], None)
+    assert [record.status for record in fine.records] == ["complete"]

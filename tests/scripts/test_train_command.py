@@ -58,6 +58,23 @@ def test_what_is_done_is_said_to_be_done(run, capsys):
     assert "already done" in capsys.readouterr().err
 
 
+def test_restart_mends_what_is_damaged_and_spares_other_seeds(home, capsys):
+    command = ["train", "bc", "--on", DATASET, *QUICK, "--seeds"]
+    assert main.main([*command, "7,8"]) == 0
+    (path,) = (home / "runs" / "bc").rglob("*-seeds-7-8/checkpoint.pt")
+    whole = path.read_bytes()
+    path.write_bytes(whole[:1000])
+    assert main.main([*command, "6"]) == 0
+    capsys.readouterr()
+    assert main.main([*command, "6-8"]) == 2
+    assert "cannot be read" in capsys.readouterr().err
+    assert main.main([*command, "8,", "--restart"]) == 2
+    assert "holds seed 7 too" in capsys.readouterr().err
+    assert main.main([*command, "6-8", "--restart", "--json"]) == 0
+    assert sorted(each["seed"] for each in json.loads(capsys.readouterr().out)) == [6, 7, 8]
+    assert len(path.read_bytes()) == len(whole)
+
+
 def test_json_is_the_records(run, capsys):
     command = ["train", "td3_bc", "--on", DATASET, "--seeds", "2", *QUICK, "--json"]
     assert main.main(command) == 0
