@@ -127,14 +127,15 @@ def _plan(episodes: Episodes) -> _Plan:
             f"{episodes.id}: no step has a known next observation, so Minari can hold none; fetch "
             "a source that stores them"
         )
-    open_tail = not episodes.complete()[-1]
     notes = {
         "{} episodes ended by the process have no known final observation; their last one is "
         "repeated": stand_ins.sum(),
         "{} last steps of episodes are left out: the observation after them is not known, so those "
         "episodes end truncated one step earlier, with that much less return": cut.sum(),
         "{} episodes of one such step are left out with it": (~kept).sum(),
-        "{} episode without an end, the last, is marked truncated": open_tail and kept[-1],
+        "{} episodes without a flag at their end are marked truncated": (
+            kept & ~(terminal | np.asarray(episodes.timeouts[ends]))
+        ).sum(),
         "{} stored next observations disagree with the following row, which Minari cannot hold; "
         "the following row stands": (~np.isin(episodes.successor_rows, ends)).sum(),
     }

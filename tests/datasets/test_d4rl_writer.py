@@ -272,3 +272,80 @@ def test_a_full_disk_is_an_error_and_leaves_nothing(
     with pytest.raises(DatumrlError, match="the disk is full"):
         d4rl_writer.write(small_disk / "a.hdf5", source_of(episodes))
     assert list(small_disk.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype"),
+    [((2,), np.float64), ((4, 3, 3), np.uint8), ((), np.int64)],
+    ids=["float64", "image", "discrete"],
+)
+def test_observations_keep_their_type_and_shape(
+    shape: tuple[int, ...], dtype: type, make_episodes: Callable[..., Episodes], tmp_path: Path
+) -> None:
+    values = np.random.default_rng(0).integers(0, 1 << 62, (6, *shape))
+    values = (values / (1 << 62) if dtype is np.float64 else values).astype(dtype)
+    observations, successors = values[:5], values[[4, 5]]
+    fields = {"observations": observations, "successors": successors}
+    actions = np.zeros((5, 1), np.float32)
+    episodes = make_episodes("--T-O", {2: 0.0, 4: 0.0}, actions=actions, **fields)
+    episodes.validate()
+    dataset = get_dataset(d4rl_writer.write(tmp_path / "a.hdf5", source_of(episodes)).path)
+    after = dataset["next_observations"]
+    assert after.dtype == dataset["observations"].dtype == dtype
+    np.testing.assert_array_equal(dataset["observations"], observations)
+    np.testing.assert_array_equal(after, np.stack([values[row] for row in (1, 2, 4, 4, 5)]))
+
+
+def test_dict_observations_are_refused_before_anything_is_written(
+    make_episodes: Callable[..., Episodes], tmp_path: Path
+) -> None:
+    episodes = make_episodes("--T", {2: 9.0})
+    parts = {"camera": episodes.observations, "arm": episodes.observations}
+    stored = {"camera": episodes.successors, "arm": episodes.successors}
+    episodes = replace(episodes, observations=parts, successors=stored)
+    with pytest.raises(DatumrlError, match=r"\(camera, arm\).*--to minari"):
+        d4rl_writer.write(tmp_path / "a.hdf5", source_of(episodes))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_recorded_ends_without_a_flag_become_timeouts(
+    make_episodes: Callable[..., Episodes], tmp_path: Path
+) -> None:
+    starts = np.arange(0, 13, 3)
+    stored = {2: 90.0, 5: 91.0, 8: 92.0, 11: 93.0}
+    episodes = make_episodes("-----O------", stored, starts=starts, ends="recorded")
+    export = d4rl_writer.write(tmp_path / "a.hdf5", source_of(episodes))
+    assert export.notes == ("3 ends of episodes without a flag are written as timeouts",)
+    trajectories = list(sequence_dataset(get_dataset(export.path)))
+    assert [len(each["rewards"]) for each in trajectories] == [3, 3, 3, 3]
+    found = read_back(export.path, tmp_path / "prepared")
+    assert found.lengths().tolist() == [3, 3, 3, 3]
+    np.testing.assert_array_equal(found.successors, episodes.successors)
+
+
+@pytest.mark.parametrize("ends", ["recorded", "flags"])
+def test_timeouts_that_readers_would_infer_otherwise_are_written(
+    ends: str, make_episodes: Callable[..., Episodes], tmp_path: Path
+) -> None:
+    stored = {2: 90.0, 5: 91.0}
+    episodes = make_episodes("--O--O", stored, ends=ends, timeouts_recorded=False)
+    source = replace(source_of(episodes), record=replace(NARROW, reader="user"))
+    export = d4rl_writer.write(tmp_path / "a.hdf5", source)
+    assert export.notes == (
+        "timeouts is written though the source has none: readers would end episodes elsewhere",
+    )
+    found = read_back(export.path, tmp_path / "prepared")
+    assert found.lengths().tolist() == [3, 3]
+
+
+def test_terminal_rows_within_an_episode_are_told(
+    make_episodes: Callable[..., Episodes], tmp_path: Path
+) -> None:
+    starts = np.array([0, 5, 7])
+    episodes = make_episodes("-T--O-T", {4: 90.0, 6: 91.0}, starts=starts, ends="recorded")
+    export = d4rl_writer.write(tmp_path / "a.hdf5", source_of(episodes))
+    (note,) = export.notes
+    assert note.startswith("1 terminal rows lie within episodes")
+    dataset = get_dataset(export.path)
+    assert np.flatnonzero(dataset["terminals"]).tolist() == [1, 6]
+    assert dataset["next_observations"][:, 0].tolist() == [1, 2, 3, 4, 90, 6, 91]

@@ -105,8 +105,8 @@ def test_minari_lists_and_samples_it(make_episodes: Callable[..., Episodes], roo
         # A timeout row without one cannot: who reads it would bootstrap from what is not known.
         ("--O-T", {4: 9.0}, [2, 2], "1 last steps of episodes are left out"),
         ("--OO-T", {5: 9.0}, [2, 2], "1 episodes of one such step"),
-        ("--T--", {2: 9.0}, [3, 1], "1 episode without an end"),
-        ("--T--", {2: 9.0, 4: 9.0}, [3, 2], "1 episode without an end"),
+        ("--T--", {2: 9.0}, [3, 1], "1 episodes without a flag at their end"),
+        ("--T--", {2: 9.0, 4: 9.0}, [3, 2], "1 episodes without a flag at their end"),
         ("--T-O", {0: 7.0, 2: 9.0, 4: 9.0}, [3, 2], "1 stored next observations disagree"),
     ],
 )
@@ -291,3 +291,14 @@ def test_minari_need_not_be_installed(make_episodes: Callable[..., Episodes], ro
     assert done.stdout.strip() == ID, done.stderr
     (episode,) = minari.load_dataset(ID)
     assert episode.observations.tolist() == [[1] * 4, [2] * 4]
+
+
+def test_every_end_without_a_flag_is_told(
+    make_episodes: Callable[..., Episodes], root: Path
+) -> None:
+    starts = np.arange(0, 10, 3)
+    stored = {2: 90.0, 5: 91.0, 8: 92.0}
+    episodes = make_episodes("-----O---", stored, starts=starts, ends="recorded")
+    export = minari_writer.write(root, source_of(episodes), None)
+    assert "2 episodes without a flag at their end are marked truncated" in export.notes
+    assert [len(episode) for episode in minari.load_dataset(ID)] == [3, 3, 3]
