@@ -306,9 +306,14 @@ def moment(seed: int, name: str, number: int) -> float:
 
 
 def _commit() -> str:
-    here, command = Path(__file__).parent, ["git", "describe", "--always", "--dirty"]
-    done = subprocess.run(command, cwd=here, capture_output=True, text=True, check=False)
-    return done.stdout.strip()
+    """Return the commit, with -dirty if more than results was changed since."""
+    changes = _git("status", "--porcelain", "--", ":/", ":!/benchmarks/results")
+    return _git("describe", "--always") + ("-dirty" if changes else "")
+
+
+def _git(*arguments: str) -> str:
+    command = ["git", "-C", str(Path(__file__).parent), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
 
 
 def study(options: argparse.Namespace, results: Results, work: Path) -> bool:
