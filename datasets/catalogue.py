@@ -17,7 +17,7 @@ from typing import Any
 from datumrl.datasets.errors import DatumrlError
 from datumrl.datasets.record import DatasetRecord, Environment, Reference
 
-__all__ = ["DatasetRecord", "Environment", "Reference", "all_records", "find"]
+__all__ = ["DatasetRecord", "Environment", "Reference", "all_records", "find", "known"]
 
 COLLECTIONS = {  # what ids begin with -> module; collections are listed in this order
     "d4rl": "d4rl_catalogue",
@@ -42,11 +42,21 @@ def find(dataset_id: str) -> DatasetRecord:
 
     Raises DatumrlError for an unknown id and names the nearest ones.
     """
+    record = known(dataset_id)
+    if record is None:
+        name = dataset_id.partition("@")[0]
+        raise DatumrlError(f"unknown dataset {name!r}; {_nearest(name)}")
+    return record
+
+
+def known(dataset_id: str) -> DatasetRecord | None:
+    """Return the record of an id, None for one that no catalogue has; names no nearest ones.
+
+    Raises DatumrlError for a prefix that cannot be.
+    """
     name, at, size = dataset_id.partition("@")
     record = _here(name) or _published(name)
-    if record is None:
-        raise DatumrlError(f"unknown dataset {name!r}; {_nearest(name)}")
-    if not at:
+    if record is None or not at:
         return record
     if record.reader != "local":
         raise DatumrlError(

@@ -19,8 +19,10 @@ METHODS = {
     "TD3+BC": "td3_bc",
     "BC": "bc",
     "10% BC": "percent_bc",
+    "%BC": "percent_bc",
     "IQL": "iql",
     "DT": "dt",
+    "Decision Transformer": "dt",
     "CQL": "cql",
 }
 SEVERAL_TARGETS = "dt"  # its records are one for every return target; tables hold the highest's
@@ -106,9 +108,8 @@ def why_untrainable(algorithm: str, method: str | None, dataset: str, returns: b
     """Return why a printed cell cannot be trained and compared, "" if it can be."""
     if method is None:
         return f"no trainer of {algorithm}"
-    try:
-        record = catalogue.find(dataset)
-    except DatumrlError:
+    record = catalogue.known(dataset)
+    if record is None:
         return "the dataset is in no catalogue"
     if record.environment is None:
         return "the dataset has no environment to measure returns in"
