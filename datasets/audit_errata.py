@@ -48,7 +48,7 @@ FORETOLD = {
     ),
     "stored next observations": ("maze2d-goals",),
     "continuity": ("v0", "maze2d-goals", "antmaze-v0", "adroit-cloned", "no-timeouts"),
-    "constant columns": ("kitchen-goal", "antmaze-goal"),
+    "constant columns": ("kitchen-goal", "antmaze-goal", "ant-contact"),
     "precision": ("replay-float64", "adroit-v0"),
     "reward values": ("minigrid-rewards",),
     "final rewards": ("maze2d-reward", "antmaze-clusters"),

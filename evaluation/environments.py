@@ -11,7 +11,7 @@ import numpy as np
 
 from datumrl.datasets.catalogue import DatasetRecord, Environment
 from datumrl.datasets.errors import DatumrlError
-from datumrl.evaluation import pointmaze
+from datumrl.evaluation import pointmaze, zero_contact_ant
 
 if TYPE_CHECKING:
     import gymnasium
@@ -46,8 +46,9 @@ def make(environment: Environment, nearest: bool = False) -> gymnasium.Env:
             "comparable; pass --nearest (nearest=True) to evaluate in it all the same"
         )
     gym: Any = _import_gymnasium(environment)
-    if environment.id in pointmaze.ENVIRONMENTS:
-        pointmaze.register()
+    for ours in (pointmaze, zero_contact_ant):
+        if environment.id in ours.ENVIRONMENTS:
+            ours.register()
     if environment.id not in gym.registry and environment.id.startswith(ROBOTICS):
         _register_robotics(environment)
     # A spec from the registry, not the id: exactly the notice that an id is not the newest falls

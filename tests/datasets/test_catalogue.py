@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from datumrl.datasets import catalogue, places
@@ -31,10 +33,15 @@ def test_facts_of_one_record_are_those_published():
     assert record.urls[0].endswith("/gym_mujoco_v2/hopper_medium-v2.hdf5")
 
 
-def test_ant_is_evaluated_with_contact_forces():
-    record = catalogue.find("d4rl/ant-medium-v2")
-    assert dict(record.environment.kwargs) == {"use_contact_forces": True}
-    assert record.observation_dim == 111
+def test_ant_is_evaluated_without_contact_forces_as_its_data_were_collected():
+    ants = [r for r in catalogue.all_records() if re.match("d4rl/ant-", r.id)]
+    assert len(ants) == 18
+    for record in ants:
+        assert record.environment.id == "datumrl/AntZeroContact-v1"
+        assert record.environment.equivalent
+        assert "MuJoCo 2.0" in record.environment.note
+        assert any("openai/gym#1541" in erratum for erratum in record.errata)
+        assert record.observation_dim == 111
 
 
 @pytest.mark.parametrize(

@@ -194,7 +194,7 @@ def test_the_record_names_the_hash_of_the_data_at_hand() -> None:
 
 def test_the_protocol_follows_the_catalogue() -> None:
     protocol = protocol_for(catalogue.find("d4rl/ant-medium-v2"), 10)
-    assert protocol.environment == "Ant-v4"
-    assert protocol.environment_kwargs == {"use_contact_forces": True}
+    assert protocol.environment == "datumrl/AntZeroContact-v1"
+    assert set(protocol.engine) == {"gymnasium", "mujoco"}
     assert (protocol.time_limit, protocol.episodes, protocol.checkpoint) == (1000, 10, "last")
     assert json.loads(protocol.model_dump_json())["dataset"] == "d4rl/ant-medium-v2"
