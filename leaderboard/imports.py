@@ -19,6 +19,7 @@ from typing import Any, Literal
 from datumrl.datasets import catalogue, files
 from datumrl.datasets.errors import DatumrlError
 from datumrl.evaluation.records import ScoreRow
+from datumrl.leaderboard.imported_text import number, seed_in, whole
 
 Format = Literal["wandb", "d3rlpy", "csv"]
 Quantity = Literal["return", "score"]
@@ -36,6 +37,10 @@ _VALUES: dict[Quantity, tuple[str, ...]] = {
     "return": ("mean_return", "return", "eval/return", "evaluation/return"),
     "score": ("score", "normalized_score", "d4rl_score", "d4rl_normalized_score", "eval/score"),
 }
+
+
+_Place = tuple[str, str, int | None, int | None]  # algorithm, dataset, seed, step
+_Taken = dict[_Place, tuple[ScoreRow, str]]  # with the line, column or log it is from
 
 
 @dataclass(frozen=True)
@@ -95,9 +100,9 @@ def _row(
     for name, known in (("algorithm", algorithm), ("dataset", dataset)):
         if not known:
             raise DatumrlError(f"{where}: does not say the {name}; give it with --{name}")
-    seed = _whole(found.get("seed"), f"{where}: seed")
+    seed = whole(found.get("seed"), f"{where}: seed")
     failed = not math.isfinite(value)
-    number = {"mean_return" if given.quantity == "return" else "score": value}
+    told = {"mean_return" if given.quantity == "return" else "score": value}
     tier = "local"
     if given.published is not None:
         tier = "reported" if seed is None else "raw published"
@@ -106,11 +111,11 @@ def _row(
         algorithm=str(algorithm),
         dataset=dataset_id(str(dataset), where),
         seed=seed,
-        step=_whole(found.get("step"), f"{where}: step"),
-        episodes=_whole(found.get("episodes"), f"{where}: episodes"),
+        step=whole(found.get("step"), f"{where}: step"),
+        episodes=whole(found.get("episodes"), f"{where}: episodes"),
         failed=failed,
         source=given.published or _source(source, where, seed),
-        **({} if failed else number),  # type: ignore[arg-type]
+        **({} if failed else told),  # type: ignore[arg-type]
     )
 
 
@@ -146,13 +151,17 @@ def _tabular(path: Path, given: Given, charts: bool) -> Iterator[ScoreRow]:
         return
     column, given = _value_column(path, header, given)
     places = {field: _column(header, names) for field, names in _COLUMNS.items()}
-    for number, line in enumerate(table, start=2):
-        where = f"{path.name}: line {number}"
+    taken: _Taken = {}
+    for place, line in enumerate(table, start=2):
+        where = f"{path.name}: line {place}"
         text = (line.get(column) or "").strip()
         if not text:
             continue  # no value, so no score: the run is shown nowhere as zero
         found = {field: line.get(name) for field, name in places.items() if name}
-        yield _row(given, found, _number(text, where), where, path)
+        row = _row(given, found, number(text, where), where, path)
+        if row.seed is not None and taken.setdefault(_place(row), (row, where))[0] != row:
+            raise _twice(row, taken[_place(row)][1], where)
+        yield row
 
 
 def _table(path: Path) -> tuple[list[str], list[dict[str, str | None]]]:
@@ -198,15 +207,22 @@ def _chart(
     if metric not in metrics:
         raise DatumrlError(f"{path} has no metric {metric!r}; it has {', '.join(sorted(metrics))}")
     steps = _column(list(table[0]), _COLUMNS["step"])
+    taken: _Taken = {}
     for run in metrics[metric]:
-        found, where = _seed_in(run), f"{path.name}: {run}"
+        found, where = seed_in(run), f"{path.name}: {run}"
         told = [(line, (line.get(f"{run} - {metric}") or "").strip()) for line in table]
         rows = [
-            _row(given, {**found, "step": line.get(steps or "")}, _number(text, where), where, path)
+            _row(
+                given,
+                {**found, "step": line.get(steps or "")},
+                number(text, where),
+                where,
+                path,
+            )
             for line, text in told
             if text
         ]
-        yield from _of_one_run(rows)
+        yield from _of_one_run(rows, where, taken)
 
 
 def _d3rlpy(path: Path, given: Given) -> Iterator[ScoreRow]:
@@ -226,17 +242,21 @@ def _d3rlpy(path: Path, given: Given) -> Iterator[ScoreRow]:
         if metric != "environment":
             raise DatumrlError(f"{metric}.csv: say what it holds: --quantity return or score")
         given = _with(given, quantity="return")
+    taken: _Taken = {}
     for log in logs:
-        told = {"algorithm": _d3rlpy_algorithm(log.parent), **_seed_in(log.parent.name)}
+        told = {
+            "algorithm": _d3rlpy_algorithm(log.parent),
+            **seed_in(log.parent.name),
+        }
         rows = []
-        for number, line in enumerate(_lines(log), start=1):
-            where = f"{log.parent.name}/{log.name}, line {number}"
+        for place, line in enumerate(_lines(log), start=1):
+            where = f"{log.parent.name}/{log.name}, line {place}"
             parts = line.split(",")
             if len(parts) != 3:
                 raise DatumrlError(f"{where}: expected epoch,step,value; this is no log of d3rlpy")
-            value = _number(parts[2], where)
+            value = number(parts[2], where)
             rows.append(_row(given, {**told, "step": parts[1]}, value, where, path))
-        yield from _of_one_run(rows)
+        yield from _of_one_run(rows, f"{log.parent.name}/{log.name}", taken)
 
 
 def _lines(log: Path) -> list[str]:
@@ -246,15 +266,30 @@ def _lines(log: Path) -> list[str]:
         raise DatumrlError(f"{log} is no log of d3rlpy ({problem}); remove it") from None
 
 
-def _seed_in(name: str) -> dict[str, str]:
-    """Return the seed that a run's or folder's name states, as in ``iql_seed3``, if it does."""
-    found = re.search(r"seed[-_= ]?(\d{1,18})(?!\d)", name, re.IGNORECASE)
-    return {"seed": found[1]} if found else {}
+def _of_one_run(rows: list[ScoreRow], where: str, taken: _Taken) -> list[ScoreRow]:
+    """Return a run's rows; without a seed, which alone keeps them together, only the last.
+
+    Raises DatumrlError for a second run of one seed, even where it was evaluated at other steps.
+    """
+    if not rows or rows[0].seed is None:
+        return rows[-1:]
+    run = rows[0].model_copy(update={"step": None})
+    if _place(run) in taken:
+        raise _twice(run, taken[_place(run)][1], where)
+    taken[_place(run)] = (run, where)
+    return rows
 
 
-def _of_one_run(rows: list[ScoreRow]) -> list[ScoreRow]:
-    """Return a run's rows; without a seed, which alone keeps them together, only the last."""
-    return rows if rows and rows[0].seed is not None else rows[-1:]
+def _place(row: ScoreRow) -> _Place:
+    return row.algorithm, row.dataset, row.seed, row.step
+
+
+def _twice(row: ScoreRow, first: str, second: str) -> DatumrlError:
+    step = "" if row.step is None else f", step {row.step:,}"
+    return DatumrlError(
+        f"{first} and {second} are both of {row.algorithm} on {row.dataset}, seed "
+        f"{row.seed}{step}; remove one, or import those of another dataset or method apart"
+    )
 
 
 def _d3rlpy_algorithm(folder: Path) -> str | None:
@@ -302,27 +337,3 @@ def _column(header: Sequence[str], names: Sequence[str]) -> str | None:
 
 def _with(given: Given, **changes: Any) -> Given:
     return Given(**{**{each.name: getattr(given, each.name) for each in fields(Given)}, **changes})
-
-
-def _number(text: str, where: str) -> float:
-    try:
-        if "_" not in text:  # Python reads 1_0 as 10; nobody else does
-            return float(text)
-    except ValueError:
-        pass
-    raise DatumrlError(f"{where}: {text[:60]!r} is no number; mend the file")
-
-
-def _whole(text: Any, where: str) -> int | None:
-    plain = "" if text is None else str(text).strip()
-    if not plain:
-        return None
-    if re.fullmatch("[0-9]{1,19}", plain):
-        return int(plain)  # a large seed, digit for digit
-    try:
-        value = float(plain)
-        if value.is_integer() and 0 <= value < 2**53:
-            return int(value)
-    except (ValueError, OverflowError):
-        pass
-    raise DatumrlError(f"{where} {str(text)[:60]!r} is no whole number; mend the file")

@@ -7,6 +7,7 @@ common is decided here.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import math
 import re
@@ -59,22 +60,22 @@ def _distinct(found: Sequence[RunRecord]) -> Sequence[RunRecord]:
     return [by_text[text] for text in sorted(by_text)]
 
 
-def from_rows(rows: Iterable[ScoreRow]) -> list[Run]:
+def from_rows(rows: Iterable[ScoreRow], places: Iterable[str] = ()) -> list[Run]:
     """Reduce published score rows to runs: of each seed the last evaluation counts.
 
-    Raises DatumrlError where one seed has two scores at its last step: one would be lost.
+    ``places`` say where each row stands, if that is known.  Raises DatumrlError where one seed has
+    two scores at any of its steps: two runs would be taken for one.
     """
     last: dict[tuple[str | int | None, ...], ScoreRow] = {}
-    for row in rows:
+    found: dict[tuple[str | int | None, ...], tuple[ScoreRow, str]] = {}
+    for row, place in itertools.zip_longest(rows, places, fillvalue=""):
+        assert isinstance(row, ScoreRow)  # no more places than rows
         key = (row.tier, row.algorithm, row.dataset, row.seed, row.protocol, row.source)
-        kept = last.get(key)
-        if kept is None or (row.step or 0) > (kept.step or 0):
+        other, there = found.setdefault((*key, row.step or 0), (row, place))
+        if other != row:
+            raise _two_scores((other, there), (row, place))
+        if key not in last or (row.step or 0) > (last[key].step or 0):
             last[key] = row
-        elif (row.step or 0) == (kept.step or 0) and row != kept:
-            raise DatumrlError(
-                f"{row.algorithm} on {row.dataset}, seed {_told(row.seed)}, step {_told(row.step)}:"
-                " two different scores; give every run a seed of its own"
-            )
     return [
         Run(
             row=row,
@@ -83,6 +84,20 @@ def from_rows(rows: Iterable[ScoreRow]) -> list[Run]:
         )
         for row in last.values()
     ]
+
+
+def _two_scores(*found: tuple[ScoreRow, str]) -> DatumrlError:
+    row = found[0][0]
+    values = (one.mean_return if one.score is None else one.score for one, _ in found)
+    places = [place for _, place in found]
+    told = " and ".join(
+        ("none" if value is None else f"{value:g}") + (f" ({place})" if place else "")
+        for value, place in zip(values, places, strict=True)
+    )
+    return DatumrlError(
+        f"{row.algorithm} on {row.dataset}, seed {_told(row.seed)}, step {_told(row.step)}: two "
+        f"different scores, {told}; give every run a seed of its own"
+    )
 
 
 def _told(number: int | None) -> str:

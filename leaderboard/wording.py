@@ -171,9 +171,24 @@ def warnings(entry: Entry, table: Table) -> list[str]:
         notes.append(f"only {plural(min(finished), 'run')}")
     if table.normalised and not entry.complete:
         notes.append(f"{len(finished)} of {len(table.datasets)} datasets: not ranked")
+    notes += _ends_early(entry)
     if entry.aggregate and entry.aggregate.runs < max(finished):
         notes.append(f"{entry.aggregate.runs} seeds per dataset in the aggregate")
     return notes
+
+
+def _ends_early(entry: Entry) -> list[str]:
+    """Return which seeds of score rows end before the others of their dataset, if any."""
+    found = []
+    for cell in entry.cells.values():
+        rows = [run.row for run in cell.finished if run.record is None and run.row.step is not None]
+        last = max((row.step or 0 for row in rows), default=0)
+        found += [
+            f"seed {row.seed} on {row.dataset} (step {row.step or 0:,} of {last:,})"
+            for row in rows
+            if (row.step or 0) < last
+        ]
+    return [f"ends before the other seeds: {listed(found)}"] if found else []
 
 
 def episodes(entry: Entry) -> list[int | None]:

@@ -98,14 +98,16 @@ def _local_runs(paths: Sequence[Path], out: Path) -> list[Run]:
                 "outside it"
             )
     tables = [path for path in paths if path.suffix.lower() == ".csv" and path.is_file()]
-    rows = [row for path in tables for row in submitted_runs.score_rows(path)]
+    rows = {path: submitted_runs.score_rows(path) for path in tables}
+    every = [row for found in rows.values() for row in found]
+    lines = [f"{path}, line {n}" for path, own in rows.items() for n, _ in enumerate(own, start=2)]
     kept = [path for path in paths if path not in tables]
     read = records.find_records(kept) if kept else []
     own = runs.from_records(read)
     silent = sum(record.status == "complete" and not record.evaluations for record in read)
     if silent:
         console.notes.print(f"{silent} finished runs hold no evaluations and are left out")
-    return [*own, *runs.from_rows(rows)]
+    return [*own, *runs.from_rows(every, lines)]
 
 
 def _checked(folders: Sequence[Path], published: bool) -> list[Report]:

@@ -7,8 +7,10 @@ import pytest
 
 from datumrl.datasets.errors import DatumrlError
 from datumrl.evaluation import scored_runs
-from datumrl.leaderboard import imports, runs, submitted_runs, tables
+from datumrl.evaluation.records import ScoreRow
+from datumrl.leaderboard import imports, runs, submitted_runs, tables, wording
 from datumrl.leaderboard.imports import Given
+from datumrl.scripts import board
 
 HOPPER = "d4rl/hopper-medium-v2"
 
@@ -150,6 +152,56 @@ def test_d3rlpys_configuration_names_the_method_and_its_name_is_no_pattern(tmp_p
     (folder / "environment.csv").write_bytes(b"1,1000,\xff\n")
     with pytest.raises(DatumrlError, match="no log of d3rlpy"):
         imports.read("d3rlpy", tmp_path, Given(dataset=HOPPER))
+
+
+def test_two_runs_of_one_seed_are_no_single_run(tmp_path: Path) -> None:
+    # Curves of two tasks under one dataset, evaluated at other steps, the second to its end only.
+    chart = write(
+        tmp_path / "chart.csv",
+        "Step,hopper_iql_seed0 - m,walker_iql_seed0 - m\n990,1,\n995,,9\n1000,2,\n",
+    )
+    given = Given(quantity="score", algorithm="IQL", dataset=HOPPER)
+    told = "hopper_iql_seed0 and chart.csv: walker_iql_seed0 are both of IQL on .*, seed 0; remove"
+    with pytest.raises(DatumrlError, match=told):
+        imports.read("wandb", chart, given)
+    # A run that crashed, and the one that repeated it.
+    for day, lines in ((1, "1,1000,5\n"), (2, "1,1000,7\n2,2000,8\n")):
+        write(tmp_path / "logs" / f"cql_seed3_2024010{day}" / "environment.csv", lines)
+    told = "cql_seed3_20240101/environment.csv and cql_seed3_20240102/environment.csv are both"
+    with pytest.raises(DatumrlError, match=told):
+        imports.read("d3rlpy", tmp_path / "logs", Given(algorithm="CQL", dataset=HOPPER))
+    path = write(tmp_path / "in.csv", "seed,step,score\n0,1,5\n0,2,6\n1,1,5\n0,1,5\n0,1,7\n")
+    with pytest.raises(DatumrlError, match=r"line 2 and in.csv: line 6 are both .*seed 0, step 1;"):
+        imports.read("csv", path, given)
+
+
+def test_a_step_with_two_scores_is_refused_though_another_is_the_last(tmp_path: Path) -> None:
+    def row(step: int, score: float) -> ScoreRow:
+        return ScoreRow(tier="local", algorithm="A", dataset=HOPPER, seed=0, step=step, score=score)
+
+    found = [row(990, 1.0), row(1000, 2.0), row(1000, 2.0), row(990, 3.0)]
+    with pytest.raises(DatumrlError, match=r"seed 0, step 990: two different scores, 1 and 3;"):
+        runs.from_rows(found)
+    (run,) = runs.from_rows(found[:3])
+    assert run.row.score == 2.0
+    head = "algorithm,dataset,seed,step,score\n"
+    path = write(tmp_path / "rows.csv", f"{head}A,{HOPPER},0,1,5\nA,{HOPPER},0,2,6\n")
+    other = write(tmp_path / "more.csv", f"{head}A,{HOPPER},0,1,7\n")
+    with pytest.raises(DatumrlError, match=r"5 \(.*rows.csv, line 2\) and 7 \(.*more.csv, line 2"):
+        board._local_runs([path, other], tmp_path / "board")
+
+
+def test_a_seed_that_ends_before_the_others_is_named() -> None:
+    rows = [
+        ScoreRow(
+            tier="local", algorithm="A", dataset=HOPPER, seed=seed, step=step, score=1.0, source="x"
+        )
+        for seed, last in ((0, 1000), (1, 995), (2, 1000))
+        for step in (500, last)
+    ]
+    (table,) = tables.build(runs.from_rows(rows))
+    told = wording.warnings(table.entries[0], table)
+    assert told == [f"ends before the other seeds: seed 1 on {HOPPER} (step 995 of 1,000)"]
 
 
 def test_what_never_ends_is_not_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
