@@ -75,6 +75,10 @@ def _nearest(name: str) -> str:
     if name.strip("/") in {**COLLECTIONS, **IN_FOLDERS}:
         return f"that is a collection: `datumrl datasets --collection {name.strip('/')}` lists it"
     known = list(_all())
+    if name.startswith("user/"):
+        here = [each for each in known if each.startswith("user/")]
+        registered = f"registered are {', '.join(here)}; " if here else ""
+        return f"{registered}`datumrl register FILE.toml` adds your own data"
     by_tail = {candidate.partition("/")[2]: candidate for candidate in known}
     if name in by_tail:
         return f"did you mean {by_tail[name]!r}?"

@@ -33,7 +33,9 @@ def cells(verdicts: Sequence[CellVerdict], rules: Sequence[str] = ()) -> Sheet:
         rows.append((*row[:2], cell.column, *row[2:]) if columned else row)
     head = ("algorithm", "dataset", "printed", "recomputed", "verdict")
     columns = (*head[:2], "column", *head[2:]) if columned else head
-    return Sheet("cells", "Cells", columns, tuple(rows), "Mean ± standard deviation over runs.")
+    spread = any(verdict.cell.std is not None for verdict in verdicts)
+    caption = "Mean ± standard deviation over runs." if spread else ""
+    return Sheet("cells", "Cells", columns, tuple(rows), caption)
 
 
 def _words(verdict: CellVerdict, rules: Sequence[str]) -> str:

@@ -48,11 +48,19 @@ def reproduce(table: QualityTable, own: About, progress: Progress | None) -> Out
     told = progress(f"{table.id} datasets") if progress else None
     rows = quality_tables.reproduce(table.id, progress=told)
     verdicts = tuple(verdict for row in rows for verdict in _verdicts(row))
-    return Outcome(own, verdicts, facts=("raw data: the datasets' own files",))
+    needed = (name for row in rows for name in (row.printed.reference, row.printed.dataset))
+    missing = [name for name in dict.fromkeys(needed) if not _is_here(name)]
+    facts = ["raw data: the datasets' own files"]
+    if missing:
+        facts.append(f"{len(missing)} of them are not here: `datumrl fetch {' '.join(missing)}`")
+    return Outcome(own, verdicts, facts=tuple(facts))
 
 
 def _verdicts(row: QualityVerdict) -> list[CellVerdict]:
     printed = row.printed
+    # The command that brings all files stands above the cells; it need not be in each of them.
+    gone = [name for name in (printed.dataset, printed.reference) if not _is_here(name)]
+    told = f"{gone[0]} is not here" if gone else row.note
     saco = None
     if row.unique_state_actions is not None:
         saco = row.saco
@@ -68,5 +76,5 @@ def _verdicts(row: QualityVerdict) -> list[CellVerdict]:
         shown = "" if value is None else f"{value:.6g}"
         gap = "" if value is None or equal else f"{value - float(text):+.6g}; "
         mean = None if value is None else float(value)
-        found.append(CellVerdict(cell, status, shown, note=f"{gap}{row.note}", mean=mean))
+        found.append(CellVerdict(cell, status, shown, note=f"{gap}{told}", mean=mean))
     return found

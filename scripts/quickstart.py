@@ -8,6 +8,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from datumrl.datasets import catalogue
 from datumrl.datasets.errors import DatumrlError
 from datumrl.scripts import console
 
@@ -44,14 +45,29 @@ class Command:
     """gradient steps of every seed: enough to see the way, too few for a result"""
 
     def run(self) -> int:
+        self._check()
         started = time.perf_counter()
-        os.environ["DATUMRL_HOME"] = str(self.out.resolve())
-        console.output.print(f"[dim]$ export DATUMRL_HOME={shlex.quote(str(self.out))}[/dim]")
+        os.environ["DATUMRL_HOME"] = home = str(self.out.resolve())
+        # soft_wrap: a line to copy must stay one line.
+        console.output.print(
+            f"[dim]$ export DATUMRL_HOME={shlex.quote(home)}[/dim]", soft_wrap=True
+        )
         for number, step in enumerate(self._steps(), start=1):
             _announce(number, step)
             _run(step)
         _farewell(self.out, time.perf_counter() - started)
         return 0
+
+    def _check(self) -> None:
+        """Refuse now what a step in the middle would refuse."""
+        if catalogue.find(self.dataset).collection != "local":
+            raise DatumrlError(
+                f"{self.dataset} cannot be generated here; choose one of "
+                "`datumrl datasets --collection local`, such as " + DATASET
+            )
+        for name, value in (("--seeds", self.seeds), ("--steps", self.steps)):
+            if value < 1:
+                raise DatumrlError(f"{name} {value}: at least 1 is needed")
 
     def _steps(self) -> list[Step]:
         runs, report, board = (str(self.out / name) for name in ("runs", "report", "board"))

@@ -97,3 +97,15 @@ def test_places_of_each_kind(home, tmp_path):
     prefix = catalogue.find("local/inverted-pendulum-medium-v1@10k")
     assert places.local_folder(prefix) == home / "local/inverted-pendulum-medium-v1@10k"
     assert places.prepared_folder(prefix) == places.local_folder(prefix)
+
+
+def test_what_is_known_is_asked_without_a_search_for_names_alike() -> None:
+    assert catalogue.known("d4rl/hopper-medium-v2") == catalogue.find("d4rl/hopper-medium-v2")
+    assert catalogue.known("ant-random-medium-1%-v2") is None
+    with pytest.raises(DatumrlError, match="prefix"):
+        catalogue.known("d4rl/hopper-medium-v2@10k")
+
+
+def test_an_unknown_name_of_one_s_own_is_sent_to_register() -> None:
+    with pytest.raises(DatumrlError, match=r"`datumrl register FILE\.toml` adds your own data"):
+        catalogue.find("user/grasping")

@@ -123,7 +123,9 @@ def test_without_the_files(monkeypatch, tmp_path, capsys):
     assert main(["reproduce", TABLE]) == 0
     shown = capsys.readouterr().out
     # TQ, state-actions and SACo of the one dataset
-    assert shown.count(f"no raw data: {MEDIUM} is not here; run `datumrl fetch {MEDIUM}`") == 3
+    assert shown.count(f"no raw data: {MEDIUM} is not here") == 3
+    assert shown.count("datumrl fetch") == 1
+    assert "12 of them are not here: `datumrl fetch d4rl/halfcheetah-medium-replay-v0 " in shown
     assert "36 cells: 36 without raw data" in shown
     assert main(["reproduce", TABLE, "--json"]) == 0
     cells = json.loads(capsys.readouterr().out)["cells"]

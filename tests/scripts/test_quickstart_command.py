@@ -42,3 +42,22 @@ def test_every_step_is_a_command_and_five_seeds_are_put_to_adastop() -> None:
     assert own[-5:] == ["--adastop", "--runs", "5", "--interims", "1"]
     few = quickstart.Command(seeds=4)._steps()
     assert not any("--adastop" in step.arguments and "--out" in step.arguments for step in few)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--dataset", "d4rl/hopper-medium-v2"], "cannot be generated here"),
+        (["--dataset", "local/none"], "unknown dataset"),
+        (["--seeds", "0"], "--seeds 0: at least 1"),
+        (["--steps", "0"], "--steps 0: at least 1"),
+    ],
+)
+def test_what_a_later_step_would_refuse_is_refused_first(
+    options: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main.main(["quickstart", "--out", str(tmp_path / "tour"), *options]) == 2
+    told = capsys.readouterr()
+    assert said in told.err
+    assert "Does a published table" not in told.out
+    assert not (tmp_path / "tour").exists()
