@@ -18,6 +18,7 @@ from datumrl.datasets.episodes import Episodes
 from datumrl.datasets.errors import DatumrlError
 
 Policy = Callable[[Any], Any]
+Bounds = tuple[np.ndarray, np.ndarray]  # low and high of the action space, (action dims,) each
 SAMPLE = 10_000  # states
 BINS = 100  # per action dimension, of a Gaussian policy
 _LEAST = 1e-5
@@ -39,8 +40,7 @@ def behaviour_entropy(
     episodes: Episodes,
     policy: Policy,
     *,
-    low: float | np.ndarray = -1.0,
-    high: float | np.ndarray = 1.0,
+    action_bounds: Bounds | None = None,
     rows: int = SAMPLE,
     seed: int = 0,
 ) -> BehaviourEntropy:
@@ -48,12 +48,13 @@ def behaviour_entropy(
 
     ``policy`` maps a batch of observations (n, ...) either to probabilities (n, actions), or to the
     means and standard deviations (n, action dims) of independent Gaussians: a pair of arrays.
-    A Gaussian is discretised into 100 equally wide bins of the action range ``low`` to ``high``
-    per dimension, its mass outside going to the outer bins (as clipping does); the result is the
+    A Gaussian is discretised into 100 equally wide bins between the ``action_bounds`` of each
+    dimension, its mass outside going to the outer bins (as clipping does); the result is the
     mean over dimensions.  Any other output, such as plain actions, is refused: one draw tells
     nothing of an entropy.
 
-    Raises DatumrlError for such outputs, probabilities that do not sum to 1, and no states.
+    Raises DatumrlError for such outputs, probabilities that do not sum to 1, Gaussians that are not
+    finite or whose actions have no finite bounds, and no states.
     """
     if len(episodes) == 0:
         raise DatumrlError(f"{episodes.id}: has no states to ask a policy about")
@@ -64,7 +65,8 @@ def behaviour_entropy(
         output = policy(take(episodes.observations, chosen[begin : begin + _BATCH]))
         if isinstance(output, tuple) and len(output) == 2:
             means, deviations = (np.asarray(each) for each in output)
-            kind, found = "gaussian", gaussian_entropy(means, deviations, low, high)
+            bounds = _finite(episodes.id, action_bounds, means)
+            kind, found = "gaussian", gaussian_entropy(means, deviations, *bounds)
         else:
             kind, found = "discrete", normalised_entropy(np.asarray(output))
         values.append(found)
@@ -94,13 +96,31 @@ def normalised_entropy(probabilities: np.ndarray) -> np.ndarray:
     return -(clipped * np.log(clipped)).sum(axis=1) / math.log(probabilities.shape[1])
 
 
+def _finite(name: str, bounds: Bounds | None, means: np.ndarray) -> Bounds:
+    """Return the bounds of actions as float64 if a Gaussian can be discretised between them."""
+    if bounds is None:
+        raise DatumrlError(
+            f"{name}: the bounds of its actions are not given, so a Gaussian policy cannot be "
+            "discretised; pass action_bounds=(low, high), which evaluation.auditing.action_bounds "
+            "returns for a catalogued dataset"
+        )
+    low, high = (np.asarray(bound, np.float64) for bound in bounds)
+    fit = low.shape == high.shape == means.shape[1:]
+    if not fit or not np.isfinite(high - low).all() or not (low < high).all():
+        raise DatumrlError(
+            f"{name}: action_bounds are {low} and {high}; a Gaussian policy of means {means.shape} "
+            "needs a finite low and high of each action dimension, low below high"
+        )
+    return low, high
+
+
 def gaussian_entropy(
-    means: np.ndarray,
-    deviations: np.ndarray,
-    low: float | np.ndarray = -1.0,
-    high: float | np.ndarray = 1.0,
+    means: np.ndarray, deviations: np.ndarray, low: np.ndarray, high: np.ndarray
 ) -> np.ndarray:
-    """Return the normalised entropy of discretised Gaussians (n, action dims), (n,)."""
+    """Return the normalised entropy of Gaussians (n, action dims) between bounds, (n,).
+
+    ``low`` and ``high`` (action dims,) are those of the actions.
+    """
     from scipy.special import ndtr
 
     if means.ndim != 2 or means.shape != deviations.shape or not (deviations > 0).all():
@@ -108,9 +128,16 @@ def gaussian_entropy(
             f"the policy returned means {means.shape} and deviations {deviations.shape}; both must "
             "be (states, action dims), and deviations above 0"
         )
+    if not (np.isfinite(means).all() and np.isfinite(deviations).all()):
+        row = int(np.flatnonzero(~np.isfinite(means + deviations).all(axis=1))[0])
+        raise DatumrlError(
+            f"the policy returned means {means[row]} and deviations {deviations[row]}, which are "
+            "not finite; has its training diverged?"
+        )
     inner = np.linspace(low, high, BINS + 1, axis=-1)[..., 1:-1]
     below = ndtr((inner - means[..., None]) / deviations[..., None])
     first, last = np.zeros((*means.shape, 1)), np.ones((*means.shape, 1))
     masses = np.diff(np.concatenate([first, below, last], axis=-1), axis=-1)
     positive = np.where(masses > 0, masses, 1.0)
-    return -(positive * np.log(positive)).sum(axis=-1).mean(axis=-1) / math.log(BINS)
+    # From 0, as minus a sum of zeros would be minus zero.
+    return 0.0 - (positive * np.log(positive)).sum(axis=-1).mean(axis=-1) / math.log(BINS)

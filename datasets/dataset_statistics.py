@@ -10,7 +10,7 @@ from typing import Any, get_args
 
 from datumrl.datasets import catalogue, loading, returns_quality
 from datumrl.datasets import coverage as coverages
-from datumrl.datasets.behaviour_entropy import BehaviourEntropy, Policy, behaviour_entropy
+from datumrl.datasets.behaviour_entropy import BehaviourEntropy, Bounds, Policy, behaviour_entropy
 from datumrl.datasets.catalogue import DatasetRecord
 from datumrl.datasets.coverage import Coverage
 from datumrl.datasets.discretization import DEFAULT, find_preset
@@ -59,6 +59,7 @@ def stats(
     seed: int = 0,
     path: Path | str | None = None,
     policy: Policy | None = None,
+    action_bounds: Bounds | None = None,
     progress: Progress | None = None,
 ) -> DatasetStatistics:
     """Return every measure of a dataset, given by id or as Episodes.
@@ -67,10 +68,12 @@ def stats(
     dataset of the same environment and version if it is here, else the dataset itself (then SACo is
     1).  ``preset`` and ``rows`` say how rows are discretised and how many are counted (see
     `discretization`).  ``seed`` draws the rows of the sampled measures.  ``path`` names a file to
-    use for the id.  ``policy`` is asked for the behaviour entropy (see `behaviour_entropy`).
+    use for the id.  ``policy`` is asked for the behaviour entropy (see `behaviour_entropy`); one of
+    Gaussians needs the low and high of the actions, ``action_bounds``, which
+    `evaluation.auditing.action_bounds` returns for a catalogued dataset's record.
 
-    Raises DatumrlError for ids that are not known or not here, and for a reference of another
-    environment, without rows or with values that are not finite.
+    Raises DatumrlError for ids that are not known or not here, for a reference of another
+    environment, without rows or with values that are not finite, and for a policy that is refused.
     """
     find_preset(preset)  # before anything is read
     tell = progress or (lambda _what: lambda _done, _all: None)
@@ -84,7 +87,8 @@ def stats(
     counted = coverages.coverage(episodes, other, preset, rows, tell(f"{episodes.id}: coverage"))
     found = _measures(episodes, other, counted, seed, tell(f"{episodes.id}: duplicates"))
     if policy is not None:
-        found = replace(found, entropy=behaviour_entropy(episodes, policy, seed=seed))
+        entropy = behaviour_entropy(episodes, policy, action_bounds=action_bounds, seed=seed)
+        found = replace(found, entropy=entropy)
     return replace(found, notes=(*episodes.notes, *notes))
 
 

@@ -90,7 +90,9 @@ def test_episodes_of_the_user_s_own(hopper):
     assert found.scores.tq is None
     assert (found.coverage.preset, found.imitation.seed) == ("paper", 3)
     policy = lambda states: (states[:, :3], np.ones((len(states), 3)))  # noqa: E731
-    assert 0 < datumrl.stats(hopper("mine/hopper"), policy=policy).entropy.value <= 1
+    bounds = (np.full(3, -1.0), np.full(3, 1.0))
+    found = datumrl.stats(hopper("mine/hopper"), policy=policy, action_bounds=bounds)
+    assert 0 < found.entropy.value <= 1
 
 
 def test_named_observations_with_images_and_discrete_actions(hopper):

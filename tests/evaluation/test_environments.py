@@ -8,7 +8,7 @@ import pytest
 from datumrl.datasets import catalogue
 from datumrl.datasets.catalogue import Environment
 from datumrl.datasets.errors import DatumrlError
-from datumrl.evaluation import environments
+from datumrl.evaluation import auditing, environments
 
 # Importing the named package fails as if it were not installed.
 WITHOUT = """
@@ -63,6 +63,11 @@ def test_settings_reach_the_environment() -> None:
     env = environments.make(Environment("Ant-v4", 1000, (("use_contact_forces", True),)))
     assert env.observation_space.shape == (111,)
     env.close()
+
+
+def test_the_bounds_of_actions_are_the_environment_s() -> None:
+    low, high = auditing.action_bounds(catalogue.find("local/inverted-pendulum-random-v1"))
+    assert (low.tolist(), high.tolist()) == ([-3.0], [3.0])
 
 
 def test_an_environment_that_is_only_the_nearest_needs_consent() -> None:
