@@ -17,14 +17,14 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from datumrl.datasets.errors import DatumrlError
-from datumrl.evaluation import records
+from datumrl.evaluation import checkpoint_rules, records
 from datumrl.evaluation.records import RunRecord, ScoreRow
 
 Status = Literal["complete", "failed", "unfinished"]
 
 _COUNTED = {
     "last": 1,
-    "last-10-mean": 10,
+    "last-10-mean": checkpoint_rules.WINDOW,
 }  # evaluations that a checkpoint rule looks at, if not all
 
 
@@ -38,6 +38,7 @@ class Run:
     variant: str = ""  # digest of configuration and budget; "" where the source states neither
     record: RunRecord | None = None
     remark: str = ""  # what a reader must know of all runs of this protocol
+    reason: str = ""  # why a run that was trained to its end counts as unfinished
 
 
 def from_records(found: Sequence[RunRecord]) -> list[Run]:
@@ -129,6 +130,10 @@ def _from_record(record: RunRecord) -> Run:
     points = record.evaluations[-counted:]  # a row for each of hundreds takes its time
     rows = records.score_rows(record.model_copy(update={"evaluations": points}))
     status: Status = "unfinished" if record.status == "running" else record.status
+    reason = ""
+    if status == "complete" and len(rows) < counted:
+        # As `checkpoint_rules.last_mean` has it: a mean of fewer would go by the same name.
+        status, reason = "unfinished", f"of {counted} evaluations that count it has {len(rows)}"
     if status == "complete":
         row = _checkpoint(rows, record.protocol.checkpoint)
     else:
@@ -148,6 +153,7 @@ def _from_record(record: RunRecord) -> Run:
         protocol=_shared_protocol(record),
         variant=digest(settings(record)),
         record=record,
+        reason=reason,
     )
 
 
@@ -167,8 +173,8 @@ def _checkpoint(rows: Sequence[ScoreRow], rule: str) -> ScoreRow:
     if rule == "last-10-mean":
         return rows[-1].model_copy(
             update={
-                "mean_return": _mean([row.mean_return for row in rows[-10:]]),
-                "score": _mean([row.score for row in rows[-10:]]),
+                "mean_return": _mean([row.mean_return for row in rows]),
+                "score": _mean([row.score for row in rows]),
             }
         )
     return rows[-1]

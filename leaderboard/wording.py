@@ -165,7 +165,9 @@ def warnings(entry: Entry, table: Table) -> list[str]:
     if failed:
         notes.append(f"{failed} of {plural(total, 'run')} failed")
     if unfinished:
-        notes.append(f"{unfinished} of {plural(total, 'run')} unfinished")
+        reasons = sorted({run.reason for run in entry.runs if run.reason})
+        why = f" ({listed(reasons)})" if reasons else ""
+        notes.append(f"{unfinished} of {plural(total, 'run')} unfinished{why}")
     finished = [cell.values.size for cell in entry.cells.values() if cell.values.size]
     if finished and min(finished) < FEW_RUNS:
         notes.append(f"only {plural(min(finished), 'run')}")

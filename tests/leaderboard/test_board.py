@@ -220,6 +220,30 @@ def test_what_is_not_comparable_stands_apart() -> None:
     assert all(entry.aggregate is None for table in raw for entry in table.entries)
 
 
+def averaged_record(points: int, seed: int = 0) -> RunRecord:
+    """Return a record of the mean of the last ten evaluations that has so many."""
+    given = make_record("BC", HOPPER[0], seed, 900, checkpoint="last-10-mean")
+    first = given.evaluations[0]
+    returns = np.random.default_rng(seed).normal(900, 50, (points, 4)).round(3).tolist()
+    found = tuple(
+        first.model_copy(update={"step": step, "returns": tuple(row)})
+        for step, row in enumerate(returns, start=1)
+    )
+    return given.model_copy(update={"evaluations": found})
+
+
+def test_a_mean_of_fewer_evaluations_than_it_says_is_no_result(tmp_path: Path) -> None:
+    records = [averaged_record(9 if seed == 1 else 10, seed) for seed in range(4)]
+    (table,) = build(records)
+    (entry,) = table.entries
+    assert [run.row.seed for run in entry.cells[HOPPER[0]].finished] == [0, 2, 3]
+    reason = "of 10 evaluations that count it has 9"
+    assert wording.warnings(entry, table) == [f"1 of 4 runs unfinished ({reason})"]
+    board.write([table], tmp_path / "board")
+    (page,) = tmp_path.glob("board/runs/*.html")
+    assert reason in page.read_text(encoding="utf-8")
+
+
 def test_checkpoint_rules_differ_and_are_named() -> None:
     last = build([make_record("BC", HOPPER[0], 0, 900)])[0].entries[0]
     record = make_record("BC", HOPPER[0], 0, 900, checkpoint="best")
@@ -228,8 +252,10 @@ def test_checkpoint_rules_differ_and_are_named() -> None:
     assert last.runs[0].row.mean_return == pytest.approx(means[-1])
     assert best.runs[0].row.mean_return == pytest.approx(max(means))
     assert "optimistic" in wording.protocol_words(best, {})
-    averaged = build([make_record("BC", HOPPER[0], 0, 900, checkpoint="last-10-mean")])[0]
-    assert averaged.runs[0].row.mean_return == pytest.approx(statistics.fmean(means))
+    long = averaged_record(12)
+    means = [statistics.fmean(point.returns) for point in long.evaluations]
+    (averaged,) = build([long])
+    assert averaged.runs[0].row.mean_return == pytest.approx(statistics.fmean(means[-10:]))
 
 
 def test_an_incomplete_method_is_listed_last_and_not_ranked() -> None:
