@@ -20,6 +20,7 @@ from datumrl.datasets.minari_metadata import Metadata
 from datumrl.datasets.record import DatasetRecord, Environment, Reference
 
 PREFIX = "minari/"
+ROOT_VARIABLE = "MINARI_DATASETS_PATH"  # which the package honours
 CITATION = (
     "Younis, Perez-Vicente, Balis, Dudley, Davey, Terry: Minari. Zenodo, "
     "doi:10.5281/zenodo.13767625 (2024)"
@@ -43,7 +44,7 @@ _NAME = re.compile(r"(?:[\w.-]+/)*[\w.-]+-v[0-9]+")
 
 def root() -> Path:
     """Return the folder in which `minari` keeps its datasets."""
-    given = os.environ.get("MINARI_DATASETS_PATH")
+    given = os.environ.get(ROOT_VARIABLE)
     return Path(given) if given else Path.home() / ".minari" / "datasets"
 
 
@@ -124,7 +125,7 @@ def local_records(known: dict[str, DatasetRecord]) -> Iterator[DatasetRecord]:
     """Yield the records of all datasets in Minari's folder; one that cannot be read is left out."""
     if not root().is_dir():
         return
-    for folder in _dataset_folders(root()):
+    for folder in dataset_folders(root()):
         dataset_id = PREFIX + folder.relative_to(root()).as_posix()
         try:
             record = find_local(dataset_id, known.get(dataset_id))
@@ -134,17 +135,19 @@ def local_records(known: dict[str, DatasetRecord]) -> Iterator[DatasetRecord]:
             yield record
 
 
-def _dataset_folders(folder: Path) -> Iterator[Path]:
-    """Yield the folders that hold a dataset, in the order of their names."""
+def dataset_folders(folder: Path) -> Iterator[Path]:
+    """Yield the folders that hold a dataset, in the order of their names; none that is hidden."""
     try:
-        below = sorted(path for path in folder.iterdir() if path.is_dir())
+        found = sorted(path for path in folder.iterdir() if path.is_dir())
     except OSError:
         return
-    for path in below:
+    for path in found:
+        if path.name.startswith("."):  # what is being fetched or replaced
+            continue
         if (path / "data" / "metadata.json").is_file():
             yield path
         elif not path.is_symlink():
-            yield from _dataset_folders(path)
+            yield from dataset_folders(path)
 
 
 def _record(dataset_id: str, metadata: Metadata) -> DatasetRecord:

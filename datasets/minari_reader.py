@@ -42,7 +42,7 @@ def convert(
     if metadata.actions[0].kind != "numbers":
         raise DatumrlError(f"{record.id}: its actions are {metadata.actions[0].type}, no numbers")
     with contextlib.ExitStack() as stack:
-        storage = stack.enter_context(_storage(source, metadata, error))
+        storage = stack.enter_context(storage_of(source, metadata, error))
         writer = stack.enter_context(writing(folder))
         reading = Columns(metadata, storage, error, progress)
         rows = reading.write(writer)
@@ -59,7 +59,8 @@ def convert(
         )
 
 
-def _storage(source: Path, metadata: Metadata, error: minari_metadata.Error) -> Any:
+def storage_of(source: Path, metadata: Metadata, error: minari_metadata.Error) -> Any:
+    """Return a context with the episodes of a dataset's folder, by its data_format."""
     if metadata.format == "hdf5":
         from datumrl.datasets.minari_hdf5 import Storage
 

@@ -485,27 +485,3 @@ def test_fetching_takes_a_folder_at_hand(
     assert main(["fetch", "minari/D4RL/door/human-v2"]) == 2
     assert "changed since" in capsys.readouterr().err
     assert main([*command, "--force"]) == 0
-
-
-def test_fetching_asks_the_minari_package(
-    small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """The wiring only: the package's own download is a stand-in, as there is no network."""
-    shutil.move(small, tmp_path / "remote")
-    asked = []
-
-    def download(name: str, force_download: bool = False) -> None:
-        asked.append((name, force_download))
-        if "human" not in name:
-            raise ConnectionError("no such host")
-        shutil.copytree(tmp_path / "remote", small.parents[1] / name, dirs_exist_ok=True)
-
-    monkeypatch.setattr(minari, "download_dataset", download)
-    monkeypatch.setenv("MINARI_REMOTE", "hf://elsewhere")
-    assert main(["fetch", "minari/D4RL/pen/human-v2", "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert told["url"] == "hf://elsewhere/D4RL/pen/human-v2"
-    assert len(datumrl.load("minari/D4RL/pen/human-v2")) == 11
-    assert main(["fetch", "minari/D4RL/pen/expert-v2"]) == 2
-    assert "no such host" in capsys.readouterr().err
-    assert asked == [("D4RL/pen/human-v2", False), ("D4RL/pen/expert-v2", False)]
