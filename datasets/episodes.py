@@ -90,7 +90,10 @@ class Episodes:
         return returns
 
     def complete(self) -> np.ndarray:
-        """Return which episodes end at a flag, (episodes,) bool; only the last can be open."""
+        """Return which episodes end at a flag, (episodes,) bool.
+
+        Only the last can be open, unless ``ends`` is ``"recorded"``: then any can.
+        """
         ends = self.starts[1:] - 1
         return self.terminals[ends] | self.timeouts[ends]
 

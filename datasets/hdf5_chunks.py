@@ -7,9 +7,11 @@ written, or whose key in the dataset's index is damaged, which nothing in the fi
 from __future__ import annotations
 
 import itertools
+import math
 
 import h5py
 import numpy as np
+from h5py import h5d
 
 
 def is_stored(dataset: h5py.Dataset) -> bool:
@@ -20,6 +22,19 @@ def is_stored(dataset: h5py.Dataset) -> bool:
     starts = (range(0, length, piece) for length, piece in sizes)
     found = (dataset.id.get_chunk_info_by_coord(place) for place in itertools.product(*starts))
     return all(chunk.byte_offset for chunk in found)  # none, or 0, where the file itself begins
+
+
+def never_written(dataset: h5d.DatasetID) -> int:
+    """Return how many chunks of a dataset nothing was ever written to; 0 where there are no chunks.
+
+    Only counted, where `is_stored` looks each chunk up: HDF5 walks through all of them for that,
+    which takes hours where every row is a chunk of its own.
+    """
+    made = dataset.get_create_plist()
+    if made.get_layout() != h5d.CHUNKED:
+        return 0
+    sizes = zip(dataset.shape, made.get_chunk(), strict=True)
+    return math.prod(-(-length // piece) for length, piece in sizes) - dataset.get_num_chunks()
 
 
 def read_rows(dataset: h5py.Dataset, begin: int, end: int) -> np.ndarray:

@@ -264,7 +264,10 @@ class Columns:
         if values.shape[1:] == file.shape[1:] and values.dtype.kind in "biuf":
             with np.errstate(all="ignore"):
                 cast = values.astype(file.dtype)
-            if (cast == values).all() or not np.isfinite(values.astype(np.float64)).all():
+            same = cast == values
+            if file.dtype.kind == "f":  # a NaN stays one there alone
+                same |= np.isnan(cast) & np.isnan(values)
+            if same.all():
                 return cast
         raise episode.error(
             f"holds {name} of {values.dtype} {values.shape[1:]} where the first episode has "

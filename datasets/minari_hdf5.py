@@ -17,6 +17,7 @@ from h5py import h5d, h5g, h5s, h5t
 
 from datumrl.datasets.background_hash import BackgroundHash
 from datumrl.datasets.errors import DatumrlError
+from datumrl.datasets.hdf5_chunks import never_written
 from datumrl.datasets.minari_blocks import Block, Target
 from datumrl.datasets.minari_images import decode
 from datumrl.datasets.minari_metadata import Error, Leaf, Metadata, data_folder
@@ -93,7 +94,7 @@ class Storage:
         if room is None:
             return False
         dataset.read(h5s.ALL, h5s.ALL, room, known)  # as many bytes as the shape says
-        return True
+        return bool(room.all()) or not never_written(dataset)
 
 
 class _Types:
@@ -188,8 +189,7 @@ class Episode:
     def _rows(self, name: str | Leaf) -> int:
         shape = self._opened[name].shape
         if not shape:
-            label = name if isinstance(name, str) else f"observations {name.name}".strip()
-            raise self.error(f"holds one number as {label} where a row per step is needed")
+            raise self.error(f"holds one number as {_label(name)} where a row per step is needed")
         return int(shape[0])
 
     def _read(self, name: str | Leaf, begin: int, end: int) -> np.ndarray:
@@ -205,7 +205,17 @@ class Episode:
                 stored = dataset.get_space()
                 stored.select_hyperslab((begin, *(0,) * (len(shape) - 1)), values.shape)
                 dataset.read(h5s.create_simple(values.shape), stored, values, kind)
+            lacking = 0 if kind is not None and values.all() else never_written(dataset)
+        if lacking:  # only zeros can be rows that are not in the file
+            raise self.error(
+                f"holds {_label(name)} of which {lacking} chunks were never written, and HDF5 "
+                "would read them as zeros"
+            )
         return values
+
+
+def _label(name: str | Leaf) -> str:
+    return name if isinstance(name, str) else f"observations {name.name}".strip()
 
 
 def _group(number: int) -> bytes:

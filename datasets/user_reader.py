@@ -22,9 +22,11 @@ from datumrl.datasets.prepared import GrowingFile, Writer, writing
 from datumrl.datasets.reading import Progress, finish
 from datumrl.datasets.record import DatasetRecord
 from datumrl.datasets.user_boundaries import Boundaries
+from datumrl.datasets.user_successors import Successors
 from datumrl.datasets.user_tables import Use, missing, opened
 
 _FLAGS = ("terminals", "timeouts")
+_WHICH = "discrete_actions = true says which action each is"
 
 
 def convert(
@@ -78,6 +80,9 @@ class _Reading:
         self._boundaries = Boundaries(described["boundaries"], record.time_limit)
         self._files: dict[str, GrowingFile] = {}
         self._flags: dict[str, list[np.ndarray]] = {name: [] for name in _FLAGS}
+        self._ends: list[int] = []  # rows up to the end of each file
+        # A CSV has no types: whole numbers in every row are most likely discrete.
+        self._all_whole = described["format"] == "csv" and not record.discrete_actions
         self.rows = 0
         self.notes: list[str] = []
 
@@ -90,6 +95,11 @@ class _Reading:
                     self._progress(number + 1, len(self._paths))
         if self.rows == 0:
             raise DatumrlError(f"{self._paths[0]}: holds no rows; check the files")
+        if self._all_whole:
+            raise self._error(self._paths[0])(
+                f"actions are whole numbers in every row: {_WHICH}; numbers that are no choices "
+                "need a decimal point (1.0) in a CSV"
+            )
         flags = {
             name: np.concatenate(blocks) if name in self._mapping else None
             for name, blocks in self._flags.items()
@@ -126,7 +136,10 @@ class _Reading:
         index = self._boundaries.index_column
         with self._table(path) as table:
             given = table.whole(index) if index is not None else None
+            if self._all_whole:
+                self._all_whole = table.integers(_sources(self._mapping["actions"]))
         self._boundaries.file(path, begin, self.rows, given)
+        self._ends.append(self.rows)
 
     def _blocks(self, path: Path, wanted: tuple[str, ...]) -> Iterator[dict[str, np.ndarray]]:
         """Yield the columns of a file that some fields are made of."""
@@ -187,10 +200,8 @@ class _Reading:
         whole = values.dtype.kind in "biu"
         if not self._record.discrete_actions:
             if whole:
-                raise self._error(path)(
-                    f"actions are {values.dtype}: with whole numbers, discrete_actions = true says "
-                    "which action each is"
-                )
+                raise self._error(path)(f"actions are {values.dtype}: with whole numbers, {_WHICH}")
+            self._all_whole = self._all_whole and bool((values == np.floor(values)).all())
             return values.reshape(len(values), -1)
         if not whole:
             if not (np.isfinite(values).all() and (values == np.floor(values)).all()):
@@ -230,7 +241,6 @@ class _Reading:
         """Write the successors that the following row does not give."""
         named = {name: file for name, file in self._files.items() if name.startswith("observ")}
         given = self._mapping.get("next_observations")
-        listed = [np.zeros(0, np.int64)]
         with contextlib.ExitStack() as stack:
             targets = {
                 name: stack.enter_context(
@@ -240,49 +250,14 @@ class _Reading:
                 )
                 for name, file in named.items()
             }
-            row = 0
-            for path in self._paths if given is not None else ():
+            successors = Successors(named, targets, starts)
+            ends = zip(self._paths, self._ends, strict=True)
+            for path, rows in ends if given is not None else ():
                 for block in self._blocks(path, ("next_observations",)):
-                    following = _observations(block, given)
-                    rows = self._write_successors(path, row, following, starts, targets)
-                    row += len(next(iter(block.values())))
-                    listed.append(rows)
-        rows = np.concatenate(listed)
-        writer.array("successor_rows", rows)
-        within = int((~np.isin(rows, starts[1:] - 1)).sum())
-        if within:
-            self.notes.append(
-                f"{within} next observations disagree with the following row of their episode; "
-                "they are kept"
-            )
-
-    def _write_successors(
-        self,
-        path: Path,
-        row: int,
-        following: Column,
-        starts: np.ndarray,
-        targets: dict[str, GrowingFile],
-    ) -> np.ndarray:
-        given = {
-            f"observations/{k}" if k else "observations": v for k, v in parts(following).items()
-        }
-        count = len(next(iter(given.values())))
-        ends = starts[1:] - 1
-        differs = np.zeros(count, bool)
-        differs[ends[(ends >= row) & (ends < row + count)] - row] = True
-        for name, values in given.items():
-            file = self._files[name]
-            bad = first_not_finite(values)
-            if bad is not None or values.shape[1:] != file.shape[1:]:
-                what = f"at row {row + bad} are not finite" if bad is not None else "of other shape"
-                raise self._error(path)(f"next_observations {what}")
-            stored = file.rows(row + 1, row + 1 + count)
-            unlike = (values[: len(stored)] != stored).reshape(len(stored), -1).any(axis=1)
-            differs[: len(stored)] |= unlike
-        for name, values in given.items():
-            targets[name].append(values[differs])
-        return row + np.flatnonzero(differs)
+                    successors.add(_observations(block, given), self._error(path))
+                successors.end_file(rows, self._error(path))
+        writer.array("successor_rows", successors.rows())
+        self.notes += successors.notes()
 
 
 def _sources(mapping: Any) -> list[str]:

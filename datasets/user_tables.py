@@ -79,14 +79,41 @@ class _Hdf5:
         rows = _common_rows(shapes, self._error)
         widest = max(column.dtype.itemsize * _width(column.shape) for column in columns.values())
         step = max(1, min(ROWS_AT_ONCE, _BYTES_AT_ONCE // max(1, widest)))
+        for name, column in columns.items():
+            self._check_stored(name, column)
         for begin in range(0, rows, step):
             with _hdf5_damage(self._error):
-                block = {name: column[begin : begin + step] for name, column in columns.items()}
+                block = {
+                    name: _hdf5_rows(column, begin, begin + step)
+                    for name, column in columns.items()
+                }
             yield block
 
     def whole(self, name: str) -> np.ndarray:
+        column = self._file[name]
+        self._check_stored(name, column)
         with _hdf5_damage(self._error):
-            return np.asarray(self._file[name][()])
+            return _hdf5_rows(column, 0, len(column)) if column.shape else np.asarray(column[()])
+
+    def _check_stored(self, name: str, column: Any) -> None:
+        """Refuse a column of which HDF5 would read zeros, or what lies in other files."""
+        from datumrl.datasets import hdf5_chunks
+
+        with _hdf5_damage(self._error):
+            elsewhere = column.is_virtual or column.external
+            lacking = hdf5_chunks.never_written(column.id)
+            empty = column.chunks is None and not hdf5_chunks.is_stored(column)
+        if elsewhere:
+            raise self._error(
+                f"column {name!r} only points at other files, whose changes would go unseen; name "
+                "those in path"
+            )
+        if lacking or empty:
+            which = f"{lacking} of its chunks" if lacking else "its rows"
+            raise self._error(
+                f"column {name!r}: {which} were never written, and HDF5 would read them as zeros "
+                "(was the writer interrupted?)"
+            )
 
 
 class _Npz:
@@ -206,6 +233,13 @@ class _Csv(_Arrow):
             for batch in reader:
                 yield self._arrays(batch, uses)
 
+    def integers(self, names: Sequence[str]) -> bool:
+        """Return whether all these columns begin with whole numbers, without a decimal point."""
+        import pyarrow as pa
+
+        with self._damage(), self._reader({}) as reader:
+            return all(pa.types.is_integer(reader.schema.field(name).type) for name in names)
+
     def _reader(self, uses: dict[str, Use]) -> Any:
         import pyarrow as pa
         import pyarrow.csv
@@ -264,6 +298,14 @@ def _common_rows(shapes: dict[str, tuple[int, ...]], error: Error) -> int:
         )
         raise error(f"has columns of unequal lengths: {told}")
     return next(rows for rows in lengths.values() if rows is not None)
+
+
+def _hdf5_rows(column: Any, begin: int, end: int) -> np.ndarray:
+    from datumrl.datasets import hdf5_chunks
+
+    if column.dtype.kind not in "biuf":  # names of episodes
+        return np.asarray(column[begin:end])
+    return hdf5_chunks.read_rows(column, begin, end)
 
 
 def _width(shape: tuple[int, ...]) -> int:
