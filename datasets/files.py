@@ -35,7 +35,7 @@ def home() -> Path:
     The default is a folder where this system keeps its users' data.
     """
     given = os.environ.get("DATUMRL_HOME")
-    return Path(given) if given else _user_data() / "datumrl"
+    return Path(given).expanduser() if given else _user_data() / "datumrl"
 
 
 def _user_data() -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -12,17 +13,66 @@ from datumrl.datasets import files
 from datumrl.datasets.errors import DatumrlError
 from datumrl.datasets.record import DatasetRecord
 
+# reader -> version, raised when columns that it made before are not what it would make now; 1 where
+# none is given.  2 of "user": next observations were cast without a look at their type, rows that
+# were never written to an HDF5 file were zeros.
+_READER_VERSIONS = {"user": 2}
 
-def quick(source: Path) -> tuple[int, int]:
-    """Return (bytes, newest modification in ns), which tell at once that nothing changed."""
-    return _quick(members(source))
+
+def quick(source: Path) -> tuple[int, int | str]:
+    """Return (bytes, stamp), which tell at once that nothing changed.
+
+    The stamp of a file is its modification in ns; of a folder, a digest of the names, sizes and
+    modifications of all its files.
+    """
+    return _quick(source, members(source))
 
 
-def _quick(paths: Iterable[Path]) -> tuple[int, int]:
-    states = [path.stat() for path in paths]
-    return sum(state.st_size for state in states), max(
-        (state.st_mtime_ns for state in states), default=0
-    )
+def _quick(source: Path, paths: Iterable[Path]) -> tuple[int, int | str]:
+    if not source.is_dir():
+        state = source.stat()
+        return state.st_size, state.st_mtime_ns
+    digest, size = hashlib.sha256(), 0
+    for name, path in _named(source, paths):
+        state = path.stat()
+        size += state.st_size
+        digest.update(_bytes(f"{name}\0{state.st_size}\0{state.st_mtime_ns}\n"))
+    return size, digest.hexdigest()
+
+
+def meaning(record: DatasetRecord) -> str:
+    """Return the hex sha256 of all in a record, and of its reader, that columns depend on.
+
+    Where the source lies and what it must hold are told apart from this.
+    """
+    told = {
+        "reader": record.reader,
+        "version": _READER_VERSIONS.get(record.reader, 1),
+        "time_limit": record.time_limit,
+        "discrete_actions": record.discrete_actions,
+        "options": {name: value for name, value in record.options if name != "path"},
+    }
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+
+
+def is_current(
+    state: tuple[int, int | str], record: DatasetRecord, known: Mapping[str, Any]
+) -> bool | None:
+    """Return whether columns, of which `describe` told this, are of a record and a source.
+
+    ``state`` is what `quick` tells of the source now.  None where only its sha256 can say.
+    """
+    # Columns made before meanings were kept are of the first version of their reader.
+    old = "meaning" not in known and record.reader not in _READER_VERSIONS
+    if not old and known.get("meaning") != meaning(record):
+        return False
+    if record.sha256 not in (None, known.get("sha256")):
+        return False
+    size, stamp = state
+    if known.get("size") != size:
+        return False
+    # Columns made before stamps were kept have the newest modification, which is that of a file.
+    return True if known.get("stamp", known.get("mtime_ns")) == stamp else None
 
 
 def sha256(source: Path, known: Mapping[str, str] | None = None) -> str:
@@ -36,11 +86,19 @@ def sha256(source: Path, known: Mapping[str, str] | None = None) -> str:
 
 
 def _of_members(source: Path, paths: Iterable[Path], known: Mapping[str, str]) -> str:
-    digest, prefix = hashlib.sha256(), len(source.parts)
-    for path in paths:
-        name = "/".join(path.parts[prefix:])
-        digest.update(f"{name}\0{known.get(str(path)) or files.sha256(path)}\n".encode())
+    digest = hashlib.sha256()
+    for name, path in _named(source, paths):
+        digest.update(_bytes(f"{name}\0{known.get(str(path)) or files.sha256(path)}\n"))
     return digest.hexdigest()
+
+
+def _named(source: Path, paths: Iterable[Path]) -> Iterator[tuple[str, Path]]:
+    prefix = len(source.parts)
+    return (("/".join(path.parts[prefix:]), path) for path in paths)
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode(errors="surrogateescape")  # names of files need not be valid Unicode
 
 
 def members(source: Path) -> list[Path]:
@@ -72,7 +130,7 @@ def check_kind(source: Path, record: DatasetRecord) -> None:
 def describe(
     source: Path, record: DatasetRecord, known: Mapping[str, str] | None = None
 ) -> dict[str, Any]:
-    """Return what prepared columns record of their source: path, size, mtime_ns and sha256.
+    """Return what prepared columns record of their source: path, size, stamp, sha256, meaning.
 
     ``known`` are hashes by path of a folder's files that were read whole already.
     Raises DatumrlError for a source that cannot be read, or is not what the record expects.
@@ -80,7 +138,7 @@ def describe(
     check_kind(source, record)
     try:
         paths = members(source)
-        size, mtime_ns = _quick(paths)
+        size, stamp = _quick(source, paths)
         folder = source.is_dir()
         found = _of_members(source, paths, known or {}) if folder else files.sha256(source)
         md5 = files.md5(source) if record.md5 and source.is_file() else record.md5
@@ -92,7 +150,13 @@ def describe(
                 f"{source}: expected {name} {expected}, the file has {actual}; "
                 f"{remedy(source, record)}"
             )
-    return {"path": str(source.resolve()), "size": size, "mtime_ns": mtime_ns, "sha256": found}
+    return {
+        "path": str(source.resolve()),
+        "size": size,
+        "stamp": stamp,
+        "sha256": found,
+        "meaning": meaning(record),
+    }
 
 
 def complaint(source: Path, record: DatasetRecord) -> Callable[[str], DatumrlError]:

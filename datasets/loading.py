@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -41,7 +40,7 @@ def load(
         key = hashlib.sha256(str(given.resolve()).encode()).hexdigest()[:12]
         folder = folder.with_name(f"from-{key}.{folder.name}")
     source = given or _source(record, folder)
-    if source is not None and not _is_current(folder, source):
+    if source is not None and not _is_current(folder, source, record):
         _convert(source, record, folder, progress)
     return prepared.read(folder, record.id)
 
@@ -112,19 +111,20 @@ def _gone(raw: Path) -> Path | None:
     return None
 
 
-def _is_current(folder: Path, source: Path) -> bool:
-    """Return whether prepared columns exist and come from this very file."""
+def _is_current(folder: Path, source: Path, record: DatasetRecord) -> bool:
+    """Return whether prepared columns exist, and are of this very file as the record has it."""
     if not folder.exists():
         return False
     provenance = prepared.provenance(folder)
     known = provenance.get("source", {})
-    size, mtime_ns = identity.quick(source)
-    if (known.get("size"), known.get("mtime_ns")) == (size, mtime_ns):
-        return True
-    if known.get("size") != size or known.get("sha256") != identity.sha256(source):
+    state = identity.quick(source)
+    current = identity.is_current(state, record, known)
+    if current is not None:
+        return current
+    if known.get("sha256") != identity.sha256(source):
         return False
     with contextlib.suppress(DatumrlError):  # a read-only cache is hashed again next time
-        known = {**known, "mtime_ns": mtime_ns}
+        known = {**known, "stamp": state[1]}
         prepared.amend_provenance(folder, {**provenance, "source": known})
     return True
 
@@ -133,18 +133,12 @@ def _convert(source: Path, record: DatasetRecord, folder: Path, progress: Progre
     # The reader is not needed, nor imported, for later loads.
     from datumrl.datasets import fetching
 
-    # A folder, or a user's file, has nothing of ours beside it unless it was imported.
-    foreign = source.is_dir() and source != places.raw_path(record)
-    fetched = (
-        None
-        if foreign or record.collection in ("minari", "user")
-        else fetching.read_sidecar(source)
-    )
+    # A user's file has nothing of ours beside it, nor has one at a path that the user names.
+    ours = record.collection not in ("minari", "user") and source == places.raw_path(record)
+    fetched = fetching.read_sidecar(source) if ours else None
     if fetched is not None and record.sha256 is None:
         # The file has to be what was fetched, even where nothing confirms what that was.
         record = replace(record, sha256=fetched.sha256)
     with locked(folder, waiting=lambda: None):
-        for left_over in folder.parent.glob(f".{folder.name}.*.tmp"):  # of a conversion killed
-            shutil.rmtree(left_over, ignore_errors=True)
-        if not _is_current(folder, source):  # another process may have converted it meanwhile
+        if not _is_current(folder, source, record):  # another process may have converted it
             reading.reader_of(record).convert(source, record, folder, progress)

@@ -62,6 +62,7 @@ def register(path: Path, *, replace: bool = False, progress: Any = None) -> Regi
             "'.', '_' and '-', such as user/my-robot-v1"
         )
     members = _members(content, path)
+    _check_names([path.resolve().parent, *members])
     single = not _is_pattern(content["path"])
     own: dict[str, Any] = {
         "folder": str(path.resolve().parent),
@@ -90,7 +91,7 @@ def register(path: Path, *, replace: bool = False, progress: Any = None) -> Regi
 
 def record(path: Path) -> DatasetRecord:
     """Return the record of a registered description.  Raises DatumrlError for a bad one."""
-    content = registration_schema.parse(_text(path), path, own=_OWN)
+    content = _kept(path)
     return _record(path, content, content[_OWN])
 
 
@@ -99,7 +100,17 @@ def description(dataset_id: str) -> dict[str, Any]:
     path = registered_path(dataset_id)
     if path is None or not path.is_file():
         raise DatumrlError(f"{dataset_id} is not registered; `datumrl register FILE.toml` does it")
-    return registration_schema.parse(_text(path), path, own=_OWN)
+    return _kept(path)
+
+
+def _kept(path: Path) -> dict[str, Any]:
+    """Return what a registered description holds, with the table that registering added."""
+    content = registration_schema.parse(_text(path), path, own=_OWN)
+    kinds = {"folder": str, "sha256": str, "members": list}
+    for name, kind in kinds.items():
+        if not isinstance(content[_OWN].get(name), kind) or not content[_OWN][name]:
+            raise DatumrlError(f"{path}: {_OWN}.{name} is damaged; register anew with --replace")
+    return content
 
 
 def _read_and_keep(
@@ -115,16 +126,30 @@ def _read_and_keep(
     try:
         user_reader.convert_described(source, temporary, content, staged, progress)
         episodes = prepared.read(staged, temporary.id)
-        own = {**own, **_forms(episodes)}
-        added = "\n".join(f"{key} = {json.dumps(value)}" for key, value in own.items())
+        episodes.validate()
+        kept = _with_own(target, text, {**own, **_forms(episodes)})
         if prepared_folder.exists():
             shutil.rmtree(prepared_folder)
         with files.replacing(target, "w") as handle:
-            handle.write(f"{text.rstrip()}\n\n[{_OWN}]\n{added}\n")
+            handle.write(kept)
         with files.storage_errors(prepared_folder):
             staged.replace(prepared_folder)
     finally:
         shutil.rmtree(staged, ignore_errors=True)
+
+
+def _with_own(target: Path, text: str, own: dict[str, Any]) -> str:
+    """Return a description with the table of ours, which reads back as what it is."""
+    # TOML's texts are JSON's, but for characters that JSON would escape as two, and for DEL.
+    written = {
+        key: json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+        for key, value in own.items()
+    }
+    added = "\n".join(f"{key} = {value}" for key, value in written.items())
+    kept = f"{text.rstrip()}\n\n[{_OWN}]\n{added}\n"
+    if registration_schema.parse(kept, target, own=_OWN)[_OWN] != own:
+        raise DatumrlError(f"{target}: TOML cannot hold {own}; rename what is odd there")
+    return kept
 
 
 def _forms(episodes: Any) -> dict[str, Any]:
@@ -177,8 +202,14 @@ def _record(path: Path, content: Mapping[str, Any], own: Mapping[str, Any]) -> D
         rows=own.get("rows"),
         access="its files lie where they were registered; `datumrl register` reads them anew",
         folder=content["format"] == "minari" or not single,
-        options=(("path", str(source)),),
+        options=(("path", str(source)), ("description", _meaning(content))),
     )
+
+
+def _meaning(content: Mapping[str, Any]) -> str:
+    """Return the hex sha256 of what a description says of the columns, beside the record."""
+    told = {name: content.get(name) for name in ("format", "columns", "boundaries")}
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
 
 def _is_pattern(path: str) -> bool:
@@ -202,6 +233,17 @@ def _members(content: Mapping[str, Any], described_in: Path) -> list[Path]:
         kind = "folder" if content["format"] == "minari" else "file"
         raise DatumrlError(f"{described_in}: there is no {kind} {whole}; check path")
     return [whole.resolve()]
+
+
+def _check_names(paths: list[Path]) -> None:
+    """Refuse names that are no text, which no description could hold."""
+    for path in paths:
+        try:
+            str(path).encode()
+        except UnicodeEncodeError:
+            raise DatumrlError(
+                f"{str(path)!r}: this name is not valid Unicode; rename it, then register"
+            ) from None
 
 
 def _links(target: Path, sha256: str) -> Path:
@@ -230,7 +272,10 @@ def _changes(target: Path, content: Mapping[str, Any], own: Mapping[str, Any]) -
     """Return in words what differs from what is registered under the name."""
     if not target.exists():
         return ()
-    before = registration_schema.parse(_text(target), target, own=_OWN)
+    try:
+        before = _kept(target)
+    except DatumrlError as problem:
+        return (f"what was registered cannot be read: {problem}",)
     known = before.pop(_OWN)
     changes = [
         f"{key} was {json.dumps(before.get(key))} and is {json.dumps(content.get(key))}"
