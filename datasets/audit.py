@@ -1,7 +1,7 @@
 """Is a dataset sound?  Every check on its columns, with known errata recognised.
 
-Columns are read in pieces, so memory-mapped datasets of any size need little memory (row hashes
-hold 8 bytes a row).  Replays in the environment are `datumrl.evaluation.replay`'s.
+Columns are read in pieces, so memory-mapped datasets of any size need little memory: 17 bytes a row
+while repeated rows are looked for.  Replays in the environment are `datumrl.evaluation.replay`'s.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
-from datumrl.datasets import audit_duplicates as duplicates
+from datumrl.datasets import audit_duplicates as copies
 from datumrl.datasets import audit_episodes as boundaries
 from datumrl.datasets import audit_rewards as rewards
 from datumrl.datasets import audit_values as values
+from datumrl.datasets import duplicates
 from datumrl.datasets.audit_continuity import check_continuity
 from datumrl.datasets.audit_errata import recognised
 from datumrl.datasets.episodes import Episodes
@@ -69,7 +70,7 @@ def _checks(
         return duplicates.row_hashes(episodes)
 
     def leakage(other: Episodes) -> Callable[[], Finding]:
-        return lambda: duplicates.check_leakage(episodes, hashes(), other)
+        return lambda: copies.check_leakage(episodes, hashes(), other)
 
     return [
         lambda: boundaries.check_tail(episodes),
@@ -88,7 +89,7 @@ def _checks(
         lambda: rewards.check_final_rewards(episodes),
         lambda: rewards.check_returns(episodes, record),
         lambda: rewards.check_level(episodes, record),
-        lambda: duplicates.check_duplicate_rows(episodes, hashes()),
-        lambda: duplicates.check_duplicate_episodes(episodes, hashes()),
+        lambda: copies.check_duplicate_rows(episodes, hashes()),
+        lambda: copies.check_duplicate_episodes(episodes, hashes()),
         *[leakage(other) for other in against],
     ]

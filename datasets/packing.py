@@ -144,7 +144,7 @@ class _ValuePacker:
 
         values, nans = self._column[begin:end], 0
         if values.dtype.kind == "f":
-            values, nans = _bits(np.asarray(values))
+            values, nans = equality_bits(np.asarray(values))
         pack_integers(_integers(values), self._low, self.words, self.shifts, keys)
         return nans
 
@@ -154,8 +154,11 @@ def _integers(values: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(np.asarray(values).astype(np.int64, copy=False))
 
 
-def _bits(values: np.ndarray) -> tuple[np.ndarray, int]:
-    """Return the bits of floats as unsigned integers, and the number of NaNs."""
+def equality_bits(values: np.ndarray) -> tuple[np.ndarray, int]:
+    """Return the bits of floats as unsigned integers, and the number of NaNs.
+
+    0 and -0 have the same bits, and so have all NaNs.
+    """
     values = values + values.dtype.type(0)  # -0 becomes 0
     missing = np.isnan(values)
     values[missing] = np.nan  # of all the NaNs, one
