@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shutil
 import signal
@@ -11,12 +12,38 @@ import sys
 import numpy as np
 import pytest
 
-from datumrl.datasets import catalogue, fetching, loading, places, prepared
+from datumrl.datasets import (
+    catalogue,
+    fetching,
+    leftovers,
+    loading,
+    places,
+    prepared,
+    registration,
+)
 from datumrl.datasets.errors import DatumrlError
 
 ID = "d4rl/hopper-medium-v2"
 HOPPER = catalogue.find(ID)
 PENDULUM = "local/inverted-pendulum-mixed-v1"
+
+
+@pytest.fixture
+def describe_robot(home, tmp_path):
+    """Register a file of one's own under an id."""
+
+    def register(dataset_id):
+        rows = np.arange(4.0)
+        columns = {"observations": rows, "actions": rows / 10, "rewards": rows}
+        np.savez(tmp_path / "robot.npz", terminals=rows == 3, **columns)
+        names = "".join(f'{name} = "{name}"\n' for name in [*columns, "terminals"])
+        (tmp_path / "robot.toml").write_text(
+            f'id = "{dataset_id}"\nformat = "npz"\npath = "robot.npz"\n[columns]\n{names}'
+            '[boundaries]\nrule = "flags"\n'
+        )
+        return registration.register(tmp_path / "robot.toml")
+
+    return register
 
 
 @pytest.fixture
@@ -136,6 +163,63 @@ def test_first_loads_at_once_convert_once(raw):
     ]
     answers = sorted(process.communicate(timeout=60)[0].split() for process in processes)
     assert answers == [["200", "False"], ["200", "False"], ["200", "True"]]
+
+
+def test_columns_of_another_option_of_the_record_are_converted_anew(raw, monkeypatch):
+    loading.load(ID)
+    folder = places.prepared_folder(HOPPER)
+    other = dataclasses.replace(HOPPER, options=(("family", "gym-mujoco"), ("told", True)))
+    monkeypatch.setattr(loading, "find", lambda _: other)
+    calls = [Conversions(), Conversions()]
+    for call in calls:
+        loading.load(ID, progress=call)
+    assert [len(call) > 0 for call in calls] == [True, False]
+    assert len(prepared.provenance(folder)["source"]["meaning"]) == 64
+
+
+def test_columns_made_before_meanings_were_kept_are_opened(raw, monkeypatch):
+    loading.load(ID)
+    folder = places.prepared_folder(HOPPER)
+    known = prepared.provenance(folder)
+    known["source"] = {
+        "size": raw.stat().st_size,
+        "mtime_ns": raw.stat().st_mtime_ns,
+        "sha256": known["source"]["sha256"],
+    }
+    prepared.amend_provenance(folder, known)
+    monkeypatch.setattr(loading.identity, "sha256", None)  # nor is a file hashed for it
+    again = Conversions()
+    loading.load(ID, progress=again)
+    assert not again
+
+
+def test_a_conversion_of_another_name_goes_on(home, tmp_path, describe_robot):
+    """Of user/robot.v2, while user/robot is converted."""
+    folder = home / "prepared" / "user" / "robot"
+    folder.parent.mkdir(parents=True)
+    other, lock = leftovers.new_folder(folder.with_name("robot.v2"))
+    abandoned, gone = leftovers.new_folder(folder)
+    leftovers.release(gone)
+    describe_robot("user/robot")
+    shutil.rmtree(folder)
+    loading.load("user/robot")
+    assert other.is_dir()
+    assert not abandoned.exists()
+    leftovers.release(lock)
+
+
+@pytest.mark.parametrize("beside", ['{"made": "by a logger"}', "[]", "{"])
+def test_what_lies_beside_a_file_given_by_path_is_not_ours(raw, tmp_path, beside):
+    mine = shutil.copy(raw, tmp_path / "mine.hdf5")
+    (tmp_path / "mine.hdf5.json").write_text(beside)
+    assert len(loading.load(ID, path=mine)) == 200
+
+
+def test_home_may_be_given_by_the_users_folder(raw, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("DATUMRL_HOME", "~/home")
+    assert len(loading.load(ID)) == 200
+    assert (tmp_path / "home" / "prepared").is_dir()
 
 
 @pytest.fixture

@@ -318,6 +318,38 @@ def test_what_cannot_be_is_refused(name: str, values: Any, told: str, small: Pat
     assert told in damaged(small, put(name, values))
 
 
+def never_written(name: str, chunk: int) -> Callable[[h5py.File], None]:
+    """Give a column its shape anew, with all but its first chunk never written."""
+
+    def change(file: h5py.File) -> None:
+        values = file[name][:]
+        del file[name]
+        chunks = (chunk, *values.shape[1:])
+        file.create_dataset(name, values.shape, values.dtype, chunks=chunks)[:chunk] = values[
+            :chunk
+        ]
+
+    return change
+
+
+@pytest.mark.parametrize("episode", [0, 2])
+@pytest.mark.parametrize("name", ["rewards", "observations", "truncations"])
+def test_rows_never_written_are_no_zeros(name: str, episode: int, small: Path) -> None:
+    told = damaged(small, never_written(f"episode_{episode}/{name}", 2))
+    assert f"episode {episode} holds {name} of which" in told
+    assert "chunks were never written" in told
+
+
+def test_a_nan_where_the_first_episode_has_whole_numbers_is_refused(root: Path) -> None:
+    write("test/small-v0", "hdf5", spaces.Box(0, 9, (2,), np.int64), spaces.Discrete(3))
+    folder = root / "test/small-v0"
+    with h5py.File(folder / "data" / "main_data.hdf5") as file:
+        values = file["episode_2/observations"][:].astype(float)
+    values[1, 0] = np.nan
+    told = damaged(folder, put("episode_2/observations", values))
+    assert "holds observations of float64 (2,) where the first episode has int64" in told
+
+
 def test_lies_of_the_metadata_are_told(small: Path) -> None:
     edit_metadata(small, total_steps=12)
     assert "says it has 12 steps, and holds 11" in damaged(small, lambda file: None)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import shutil
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +17,16 @@ import pandas as pd
 import pytest
 
 import datumrl
-from datumrl.datasets import catalogue, registration, registration_examples, registration_schema
+from datumrl.datasets import (
+    catalogue,
+    identity,
+    places,
+    prepared,
+    registration,
+    registration_examples,
+    registration_schema,
+    user_catalogue,
+)
 from datumrl.datasets.errors import DatumrlError
 from datumrl.scripts.main import main
 
@@ -563,3 +574,128 @@ def test_files_that_are_gone_are_named(
     file.rename(tmp_path / "elsewhere.csv")
     with pytest.raises(DatumrlError, match=f"^{re.escape(str(file))} is gone; restore"):
         datumrl.load("user/robot-v1")
+
+
+def test_names_beyond_json_escapes_are_kept_as_they_are(
+    describe: Callable[..., Path], tmp_path: Path
+) -> None:
+    folder = tmp_path / '\U0001f916 \x7f \\ " é\n'
+    folder.mkdir()
+    save(folder / "data.npz", columns())
+    file = describe("npz", "data.npz").rename(folder / "robot.toml")
+    done = registration.register(file)
+    assert registration.description("user/robot-v1")["registered"]["members"] == [
+        str(folder / "data.npz")
+    ]
+    assert len(datumrl.load("user/robot-v1")) == ROWS
+    assert registration.register(file).unchanged
+    assert done.record.id in {record.id for record in user_catalogue.local_records({})}
+
+
+@pytest.mark.parametrize("path", ["data.npz", "*.npz"])
+def test_a_name_that_is_no_text_is_refused_before_anything_is_written(
+    path: str, describe: Callable[..., Path], tmp_path: Path, home: Path
+) -> None:
+    content = columns()
+    odd = tmp_path / os.fsdecode(b"odd-\xff")
+    try:
+        odd.mkdir()
+    except OSError:
+        pytest.skip("names must be Unicode on this file system")
+    save(odd / "data.npz", content)
+    described = describe("npz", path).rename(odd / "robot.toml")
+    with pytest.raises(DatumrlError, match=r"odd-\\udcff.*: this name is not valid Unicode"):
+        registration.register(described)
+    assert not home.exists()
+    mended = odd.rename(tmp_path / "mended")
+    assert registration.register(mended / "robot.toml").record.rows == ROWS
+
+
+@pytest.mark.parametrize(
+    "damage", ["id = 'user/x", "", 'id = "user/robot-v1"\n[registered]\nsha256 = 3\n']
+)
+def test_an_unreadable_description_can_be_replaced(
+    damage: str, describe: Callable[..., Path], tmp_path: Path
+) -> None:
+    save(tmp_path / "data.npz", columns())
+    file = describe("npz", "data.npz")
+    target = registration.register(file).path
+    target.write_text(damage)
+    with pytest.raises(DatumrlError, match=r"cannot be read.*or --replace it"):
+        registration.register(file)
+    with pytest.raises(DatumrlError, match=re.escape(str(target))):
+        datumrl.load("user/robot-v1")
+    assert len(registration.register(file, replace=True).changes) == 1
+    assert len(datumrl.load("user/robot-v1")) == ROWS
+
+
+def test_columns_of_a_path_are_of_the_description_there_is(
+    describe: Callable[..., Path], tmp_path: Path
+) -> None:
+    save(tmp_path / "data.npz", columns())
+    copy = shutil.copy(tmp_path / "data.npz", tmp_path / "copy.npz")
+    registration.register(describe("npz", "data.npz"))
+    first = datumrl.load("user/robot-v1", path=copy)
+    swapped = {**COLUMNS, "observations": ["s1", "s0"]}
+    file = describe("npz", "data.npz", columns=swapped)
+    registration.register(file, replace=True)
+    second = datumrl.load("user/robot-v1", path=copy)
+    np.testing.assert_array_equal(second.observations, first.observations[:, ::-1])
+    registration.register(describe("npz", "data.npz", columns=swapped, licence="MIT"), replace=True)
+    calls: list[int] = []
+    datumrl.load("user/robot-v1", path=copy, progress=lambda *_: calls.append(1))
+    assert not calls  # a licence is not what columns depend on
+    content = columns()
+    save(tmp_path / "data.npz", {**content, "reward": content["reward"] + 1})
+    registration.register(describe("npz", "data.npz", columns=swapped), replace=True)
+    with pytest.raises(DatumrlError, match="expected sha256"):
+        datumrl.load("user/robot-v1", path=copy)
+
+
+def test_columns_of_an_earlier_reader_are_made_anew(
+    describe: Callable[..., Path], tmp_path: Path
+) -> None:
+    save(tmp_path / "data.npz", columns())
+    done = registration.register(describe("npz", "data.npz"))
+    folder = places.prepared_folder(done.record)
+    known = prepared.provenance(folder)
+    del known["source"]["meaning"]
+    prepared.amend_provenance(folder, known)
+    calls: list[int] = []
+    for _ in range(2):
+        datumrl.load("user/robot-v1", progress=lambda *_: calls.append(1))
+    assert len(calls) == 1
+
+
+def test_a_member_in_anothers_place_is_seen(describe: Callable[..., Path], tmp_path: Path) -> None:
+    """Of the same sizes, and none newer than the newest was."""
+    logs = tmp_path / "logs"
+    logs.mkdir()
+    for number, name in enumerate("ab"):
+        content = columns()
+        save(logs / f"{name}.npz", {**content, "reward": content["reward"] + number})
+        os.utime(logs / f"{name}.npz", (1000 + number, 1000 + number))
+    registration.register(describe("npz", "logs/*.npz"))
+    datumrl.load("user/robot-v1")
+    for source, target in (("a", "c"), ("b", "a"), ("c", "b")):
+        (logs / f"{source}.npz").rename(logs / f"{target}.npz")
+    with pytest.raises(DatumrlError, match="expected sha256"):
+        datumrl.load("user/robot-v1")
+
+
+def test_a_folder_known_by_its_newest_file_is_hashed_once(
+    describe: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As columns made by an earlier datumrl have it."""
+    save(tmp_path / "a.npz", columns())
+    done = registration.register(describe("npz", "*.npz"))
+    folder = places.prepared_folder(done.record)
+    known = prepared.provenance(folder)
+    del known["source"]["stamp"]
+    known["source"]["mtime_ns"] = (tmp_path / "a.npz").stat().st_mtime_ns
+    prepared.amend_provenance(folder, known)
+    calls: list[int] = []
+    datumrl.load("user/robot-v1", progress=lambda *_: calls.append(1))
+    monkeypatch.setattr(identity, "sha256", None)  # a second hash would fail
+    datumrl.load("user/robot-v1", progress=lambda *_: calls.append(1))
+    assert not calls
