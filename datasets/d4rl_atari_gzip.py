@@ -38,6 +38,7 @@ def convert(
 ) -> None:
     """Convert one epoch of one run into prepared columns in ``folder``, all or nothing."""
     written_from = identity.describe(source, record)
+    check(source, record)
     epoch = _Epoch(source, record, progress)
     with writing(folder) as writer:
         fields = epoch.write(writer)
@@ -50,6 +51,21 @@ def convert(
             ends="flags",
             **fields,
         )
+
+
+def check(source: Path, record: DatasetRecord) -> None:
+    """Raise DatumrlError where a folder lacks one of the four files."""
+    lacking = [
+        name for name in _NAMES if not any(path.is_file() for path in _of(source, record, name))
+    ]
+    if lacking:
+        named = (" nor ".join(path.name for path in _of(source, record, name)) for name in lacking)
+        raise identity.complaint(source, record)(f"holds neither {', neither '.join(named)}")
+
+
+def _of(source: Path, record: DatasetRecord, name: str) -> tuple[Path, Path]:
+    """Return the paths that an array's file may have."""
+    return source / f"$store$_{name}_ckpt.{record.option['epoch']}.gz", source / f"{name}.gz"
 
 
 class _Epoch:
@@ -131,11 +147,9 @@ class _Epoch:
         return bool(self.actions[row] or self.rewards[row] or self.terminals[row])
 
     def _open(self, name: str) -> GzipNpy:
-        epoch = self.record.option["epoch"]
-        for file in (f"$store$_{name}_ckpt.{epoch}.gz", f"{name}.gz"):
-            if (path := self.source / file).is_file():
-                return GzipNpy(path, lambda problem: self._error(f"{path.name} {problem}"))
-        raise self._error(f"holds neither $store$_{name}_ckpt.{epoch}.gz nor {name}.gz")
+        first, other = _of(self.source, self.record, name)
+        path = first if first.is_file() else other
+        return GzipNpy(path, lambda problem: self._error(f"{path.name} {problem}"))
 
     def _actions(self, values: np.ndarray) -> np.ndarray:
         values, count = values[: self.rows], self.record.action_dim

@@ -16,7 +16,6 @@ import numpy as np
 
 from datumrl.datasets import identity
 from datumrl.datasets.array_files import NpzFiles, in_order
-from datumrl.datasets.errors import DatumrlError
 from datumrl.datasets.npz_file import NpzFile
 from datumrl.datasets.prepared import Writer, writing
 from datumrl.datasets.reading import Progress, finish
@@ -32,14 +31,7 @@ def convert(
 ) -> None:
     """Convert a kitchen folder into prepared columns in ``folder``, all or nothing."""
     written_from = identity.describe(source, record)
-    paths = in_order(source, "*.npz")
-    if not paths:
-        pickles = len(in_order(source, "*.pkl"))
-        found = f"; its {pickles} .pkl files are never unpickled here: save each as .npz"
-        raise DatumrlError(
-            f"{source}: holds no .npz episode{found if pickles else ''}; "
-            f"{identity.remedy(source, record)}"
-        )
+    paths = _paths(source, record)
     observed, rewards = _names(paths[0], record)
     files = NpzFiles(paths, record, ("action", *rewards, *observed), (), progress)
     shape = files.shape("action")
@@ -62,6 +54,22 @@ def convert(
             timeouts_recorded=True,
             ends="recorded",
         )
+
+
+def check(source: Path, record: DatasetRecord) -> None:
+    """Raise DatumrlError where a folder holds no episodes, or the first lacks an array."""
+    paths = _paths(source, record)[:1]
+    observed, rewards = _names(paths[0], record)
+    NpzFiles(paths, record, ("action", *rewards, *observed))
+
+
+def _paths(source: Path, record: DatasetRecord) -> list[Path]:
+    paths = in_order(source, "*.npz")
+    if not paths:
+        pickles = len(in_order(source, "*.pkl"))
+        found = f"; its {pickles} .pkl files are never unpickled here: save each as .npz"
+        raise identity.complaint(source, record)(f"holds no .npz episode{found if pickles else ''}")
+    return paths
 
 
 def _names(path: Path, record: DatasetRecord) -> tuple[tuple[str, ...], tuple[str, ...]]:

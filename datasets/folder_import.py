@@ -11,7 +11,7 @@ import os
 import shutil
 from pathlib import Path
 
-from datumrl.datasets import files, identity
+from datumrl.datasets import files, identity, reading
 from datumrl.datasets.downloading import Report, Step
 from datumrl.datasets.errors import DatumrlError
 from datumrl.datasets.record import DatasetRecord
@@ -20,7 +20,7 @@ from datumrl.datasets.record import DatasetRecord
 def find_folder(source: Path, record: DatasetRecord) -> Path:
     """Return the folder to import: ``source``, or the one below it that is the record's.
 
-    Raises DatumrlError where there is none, or none that holds a file.
+    Raises DatumrlError where there is none, or none that holds what the record's reader needs.
     """
     source = source.expanduser()
     name = Path(record.file_name)
@@ -31,6 +31,7 @@ def find_folder(source: Path, record: DatasetRecord) -> Path:
         raise DatumrlError(f"--from {source}: there is no such folder, as {record.id} is; check it")
     if not identity.members(folder):
         raise DatumrlError(f"--from {folder}: holds no file; name the folder of {record.id}")
+    reading.check_folder(folder, record)
     return folder
 
 

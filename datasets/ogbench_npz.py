@@ -14,7 +14,6 @@ import numpy as np
 
 from datumrl.datasets import identity, ogbench_goals
 from datumrl.datasets.array_files import NpzFiles, in_order
-from datumrl.datasets.errors import DatumrlError
 from datumrl.datasets.ogbench_goals import Goal
 from datumrl.datasets.prepared import Writer, writing
 from datumrl.datasets.reading import Progress, finish
@@ -32,7 +31,7 @@ def convert(
     task = int(record.option["task"])
     goal = None if task < 0 else ogbench_goals.goal(str(record.option["goals"]), task)
     written_from = identity.describe(source, record)
-    files = _open(source, record, goal, progress)
+    files = _open(_paths(source, record), record, goal, progress)
     _check(files, goal)
     states = StoredStates(files.flags("terminals"))
     _check_trajectories(files, states)
@@ -57,16 +56,23 @@ def convert(
         )
 
 
+def check(source: Path, record: DatasetRecord) -> None:
+    """Raise DatumrlError where a folder holds no such files, or the first lacks an array."""
+    _check(_open(_paths(source, record)[:1], record, None, None), None)
+
+
+def _paths(source: Path, record: DatasetRecord) -> list[Path]:
+    if not record.folder:
+        return [source]
+    paths = [path for path in in_order(source, "*.npz") if "val" not in path.stem.split("-")]
+    if not paths:
+        raise identity.complaint(source, record)("holds no .npz file for training")
+    return paths
+
+
 def _open(
-    source: Path, record: DatasetRecord, goal: Goal | None, progress: Progress | None
+    paths: list[Path], record: DatasetRecord, goal: Goal | None, progress: Progress | None
 ) -> NpzFiles:
-    paths = [source]
-    if record.folder:
-        paths = [path for path in in_order(source, "*.npz") if "val" not in path.stem.split("-")]
-        if not paths:
-            raise DatumrlError(
-                f"{source}: holds no .npz file for training; {identity.remedy(source, record)}"
-            )
     required = ("terminals", "observations", "actions", *(goal.needs if goal else ()))
     files = NpzFiles(paths, record, required, _STATES, progress)
     if record.folder:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from datumrl.datasets.prepared import Writer
 from datumrl.datasets.record import DatasetRecord
@@ -43,6 +43,21 @@ class Reader(Protocol):
         Raises DatumrlError for a source that is not the record's, is damaged, or holds what cannot
         be right.
         """
+
+
+class FolderReader(Reader, Protocol):
+    """What a module offers that reads published folders."""
+
+    def check(self, source: Path, record: DatasetRecord) -> None:
+        """Raise DatumrlError where a folder lacks what is read, by the names of its files.
+
+        Of what is in them, one file at most is looked at, for the names of its arrays.
+        """
+
+
+def check_folder(source: Path, record: DatasetRecord) -> None:
+    """Raise DatumrlError where a folder cannot be that of a record; the message says why."""
+    cast(FolderReader, reader_of(record)).check(source, record)
 
 
 def reader_of(record: DatasetRecord) -> Reader:

@@ -32,6 +32,7 @@ from datumrl.datasets.rlu_catalogue import SHARDS
 
 Error = Callable[[str], DatumrlError]
 _SHARD = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<total>\d{5})")
+_NAMED = 5  # of the shards that are missing
 _FIRST, _LAST = 0, 2  # of step_type, as dm_env numbers them
 
 
@@ -68,6 +69,11 @@ def convert(
         )
 
 
+def check(source: Path, record: DatasetRecord) -> None:
+    """Raise DatumrlError where a folder lacks shards; it says which."""
+    _shards(source, collections.Counter(), identity.complaint(source, record))
+
+
 @dataclass
 class _Episode:
     observations: np.ndarray  # (T, dim) float32, the final one included
@@ -92,8 +98,10 @@ def _shards(source: Path, seen: collections.Counter[str], error: Error) -> list[
     numbers = {int(match["number"]): path for path, match in named.items()}
     missing = [number for number in range(int(total)) if number not in numbers]
     if missing or len(numbers) != int(total) or len(named) != len(numbers):
-        first = f"{stem}-{missing[0]:05d}-of-{total}" if missing else "too many"
-        raise error(f"holds {len(named)} of {int(total)} shards, lacking {first}")
+        names = ", ".join(f"{stem}-{number:05d}-of-{total}" for number in missing[:_NAMED])
+        more = f" and {len(missing) - _NAMED} more" if len(missing) > _NAMED else ""
+        lacking = f", lacking {names}{more}" if missing else ", some of them twice"
+        raise error(f"holds {len(named)} of {int(total)} shards{lacking}")
     seen["shards, where 100 are published"] += len(numbers) if len(numbers) != SHARDS else 0
     return [numbers[number] for number in range(len(numbers))]
 

@@ -18,7 +18,6 @@ import numpy as np
 
 from datumrl.datasets import identity
 from datumrl.datasets.array_files import ArrayFiles, Hdf5Files, NpzFiles, in_order
-from datumrl.datasets.errors import DatumrlError
 from datumrl.datasets.prepared import Writer, writing
 from datumrl.datasets.reading import Progress, finish
 from datumrl.datasets.record import DatasetRecord
@@ -31,19 +30,8 @@ def convert(
     """Convert a V-D4RL folder into prepared columns in ``folder``, all or nothing."""
     written_from = identity.describe(source, record)
     small = record.option["pixels"] == "64px"
-    pattern = "*.npz" if small else "*.hdf5"
-    paths = in_order(source, pattern)
-    if not paths:
-        raise DatumrlError(f"{source}: holds no {pattern}; {identity.remedy(source, record)}")
-    files: ArrayFiles
-    if small:
-        flags = ("discount", "is_first", "is_last", "is_terminal")
-        files = NpzFiles(paths, record, ("reward", "action", "image"), flags, progress)
-        last = _ends_of_files(files)
-    else:
-        required = ("reward", "action", "observation", "step_type")
-        files = Hdf5Files(paths, record, required, ("discount",), progress)
-        last = _ends_of_shards(files)
+    files = _open(_paths(source, record), record, progress)
+    last = _ends_of_files(files) if small else _ends_of_shards(files)
     states = StoredStates(last)
     if states.rows == 0:
         raise files.error("holds no transitions", source)
@@ -60,6 +48,27 @@ def convert(
             timeouts_recorded=True,
             ends="recorded",
         )
+
+
+def check(source: Path, record: DatasetRecord) -> None:
+    """Raise DatumrlError where a folder holds no such files, or the first lacks an array."""
+    _open(_paths(source, record)[:1], record, None)
+
+
+def _paths(source: Path, record: DatasetRecord) -> list[Path]:
+    pattern = "*.npz" if record.option["pixels"] == "64px" else "*.hdf5"
+    paths = in_order(source, pattern)
+    if not paths:
+        raise identity.complaint(source, record)(f"holds no {pattern}")
+    return paths
+
+
+def _open(paths: list[Path], record: DatasetRecord, progress: Progress | None) -> ArrayFiles:
+    if record.option["pixels"] == "64px":
+        flags = ("discount", "is_first", "is_last", "is_terminal")
+        return NpzFiles(paths, record, ("reward", "action", "image"), flags, progress)
+    required = ("reward", "action", "observation", "step_type")
+    return Hdf5Files(paths, record, required, ("discount",), progress)
 
 
 def _ends_of_files(files: ArrayFiles) -> np.ndarray:

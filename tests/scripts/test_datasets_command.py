@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 
 from datumrl.datasets import catalogue
@@ -97,7 +98,8 @@ def test_nonsense_is_answered_with_what_to_do(arguments, said, capsys):
 
 def test_the_hash_of_what_was_fetched_is_shown(tmp_path, capsys):
     (tmp_path / "folder").mkdir()
-    (tmp_path / "folder" / "0.npz").write_bytes(b"any")
+    arrays = {name: np.zeros(2) for name in ("reward", "action", "image")}
+    np.savez(tmp_path / "folder" / "0.npz", **arrays)
     name = "vd4rl/main/cheetah_run/medium/64px"
     assert main(["fetch", name, "--from", str(tmp_path / "folder"), "--json"]) == 0
     fetched = json.loads(capsys.readouterr().out)
