@@ -7,7 +7,7 @@ while repeated rows are looked for.  Replays in the environment are `datumrl.eva
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
@@ -23,6 +23,7 @@ from datumrl.datasets.findings import Finding, Report
 from datumrl.datasets.record import DatasetRecord
 
 Progress = Callable[[int, int], None]  # checks done, checks in all
+NO_OTHER = "no dataset that must share no row with it is known; name one with --against"
 
 
 def audit(
@@ -31,18 +32,20 @@ def audit(
     *,
     action_bounds: tuple[np.ndarray, np.ndarray] | None = None,
     against: Iterable[Episodes] = (),
+    unread: Sequence[str] = (),
     progress: Progress | None = None,
 ) -> Report:
     """Return the findings of every check that needs no environment.
 
     ``record`` gives reference scores and errata, ``action_bounds`` the low and high of the action
     space, (action_dim,) each; what they are needed for is not applicable without them.  ``against``
-    are datasets that must share no row with this one, such as its validation split.
+    are datasets that must share no row with this one, such as its validation split; ``unread`` says
+    of others why they could not be read.
     """
     # Where boundaries are broken, episodes have no meaning that other checks could judge.
     findings = [boundaries.check_boundaries(episodes)]
     broken = findings[0].verdict == "fail"
-    checks = [] if broken else _checks(episodes, record, action_bounds, against)
+    checks = [] if broken else _checks(episodes, record, action_bounds, against, unread)
     for done, check in enumerate(checks):
         findings.append(check())
         if progress is not None:
@@ -62,6 +65,7 @@ def _checks(
     record: DatasetRecord | None,
     action_bounds: tuple[np.ndarray, np.ndarray] | None,
     against: Iterable[Episodes],
+    unread: Sequence[str],
 ) -> list[Callable[[], Finding]]:
     """Return every check but that of the boundaries, to be called one after the other."""
 
@@ -72,6 +76,9 @@ def _checks(
     def leakage(other: Episodes) -> Callable[[], Finding]:
         return lambda: copies.check_leakage(episodes, hashes(), other)
 
+    leaks = [leakage(other) for other in against]
+    if not leaks and not unread:
+        unread = (NO_OTHER,)
     return [
         lambda: boundaries.check_tail(episodes),
         lambda: boundaries.check_timeouts_recorded(episodes),
@@ -91,5 +98,6 @@ def _checks(
         lambda: rewards.check_level(episodes, record),
         lambda: copies.check_duplicate_rows(episodes, hashes()),
         lambda: copies.check_duplicate_episodes(episodes, hashes()),
-        *[leakage(other) for other in against],
+        *leaks,
+        *[functools.partial(Finding, "leakage", "not applicable", reason) for reason in unread],
     ]

@@ -38,26 +38,26 @@ def audit_dataset(
     """Load a dataset and return the findings of every check.
 
     ``path`` names a file to use for it, as in `datumrl.load`.  ``against`` are ids of datasets that
-    must share no row with it; the validation split that its record names joins them if it is here.
+    must share no row with it; the validation split that its record names joins them if it can be
+    read, and the finding on leakage says why if it cannot.
     ``replay_rows`` rows are replayed (all: None; no replay: 0).  Raises DatumrlError for an unknown
     id or a dataset that is not here.
     """
     record = find(dataset_id)
     episodes = loading.load(dataset_id, path=path, progress=loading_progress)
     others = [loading.load(other, progress=loading_progress) for other in against]
+    unread = []
     if record.validation is not None and record.validation not in against:
         try:
             others.append(loading.load(record.validation, progress=loading_progress))
-        except DatumrlError:
-            episodes = replace(
-                episodes,
-                notes=(*episodes.notes, f"{record.validation} is not here: leakage not checked"),
-            )
+        except DatumrlError as problem:
+            unread.append(f"its validation split cannot be read: {problem}")
     report = audit(
         episodes,
         record,
         action_bounds=action_bounds(record),
         against=others,
+        unread=unread,
         progress=checks_progress,
     )
     if replay_rows == 0 or report.finding("boundaries").verdict == "fail":

@@ -68,7 +68,7 @@ def _audited(
 
 
 def show(report: Report, strict: bool = False) -> None:
-    """Print a report: a line per check, then what is wrong and what to do about it."""
+    """Print a report: a line per check, what is wrong and what to do about it, and its notes."""
     table = rich.table.Table(
         title=f"{report.dataset}: {report.rows:,} rows, {report.episodes:,} episodes",
         title_justify="left",
@@ -86,6 +86,8 @@ def show(report: Report, strict: bool = False) -> None:
     for finding in report.findings:
         if finding.verdict in ("warn", "fail"):
             _explain(finding)
+    for note in report.notes:
+        console.output.print(f"note: {note}", markup=False, soft_wrap=True)
     failures = report.failures(strict)
     verdict = "sound" if not failures else f"{len(failures)} failed"
     console.output.print(f"{report.dataset}: {verdict}", markup=False)

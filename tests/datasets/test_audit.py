@@ -359,6 +359,16 @@ def test_leakage_counts_shared_rows_and_episodes() -> None:
     assert shared[1].counts["shared episodes"] == len(validation.lengths())
 
 
+def test_leakage_that_was_not_looked_for_is_said() -> None:
+    (alone,) = (each for each in audit(sound()).findings if each.check == "leakage")
+    assert alone.verdict == "not applicable"
+    assert "name one with --against" in alone.summary
+    report = audit(sound(), against=[sound(1)], unread=["the other is damaged"])
+    both = [each for each in report.findings if each.check == "leakage"]
+    assert [each.verdict for each in both] == ["pass", "not applicable"]
+    assert both[1].summary == "the other is damaged"
+
+
 # --- Other forms, and degenerate input ---
 
 

@@ -1,10 +1,12 @@
 """`datumrl stats` from the command line."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from datumrl.datasets import catalogue, places
+from datumrl.evaluation import auditing
 from datumrl.scripts.main import main
 
 pytestmark = pytest.mark.usefixtures("hopper_sets")
@@ -71,3 +73,51 @@ def test_another_dataset_s_folder_is_not_said_to_be_deleted(capsys):
     folder = places.local_folder(catalogue.find(REPLAY))
     assert main(["stats", MEDIUM, "--path", str(folder)]) == 2
     assert f"holds {REPLAY}, not {MEDIUM}; use that id" in capsys.readouterr().err
+
+
+@pytest.fixture
+def validated(monkeypatch):
+    """Give the medium set a validation split in the catalogue."""
+
+    def name(split):
+        record = replace(catalogue.find(MEDIUM), validation=split)
+        monkeypatch.setattr(auditing, "find", lambda _name: record)
+
+    return name
+
+
+def test_a_validation_split_that_is_not_read_is_told_of_and_why(capsys, validated):
+    def leakage():
+        assert main(["stats", MEDIUM, "--audit", "--json"]) == 0
+        findings = json.loads(capsys.readouterr().out)["findings"]
+        (found,) = (each for each in findings if each["check"] == "leakage")
+        return found["verdict"], found["summary"]
+
+    assert main(["stats", MEDIUM, "--audit"]) == 0
+    shown = capsys.readouterr().out
+    assert "n/a   leakage" in shown
+    assert leakage()[0] == "not applicable"
+    validated(REPLAY)
+    assert leakage()[0] == "pass"
+    validated("local/hopper-expert-v1")
+    verdict, why = leakage()
+    assert verdict == "not applicable"
+    assert "local/hopper-expert-v1 is not here; run `datumrl collect" in why
+    validated(REPLAY)
+    column = places.local_folder(catalogue.find(REPLAY)) / "actions.npy"
+    column.write_bytes(column.read_bytes()[:-8])
+    verdict, why = leakage()
+    assert verdict == "not applicable"
+    assert "actions.npy" in why
+    assert "is not here" not in why
+
+
+def test_the_notes_of_a_report_are_printed(capsys, monkeypatch):
+    kept = auditing.audit_dataset
+
+    def noted(*arguments, **options):
+        return replace(kept(*arguments, **options), notes=("the file had [no] timeouts",))
+
+    monkeypatch.setattr(auditing, "audit_dataset", noted)
+    main(["stats", MEDIUM, "--audit"])
+    assert "note: the file had [no] timeouts" in capsys.readouterr().out
