@@ -16,11 +16,13 @@ from datumrl.datasets import catalogue, files
 from datumrl.datasets.errors import DatumrlError
 from datumrl.datasets.suites import suite_of
 from datumrl.evaluation.records import RunRecord, describe_invalid
-from datumrl.leaderboard import names, submission_files
+from datumrl.leaderboard import names, submission_evidence, submission_files
+from datumrl.leaderboard.submission_context import canonical, related
 from datumrl.leaderboard.submission_files import Submission
+from datumrl.leaderboard.submission_history_rules import by
 from datumrl.leaderboard.submission_identity_rules import members
 from datumrl.leaderboard.submission_schema import (
-    EVIDENCE_FILE,
+    FOLDER,
     FORMAT,
     METHOD_FILE,
     DatasetResult,
@@ -129,13 +131,19 @@ def answered(given: Mapping[str, Any], question: Question, answer: str) -> dict[
     return {**given, section: {**(inner if isinstance(inner, dict) else {}), name: value}}
 
 
-def method_of(given: Mapping[str, Any], root: Path) -> Method:
-    """Return the method with its next revision among those below ``root``."""
-    folder = root / str(given.get("method", ""))
-    taken = []
-    if folder.is_dir():
-        taken = [int(p.name[1:]) for p in folder.iterdir() if p.name[1:].isdecimal()]
-    last = max(taken, default=0)
+def method_of(given: Mapping[str, Any], root: Path, published: Path = FOLDER) -> Method:
+    """Return the method with its next revision among those below ``root`` and those published.
+
+    Raises DatumrlError where the last one is somebody else's: it would be superseded.
+    """
+    known = [
+        submission
+        for place in dict.fromkeys((root, published))
+        if (folder := place / str(given.get("method", ""))).is_dir()
+        for submission in submission_files.read_revisions(folder / "r1")
+    ]
+    before = max(known, key=lambda one: one.number, default=None)
+    last = before.number if before is not None else 0
     content = {
         **given,
         "schema_version": FORMAT,
@@ -143,9 +151,25 @@ def method_of(given: Mapping[str, Any], root: Path) -> Method:
         "supersedes": f"r{last}" if last else None,
     }
     try:
-        return Method.model_validate_json(json.dumps(content))
+        method = Method.model_validate_json(json.dumps(content))
     except (pydantic.ValidationError, TypeError, ValueError) as problem:
         raise DatumrlError(f"the method's TOML: {describe_invalid(problem)}; mend it") from None
+    if before is not None and before.method is not None and not related(method, before.method):
+        raise DatumrlError(
+            f"method = {method.method!r}: {before.title} is {by(before.method)}, and this would "
+            "take its place; choose another method (the folder's name), or name one of its authors"
+        )
+    return method
+
+
+def with_canonical_ids(records: Sequence[RunRecord]) -> list[RunRecord]:
+    """Return records with the one id of each dataset: ``@20k`` where it says ``@20000``."""
+    found = []
+    for record in records:
+        dataset = canonical(record.dataset)
+        protocol = record.protocol.model_copy(update={"dataset": dataset})
+        found.append(record.model_copy(update={"dataset": dataset, "protocol": protocol}))
+    return found
 
 
 def results_of(
@@ -192,8 +216,15 @@ def _result(dataset: str, records: Sequence[RunRecord], method: Method) -> Datas
             f"{dataset}: the records lack the dataset's hash; load the dataset before training, or "
             "give Recorder(dataset_sha256=...)"
         )
+    budget = shared[0]["budget"]
+    if budget["tuning"] != "none" and method.tuning.contradicts(budget["tuning"]):
+        raise DatumrlError(
+            f"{dataset}: the records tell of tuning {budget['tuning']!r}, the method's TOML of "
+            f"{method.tuning.budget!r}; mend the one that is wrong"
+        )
     content = {
         **shared[0],
+        "budget": {**budget, "tuning": method.tuning.budget},
         "schema_version": FORMAT,
         "method": method.method,
         "runs": [_run(record) for record in sorted(records, key=lambda each: each.seed)],
@@ -233,7 +264,7 @@ def last_if_same(
         return None
     kept = {"revision": last.method.revision, "supersedes": last.method.supersedes}
     again = trial(method.model_copy(update=kept), results, scratch)
-    there = {name: sha256 for name, sha256 in last.hashes.items() if name != EVIDENCE_FILE}
+    there = submission_evidence.submitted_files(last)
     return last.path if there == again.hashes else None
 
 

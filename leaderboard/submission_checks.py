@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -27,6 +27,7 @@ Rule = Callable[[Submission, Context], Iterator[Finding]]
 
 RULES: tuple[Rule, ...] = (
     submission_identity_rules.names_equal_contents,
+    submission_identity_rules.names_of_their_own,
     submission_identity_rules.ids_known,
     submission_identity_rules.dataset_hashes,
     submission_identity_rules.whole_suites,
@@ -41,9 +42,23 @@ RULES: tuple[Rule, ...] = (
     submission_run_rules.protocol_is_the_datasets,
     submission_run_rules.attainable_returns,
     submission_history_rules.supersedes_the_last,
+    submission_history_rules.same_authors,
     submission_history_rules.names_taken_once,
     submission_history_rules.identical_returns,
     submission_history_rules.evidence_holds,
+)
+# What these find depends on the catalogue or on other submissions, which change, while what was
+# submitted may not: of what was accepted before, they flag.
+CHANGING: frozenset[Rule] = frozenset(
+    (
+        submission_identity_rules.ids_known,
+        submission_identity_rules.dataset_hashes,
+        submission_identity_rules.whole_suites,
+        submission_run_rules.protocol_is_the_datasets,
+        submission_run_rules.attainable_returns,
+        submission_history_rules.names_taken_once,
+        submission_history_rules.identical_returns,
+    )
 )
 MOST_FINDINGS = 20  # of one rule on one submission
 
@@ -56,6 +71,7 @@ class Report:
 
     submissions: tuple[Submission, ...]
     findings: tuple[Finding, ...]
+    left_out: tuple[Finding, ...] = ()  # of a board: why submissions are not shown, one reason each
 
     @property
     def errors(self) -> tuple[Finding, ...]:
@@ -86,19 +102,25 @@ class Report:
 UNCONFIRMED = ("dataset-hashes", "flag")
 
 
-def check(path: Path, base: Path | None = None) -> Report:
-    """Check a submission, or a folder of them, against what is in ``base`` if that is given."""
+def check(path: Path, base: Path | None = None, settled: bool = False) -> Report:
+    """Check a submission, or a folder of them, against what is in ``base`` if that is given.
+
+    ``settled`` says that all were accepted before, as those in the base were.
+    """
     found = submission_files.read_all(path)
     before = submission_files.read_all(base) if base is not None else None
     others = []
     if (path / METHOD_FILE).exists():  # a revision stands among its method's others
         beside = submission_files.read_revisions(path)
         others = [one for one in beside if one.title != found[0].title]
-    elif before is not None or not submission_files.is_method(path):
-        return check_read(found, before)
+    elif base is not None:
+        report = check_read(found, before, settled=settled)
+        return replace(report, findings=(*report.findings, *submission_files.beside(path, base)))
+    elif not submission_files.is_method(path):
+        return check_read(found, settled=settled)
     # One method, or a revision of it, stands among what is published.
     published = () if base is not None else submission_files.read_all(FOLDER)
-    return check_read(found, before, [*others, *published], whole=False)
+    return check_read(found, before, [*others, *published], whole=False, settled=settled)
 
 
 def check_read(
@@ -106,17 +128,21 @@ def check_read(
     base: Sequence[Submission] | None = None,
     others: Sequence[Submission] = (),
     whole: bool = True,
+    settled: bool = False,
 ) -> Report:
     """Check submissions that were read; ``whole`` says that all there are must be among them.
 
-    ``others`` are looked at, for copies and confirmed hashes, but not checked.
+    ``others`` are looked at, for copies and confirmed hashes, but not checked.  ``settled`` says
+    that all were accepted before.
     """
     findings: list[Finding] = []
-    around = submission_context.context(found, others, base)
+    around = submission_context.context(found, others, base, found if settled else ())
     for submission in found:
         findings += submission.unreadable
         for rule in RULES:
-            findings += itertools.islice(rule(submission, around), MOST_FINDINGS)
+            told = itertools.islice(rule(submission, around), MOST_FINDINGS)
+            flagged = rule in CHANGING and submission.folder in around.settled
+            findings += (replace(each, severity="flag") for each in told) if flagged else told
     if base is not None:
         titles = {one.title for one in found}
         old = [one for one in base if whole or one.title in titles]
@@ -126,7 +152,10 @@ def check_read(
 
 def tier(submission: Submission, report: Report) -> Tier:
     """Return a sound submission's tier: reproduced with evidence that agrees, else submitted."""
-    if submission.evidence is None or report.of(submission):
+    if not submission.evidence or report.of(submission):
         return "submitted"
-    found = submission_evidence.judged(submission, submission.evidence)
+    sound, _ = submission_evidence.sorted_out(submission)
+    if not sound:
+        return "submitted"
+    found = submission_evidence.judged(submission, sound.values())
     return "reproduced" if found.verdict == "agrees" else "submitted"

@@ -8,13 +8,15 @@ from __future__ import annotations
 import array
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from datumrl.datasets import catalogue
 from datumrl.datasets.errors import DatumrlError
 from datumrl.datasets.record import DatasetRecord
+from datumrl.leaderboard import names
 from datumrl.leaderboard.submission_files import Finding, Submission
+from datumrl.leaderboard.submission_schema import Method
 
 # Distinct returns of an evaluation below which two can well be equal by nature; of whole numbers
 # more (there are five in kitchen), and in their order.
@@ -22,7 +24,8 @@ _TELLING, _TELLING_WHOLE = 4, 6
 _ON_THIS_MACHINE = ("user/",)  # ids that mean something else, or nothing, elsewhere
 
 Vector = tuple[str, str]  # dataset, hash of the returns of one evaluation point
-Place = tuple[tuple[str, str], int, int]  # submission's folders, seed, step
+Folder = tuple[str, str]  # names of a submission's folders: method, revision
+Place = tuple[Folder, int, int]  # submission's folders, seed, step
 
 
 @dataclass(frozen=True)
@@ -32,21 +35,39 @@ class Context:
     known: Sequence[Submission]
     base: Sequence[Submission] | None = None
     vectors: dict[Vector, list[Place]] = field(default_factory=dict)
+    # Revisions that were accepted before, with the names of their files then.
+    settled: Mapping[Folder, Collection[str]] = field(default_factory=dict)
+
+    def before(self, submission: Submission) -> list[Submission]:
+        """Return the earlier revisions of a submission's method, the first one first."""
+        name, number = submission.folder[0], submission.number
+        found = [one for one in self.known if one.folder[0] == name and 0 < one.number < number]
+        return sorted(found, key=lambda one: one.number)
+
+    def is_last(self, submission: Submission) -> bool:
+        """Say whether it is its method's last revision, the one that is shown."""
+        name, number = submission.folder[0], submission.number
+        return not any(one.folder[0] == name and one.number > number for one in self.known)
 
 
 def context(
     found: Sequence[Submission],
     others: Sequence[Submission] = (),
     base: Sequence[Submission] | None = None,
+    settled: Sequence[Submission] = (),
 ) -> Context:
-    """Return the context of submissions checked together; those win over others of their title."""
+    """Return the context of submissions checked together; those win over others of their title.
+
+    ``settled`` have been accepted before, as those in the base have.
+    """
     by_title = {one.folder: one for one in (*(base or ()), *others, *found)}
     known = list(by_title.values())
+    accepted = {one.folder: frozenset(one.hashes) for one in (*settled, *(base or ()))}
     vectors: dict[Vector, list[Place]] = defaultdict(list)
     for one in known:
         for vector, seed, step in return_vectors(one):
             vectors[vector].append((one.folder, seed, step))
-    return Context(known, base, dict(vectors))
+    return Context(known, base, dict(vectors), accepted)
 
 
 def return_vectors(submission: Submission) -> Iterator[tuple[Vector, int, int]]:
@@ -81,23 +102,45 @@ def dataset_of(dataset: str) -> DatasetRecord | None:
         return None
 
 
+def canonical(dataset: str) -> str:
+    """Return an id with the size of its prefix as we write it: ``@20k``, not ``@20000``."""
+    record = dataset_of(dataset)
+    if record is None or record.prefix is None:
+        return dataset
+    name, size = dataset.partition("@")[0], record.prefix
+    for unit, mark in ((1_000_000, "M"), (1_000, "k")):
+        if size % unit == 0:
+            return f"{name}@{size // unit}{mark}"
+    return f"{name}@{size}"
+
+
 def independent(one: Submission, other: Submission) -> bool:
     """Say whether two submissions come from different people and different code."""
     if one.method is None or other.method is None:
         return False
-    mine, theirs = ({_plain(a) for a in each.method.authors} for each in (one, other))  # type: ignore[union-attr]
-    owners = ["/".join(each.method.code.url.split("/")[2:4]).lower() for each in (one, other)]  # type: ignore[union-attr]
-    return not mine & theirs and owners[0] != owners[1]
+    return not related(one.method, other.method)
+
+
+def related(one: Method, other: Method) -> bool:
+    """Say whether two methods share an author, or the owner of their code."""
+    mine, theirs = ({names.alike(author) for author in each.authors} for each in (one, other))
+    return bool(mine & theirs) or owner(one) == owner(other)
+
+
+def owner(method: Method) -> str:
+    """Return whose code it is, for example ``github.com/somebody``."""
+    return "/".join(method.code.url.split("/")[2:4]).lower()
 
 
 def is_author(submission: Submission, name: str) -> bool:
     """Say whether a name is among a submission's authors."""
     assert submission.method is not None
-    return _plain(name) in {_plain(author) for author in submission.method.authors}
+    return names.alike(name) in {names.alike(author) for author in submission.method.authors}
 
 
-def _plain(name: str) -> str:
-    return " ".join(name.casefold().split())
+def says_something(name: str) -> bool:
+    """Say whether a name has a letter or a digit."""
+    return any(letter.isalnum() for letter in name)
 
 
 def error(rule: str, submission: Submission, message: str, file: str = "") -> Finding:

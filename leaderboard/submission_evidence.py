@@ -1,32 +1,73 @@
-"""What evidence of a verification is worth: derived from its raw returns, whatever it claims.
+"""What evidence of verifications is worth: derived from its raw returns, whatever it claims.
 
 The verified cells are drawn by the hash of the submission's files, so that neither side picks them.
+Compared is what the board counts: the last evaluation, the mean of the last ten, or the best.
+
+Several people may verify.  All files of one are one verifier's.  What over half of the verifiers
+find on their own data is the verdict.  Else the runs of all are pooled and judged together, without
+those of a minority whose own data differ; where half differ, nothing is decided.  So no single
+verifier outvotes others, however much data he brings.
 """
 
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
-from collections.abc import Mapping, Sequence
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from datumrl.datasets import scores
-from datumrl.leaderboard import agreement
-from datumrl.leaderboard.agreement import Agreement, Group
-from datumrl.leaderboard.submission_context import dataset_of, telling
+from datumrl.leaderboard import agreement, names
+from datumrl.leaderboard.agreement import Agreement, Group, Verdict
+from datumrl.leaderboard.attainable import bounds
+from datumrl.leaderboard.submission_context import (
+    dataset_of,
+    is_author,
+    says_something,
+    telling,
+)
 from datumrl.leaderboard.submission_files import Submission
+from datumrl.leaderboard.submission_run_rules import outside_protocol, unattainable
 from datumrl.leaderboard.submission_schema import (
-    EVIDENCE_FILE,
+    COUNTED,
     DatasetResult,
     Evidence,
     SeedRun,
+    evidence_number,
 )
+
+_Before = Sequence[tuple[str, str, SeedRun]]  # runs of earlier evidence: file, kind, run
+_CONCLUSIVE: tuple[Verdict, ...] = ("agrees", "differs")
+_COUNTED = {"last-10-mean": "the mean of the last ten evaluations", "best": "the best evaluation"}
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """The verdict on a submission, and what it rests on."""
+
+    verdict: Verdict
+    pooled: Agreement  # of the runs that were judged together
+    verifiers: tuple[tuple[str, Verdict], ...]  # each one's name and what his own data say
+    unmeasured: tuple[str, ...]  # datasets whose score the evidence cannot measure, and why
+
+    def __str__(self) -> str:
+        told = (
+            f"{self.verdict}, mean difference between {self.pooled.low:.1f} and "
+            f"{self.pooled.high:.1f} points (90%)"
+        )
+        if len(self.verifiers) > 1:
+            told += "; " + ", ".join(f"{name}: {verdict}" for name, verdict in self.verifiers)
+        return "; ".join((told, *self.unmeasured))
 
 
 def submitted_files(submission: Submission) -> dict[str, str]:
     """Return the sha256 of every file that evidence is about."""
-    return {name: each for name, each in submission.hashes.items() if name != EVIDENCE_FILE}
+    return {name: each for name, each in submission.hashes.items() if not evidence_number(name)}
 
 
 def drawn(files: Mapping[str, str], datasets: Sequence[str], count: int) -> list[str]:
@@ -36,9 +77,27 @@ def drawn(files: Mapping[str, str], datasets: Sequence[str], count: int) -> list
     return sorted(order[:count])
 
 
-def problems(submission: Submission, evidence: Evidence) -> list[str]:
-    """Return why evidence says nothing of a submission; empty if it does."""
+def sorted_out(submission: Submission) -> tuple[dict[str, Evidence], dict[str, list[str]]]:
+    """Return the evidence that says something, and why the rest does not, by file name."""
+    sound: dict[str, Evidence] = {}
+    wrong: dict[str, list[str]] = {}
+    for name, evidence in submission.evidence.items():
+        found = problems(submission, evidence, sound)
+        if found:
+            wrong[name] = found
+        else:
+            sound[name] = evidence
+    return sound, wrong
+
+
+def problems(
+    submission: Submission, evidence: Evidence, earlier: Mapping[str, Evidence]
+) -> list[str]:
+    """Return why evidence says nothing of a submission, beside earlier files; empty if it does."""
     found = []
+    if is_author(submission, evidence.verified_by) or not says_something(evidence.verified_by):
+        what = "an author" if says_something(evidence.verified_by) else "nobody's name"
+        found.append(f"{evidence.verified_by!r} is {what}; somebody else has to verify")
     if (evidence.method, evidence.revision) != submission.folder:
         found.append("it is of another submission")
     if evidence.files != submitted_files(submission):
@@ -49,65 +108,180 @@ def problems(submission: Submission, evidence: Evidence) -> list[str]:
         found.append(f"its cells are not the {evidence.sampled} that the files' hashes draw")
         return found
     for cell in evidence.cells:
-        found += _of_cell(by_dataset[cell.dataset], cell.runs, evidence.kind == "re-rolled")
-    return found
-
-
-def _of_cell(result: DatasetResult, runs: Sequence[SeedRun], rolled: bool) -> list[str]:
-    name, found = result.dataset, []
-    submitted = {run.seed: run for run in result.runs}
-    seeds = [run.seed for run in runs]
-    living = set(_finished(result.runs))
-    if len(set(seeds)) < len(seeds):
-        found.append(f"{name}: a seed is there twice")
-    if rolled and set(seeds) != living:
-        found.append(f"{name}: it has to re-roll every seed that did not fail, no other")
-    if not rolled and (set(seeds) & set(submitted) or len(seeds) < 2):
-        found.append(f"{name}: at least two new seeds are needed, none of the submitted ones")
-    old = {telling(point.returns) for run in result.runs for point in run.evaluations} - {None}
-    for run in runs:
-        if run.status == "complete" and not run.evaluations:
-            found.append(f"{name}, seed {run.seed}: no returns")
-        for point in run.evaluations:
-            if len(point.returns) != len(point.lengths):
-                found.append(f"{name}, seed {run.seed}: returns and lengths differ in number")
-            if telling(point.returns) in old:
-                found.append(f"{name}, seed {run.seed}: returns copied from the submission")
-    return found
-
-
-def judged(submission: Submission, evidence: Evidence) -> Agreement:
-    """Return how well new returns agree with the submitted ones; call `problems` before."""
-    by_dataset = {result.dataset: result for result in submission.results.values()}
-    cells: dict[str, Sequence[Group]] = {}
-    failed = False
-    for cell in evidence.cells:
         result = by_dataset[cell.dataset]
-        new, old = _finished(cell.runs), _finished(result.runs)
-        failed |= len(new) < len(cell.runs) or not old or not new
-        if not old or not new:
-            continue
-        if evidence.kind == "re-rolled":
-            pairs = [(_last(old[seed]), _last(new[seed])) for seed in sorted(new)]
-        else:
-            pairs = [(_means(old), _means(new))]
-        cells[cell.dataset] = _in_points(result, pairs)
+        before = [
+            (name, each.kind, run)
+            for name, each in earlier.items()
+            for other in each.cells
+            for run in other.runs
+            if other.dataset == cell.dataset
+        ]
+        told = (
+            *_of_seeds(result, cell.runs, evidence.kind, before),
+            *_of_points(result, cell.runs, evidence.kind),
+            *_of_copies(result, cell.runs, before),
+        )
+        found += [f"{cell.dataset}{each}" for each in told]
+    return found
+
+
+def _of_seeds(
+    result: DatasetResult, runs: Sequence[SeedRun], kind: str, before: _Before
+) -> Iterator[str]:
+    submitted = {run.seed for run in result.runs}
+    seeds = [run.seed for run in runs]
+    if len(set(seeds)) < len(seeds):
+        yield ": a seed is there twice"
+    if kind == "re-rolled" and set(seeds) != set(_finished(result.runs)):
+        yield ": it has to re-roll every seed that did not fail, no other"
+    if kind == "retrained":
+        if set(seeds) & submitted or len(seeds) < 2:
+            yield ": at least two new seeds are needed, none of the submitted ones"
+        known = {run.seed: name for name, other, run in before if other == kind}
+        for seed in sorted(set(seeds) & known.keys()):
+            yield f": seed {seed} is in {known[seed]} already; train others"
+
+
+def _of_points(result: DatasetResult, runs: Sequence[SeedRun], kind: str) -> Iterator[str]:
+    dataset = dataset_of(result.dataset)
+    limits = bounds(dataset) if dataset is not None else None
+    wanted = _last_step(result) if kind == "re-rolled" else counted_steps(result)
+    for run in runs:
+        where = f", seed {run.seed}"
+        steps = tuple(point.step for point in run.evaluations)
+        if run.status == "complete" and not run.evaluations:
+            yield f"{where}: no returns"
+        elif run.status == "complete" and wanted and not _measures(steps, wanted, result, kind):
+            yield f"{where}: not evaluated at the steps that count"
+        for point in run.evaluations:
+            for message in outside_protocol(result, point):
+                yield f"{where}: {message}"
+            if limits is not None and (message := unattainable(limits, point)):
+                yield f"{where}: {message}"
+
+
+def _measures(
+    steps: tuple[int, ...], wanted: tuple[int, ...], result: DatasetResult, kind: str
+) -> bool:
+    """Say whether evaluations are those that count; of more, the best is better by luck."""
+    if kind == "retrained" and result.protocol.checkpoint == "best":
+        return steps == wanted
+    increase = all(earlier < later for earlier, later in itertools.pairwise(steps))
+    return increase and steps[-len(wanted) :] == wanted
+
+
+def _of_copies(result: DatasetResult, runs: Sequence[SeedRun], before: _Before) -> Iterator[str]:
+    known = {telling(point.returns): name for name, _, run in before for point in run.evaluations}
+    known |= {
+        telling(point.returns): "the submission" for run in result.runs for point in run.evaluations
+    }
+    known.pop(None, None)
+    for run in runs:
+        for source in sorted({known.get(telling(point.returns), "") for point in run.evaluations}):
+            if source:
+                yield f", seed {run.seed}: returns copied from {source}"
+
+
+def counted_steps(result: DatasetResult) -> tuple[int, ...]:
+    """Return the steps of the evaluations that count, of the runs that did not fail."""
+    for run in _finished(result.runs).values():
+        steps = tuple(point.step for point in run.evaluations)
+        return steps[-COUNTED[result.protocol.checkpoint] :]
+    return ()
+
+
+def _last_step(result: DatasetResult) -> tuple[int, ...]:
+    return counted_steps(result)[-1:]
+
+
+def counted(run: SeedRun, checkpoint: str) -> float:
+    """Return the mean return that the board counts of a run, by its protocol's checkpoint rule."""
+    means = [math.fsum(point.returns) / len(point.returns) for point in run.evaluations]
+    if checkpoint == "best":
+        return max(means)
+    last = means[-COUNTED[checkpoint] :]
+    return math.fsum(last) / len(last)
+
+
+def judged(submission: Submission, evidence: Iterable[Evidence]) -> Judgement:
+    """Return what sound evidence (see `sorted_out`), at least one file, says of a submission."""
+    by_verifier: dict[str, list[Evidence]] = defaultdict(list)
+    for each in evidence:
+        by_verifier[names.alike(each.verified_by)].append(each)
+    alone = {name: _compared(submission, files) for name, files in by_verifier.items()}
+    differing = [name for name, found in alone.items() if found.verdict == "differs"]
+    minority = differing if 2 * len(differing) < len(alone) else []
+    rest = [each for name, own in by_verifier.items() if name not in minority for each in own]
+    pooled = _compared(submission, rest)
+    verdict = pooled.verdict
+    if 2 * len(differing) == len(alone):
+        verdict = "inconclusive"
+    for one in _CONCLUSIVE:
+        if 2 * sum(found.verdict == one for found in alone.values()) > len(alone):
+            verdict = one
+    said = [(by_verifier[name][0].verified_by, found.verdict) for name, found in alone.items()]
+    return Judgement(verdict, pooled, tuple(said), tuple(_unmeasured(submission, rest)))
+
+
+def _compared(submission: Submission, evidence: Sequence[Evidence]) -> Agreement:
+    """Return how new runs, all taken together, agree with the submitted ones."""
+    cells: dict[str, Sequence[Group]] = {}
+    kinds = sorted({each.kind for each in evidence})
+    failed = any(_unmeasured(submission, evidence))
+    for result in submission.results.values():
+        for kind in kinds:
+            runs = [
+                run
+                for each in evidence
+                for cell in each.cells
+                for run in cell.runs
+                if (each.kind, cell.dataset) == (kind, result.dataset)
+            ]
+            living = [run for run in runs if run.status == "complete" and run.evaluations]
+            pairs = _pairs(result, living, kind)
+            failed |= len(living) < len(runs) or (bool(runs) and not pairs)
+            if pairs:
+                name = f"{result.dataset} ({kind})" if len(kinds) > 1 else result.dataset
+                cells[name] = _in_points(result, pairs)
     if not cells:
         return Agreement("inconclusive", -np.inf, np.inf, ())
     return agreement.compare(cells, failed)
 
 
+def _pairs(result: DatasetResult, new: Sequence[SeedRun], kind: str) -> list[Group]:
+    """Return submitted and new returns: of each policy's episodes, or what counts of all seeds."""
+    old = _finished(result.runs)
+    if not old or not new:
+        return []
+    if kind == "retrained":
+        rule = result.protocol.checkpoint
+        both = (old.values(), new)
+        first, second = (np.array([counted(run, rule) for run in runs]) for runs in both)
+        return [(first, second)]
+    episodes: dict[int, list[float]] = defaultdict(list)
+    for run in new:
+        episodes[run.seed] += run.evaluations[-1].returns
+    return [
+        (np.array(old[seed].evaluations[-1].returns), np.array(episodes[seed]))
+        for seed in sorted(episodes)
+    ]
+
+
+def _unmeasured(submission: Submission, evidence: Sequence[Evidence]) -> Iterator[str]:
+    """Yield the datasets whose score no file measures: re-rolled policies are the last ones."""
+    told = [(cell.dataset, each.kind) for each in evidence for cell in each.cells]
+    for result in submission.results.values():
+        kinds = {kind for dataset, kind in told if dataset == result.dataset}
+        rule = result.protocol.checkpoint
+        if kinds == {"re-rolled"} and rule != "last":
+            yield (
+                f"{result.dataset} counts {_COUNTED[rule]}, which re-rolled last policies cannot "
+                "show; retrain"
+            )
+
+
 def _finished(runs: Sequence[SeedRun]) -> dict[int, SeedRun]:
     return {run.seed: run for run in runs if run.status == "complete" and run.evaluations}
-
-
-def _last(run: SeedRun) -> np.ndarray:
-    """Return the returns that count: those of the last evaluation."""
-    return np.array(run.evaluations[-1].returns, dtype=np.float64)
-
-
-def _means(runs: Mapping[int, SeedRun]) -> np.ndarray:
-    return np.array([_last(run).mean() for run in runs.values()])
 
 
 def _in_points(result: DatasetResult, pairs: Sequence[Group]) -> list[Group]:

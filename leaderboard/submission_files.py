@@ -24,12 +24,13 @@ import pydantic
 from datumrl.datasets.errors import DatumrlError
 from datumrl.leaderboard import names
 from datumrl.leaderboard.submission_schema import (
-    EVIDENCE_FILE,
+    FOLDER,
     METHOD_FILE,
-    MODELS,
     DatasetResult,
     Evidence,
     Method,
+    evidence_number,
+    json_schemas,
 )
 
 LARGEST_FILE = 8_000_000  # bytes: 10 seeds x 200 points x 100 episodes of one dataset fit
@@ -42,7 +43,14 @@ DEEPEST = 20  # levels of nesting
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9@._+-]{0,150}\.json")
 _REVISION = re.compile("r[1-9][0-9]{0,3}")
 _UNSEEN = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
+# Of other categories, but show nothing: fillers, joiners, selectors, Braille's empty cell.
+_BLANK = frozenset(
+    map(chr, (0x34F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x180B, 0x180C, 0x180D, 0x180F, 0x2065, 0x2800,
+              0x3164, 0xFFA0, *range(0xFE00, 0xFE10), *range(0xFFF0, 0xFFF9),
+              *range(0xE0000, 0xE1000)))
+)  # fmt: skip
 SCHEMAS = "schema"  # the folder of JSON Schemas beside the methods
+README = "README.md"
 
 
 @dataclass(frozen=True)
@@ -66,7 +74,7 @@ class Submission:
     folder: tuple[str, str]  # names of the method's and the revision's folder
     method: Method | None = None
     results: dict[str, DatasetResult] = field(default_factory=dict)  # by file name
-    evidence: Evidence | None = None
+    evidence: dict[str, Evidence] = field(default_factory=dict)  # by file name, the first one first
     hashes: dict[str, str] = field(default_factory=dict)  # file name -> sha256, of every file
     unreadable: tuple[Finding, ...] = ()
 
@@ -94,7 +102,10 @@ def read_all(path: Path) -> list[Submission]:
     for method in _folders(path):
         if not _is_ours(method):
             if method.is_symlink() or not method.is_dir() or method.name == SCHEMAS:
-                problem = _error("files", method.name, "belongs to no method; remove it")
+                what = "belongs to no method; remove it"
+                if method.name == SCHEMAS and method.is_dir():
+                    what = "holds other files than datumrl's JSON Schemas; restore them"
+                problem = _error("files", method.name, what)
                 found.append(Submission(method, (method.name, ""), unreadable=(problem,)))
             else:
                 found += [read(revision) for revision in _folders(method)]
@@ -106,9 +117,33 @@ def _is_ours(path: Path) -> bool:
     if path.is_symlink():
         return False
     if path.name == SCHEMAS and path.is_dir():
-        kept = {f"{kind}.schema.json" for kind in MODELS}
-        return all(each.name in kept and not each.is_symlink() for each in _folders(path))
-    return path.name == "README.md" and path.is_file()
+        kept = json_schemas()
+        return all(
+            each.name in kept and _is_text(each, kept[each.name].encode())
+            for each in _folders(path)
+        )
+    return path.name == README and path.is_file()
+
+
+def _is_text(path: Path, expected: bytes) -> bool:
+    try:
+        return _bytes(path) == expected
+    except (DatumrlError, OSError):
+        return False
+
+
+def beside(path: Path, base: Path) -> Iterator[Finding]:
+    """Yield what is wrong with the README and schemas of a folder of submissions.
+
+    Those in the base have to stay there; the README has to be that of this datumrl.
+    """
+    for name in (README, *(f"{SCHEMAS}/{each}" for each in json_schemas())):
+        if (base / name).is_file() and not (path / name).is_file():
+            yield _error("files", name, "is gone; restore it")
+    ours, there = FOLDER / README, path / README
+    both = (base / README).is_file() and there.is_file() and ours.is_file()
+    if both and not _is_text(there, ours.read_bytes()):
+        yield _error("files", README, "is not datumrl's; restore it (no submission changes it)")
 
 
 def is_method(path: Path) -> bool:
@@ -166,7 +201,9 @@ def read(path: Path) -> Submission:
             problems.append(_error("files", f"{title}/{name}", str(wrong)))
     if METHOD_FILE not in hashes:
         problems.append(_error("files", title, f"has no readable {METHOD_FILE}; add it"))
-    method, evidence = parsed.pop(METHOD_FILE, None), parsed.pop(EVIDENCE_FILE, None)
+    method = parsed.pop(METHOD_FILE, None)
+    told = sorted((name for name in parsed if evidence_number(name)), key=evidence_number)
+    evidence = {name: parsed.pop(name) for name in told}
     return Submission(path, folder, method, parsed, evidence, hashes, tuple(problems))
 
 
@@ -205,8 +242,9 @@ def _bytes(path: Path) -> bytes:
 
 
 def _parsed(name: str, content: bytes) -> pydantic.BaseModel:
-    kinds: dict[str, type[pydantic.BaseModel]] = {METHOD_FILE: Method, EVIDENCE_FILE: Evidence}
-    model = kinds.get(name, DatasetResult)
+    model: type[pydantic.BaseModel] = Evidence if evidence_number(name) else DatasetResult
+    if name == METHOD_FILE:
+        model = Method
     strict_json(content)
     try:
         # The JSON mode is the one in which lists stand for tuples.
@@ -300,7 +338,7 @@ def _check_text(text: str) -> None:
     if text.isascii() and text.isprintable():
         return
     for letter in text:
-        if unicodedata.category(letter) in _UNSEEN:
+        if unicodedata.category(letter) in _UNSEEN or letter in _BLANK:
             raise DatumrlError(
                 f"{text[:60]!r} holds the invisible character U+{ord(letter):04X}; remove it"
             )

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterator, Sequence
 
-from datumrl.leaderboard import submission_evidence
+from datumrl.leaderboard import names, submission_evidence
 from datumrl.leaderboard.submission_context import (
     Context,
     error,
     flag,
-    is_author,
+    independent,
+    owner,
     return_vectors,
 )
 from datumrl.leaderboard.submission_files import Finding, Submission
-from datumrl.leaderboard.submission_schema import EVIDENCE_FILE, METHOD_FILE
+from datumrl.leaderboard.submission_schema import (
+    EVIDENCE_FILE,
+    METHOD_FILE,
+    Method,
+    evidence_name,
+    evidence_number,
+)
 
 
 def append_only(found: Sequence[Submission], base: Sequence[Submission]) -> Iterator[Finding]:
@@ -32,22 +38,19 @@ def append_only(found: Sequence[Submission], base: Sequence[Submission]) -> Iter
                 change = "changed" if name in new.hashes else "removed"
                 message = f"was {change}; restore it, and put what is new into a new revision"
                 yield error(rule, new, message, name)
-        for name in sorted(new.hashes.keys() - old.hashes.keys() - {EVIDENCE_FILE}):
-            message = "was added to a revision that is submitted already; make a new revision"
-            yield error(rule, new, message, name)
+        for name in sorted(new.hashes.keys() - old.hashes.keys()):
+            if not evidence_number(name):
+                message = "was added to a revision that is submitted already; make a new revision"
+                yield error(rule, new, message, name)
 
 
 def supersedes_the_last(submission: Submission, context: Context) -> Iterator[Finding]:
     """The first revision supersedes nothing, each further one the revision before it."""
     if submission.method is None:
         return
-    numbers = [
-        one.number
-        for one in context.known
-        if one.folder[0] == submission.folder[0] and 0 < one.number < submission.number
-    ]
-    expected = f"r{max(numbers)}" if numbers else None
-    if submission.number > 1 and not numbers:
+    earlier = context.before(submission)
+    expected = earlier[-1].folder[1] if earlier else None
+    if submission.number > 1 and not earlier:
         yield error("supersedes", submission, "there is no earlier revision; call this one r1")
     elif submission.method.supersedes != expected:
         told = submission.method.supersedes or "nothing"
@@ -55,37 +58,66 @@ def supersedes_the_last(submission: Submission, context: Context) -> Iterator[Fi
         yield error("supersedes", submission, message, METHOD_FILE)
 
 
+def same_authors(submission: Submission, context: Context) -> Iterator[Finding]:
+    """A revision takes the place of the one before: it shares an author or the code's owner."""
+    earlier = context.before(submission)
+    if earlier and independent(submission, earlier[-1]):
+        before = earlier[-1].method
+        assert before is not None  # it is unknown of none that are independent
+        message = (
+            f"{earlier[-1].title} is {by(before)}, none of whom is named here; submit under "
+            "another method (the folder's name), or let one of them submit"
+        )
+        yield error("same-authors", submission, message, METHOD_FILE)
+
+
+def by(method: Method) -> str:
+    """Return who a method is by, in words."""
+    shown = ", ".join(method.authors[:3]) + (" and others" if len(method.authors) > 3 else "")
+    return f"by {shown} (code of {owner(method)})"
+
+
 def names_taken_once(submission: Submission, context: Context) -> Iterator[Finding]:
     """No two methods are shown under one name: their rows would be taken for one method's."""
-    if submission.method is None:
+    if submission.method is None or not context.is_last(submission):
         return
-    name = _plain(submission.method.name)
     for other in context.known:
         if other.method is None or other.folder[0] == submission.folder[0]:
             continue
-        if _plain(other.method.name) == name:
+        if same_name(other.method, submission.method) and context.is_last(other):
             message = f"{other.title} is called {other.method.name!r} too; choose another name"
             yield error("names-taken-once", submission, message, METHOD_FILE)
 
 
-def _plain(name: str) -> str:
-    # Compatibility forms: full-width and similar letters count as those they look like.
-    return "".join(unicodedata.normalize("NFKC", name).casefold().split())
+def same_name(one: Method, other: Method) -> bool:
+    """Say whether two methods are shown under one name: ``td3_bc`` is shown as ``TD3+BC``."""
+    first, second = (names.alike(names.method(names.alike(each.name))) for each in (one, other))
+    return first == second
 
 
 def identical_returns(submission: Submission, context: Context) -> Iterator[Finding]:
-    """No two runs have the same returns of all episodes, in this submission or in another's."""
+    """No two runs have the same returns of all episodes, in this submission or in another's.
+
+    Revisions of a method may share runs; those of other people only if one between them has both.
+    """
     rule = "identical-returns"
+    own = {
+        one.folder
+        for one in context.known
+        if one.folder[0] == submission.folder[0] and not independent(one, submission)
+    }
     for vector, seed, step in return_vectors(submission):
         here = f"{vector[0]}: returns of seed {seed}, step {step}"
-        for folder, other_seed, other_step in context.vectors.get(vector, ()):
+        places = context.vectors.get(vector, ())
+        handed_on = any(place[0] in own - {submission.folder} for place in places)
+        for folder, other_seed, other_step in places:
             there = f"those of seed {other_seed}, step {other_step}"
             if folder == submission.folder:
                 if (seed, step) < (other_seed, other_step):
                     remedy = "one is a copy; run it, or leave it out"
                     finding = error if seed != other_seed else flag
                     yield finding(rule, submission, f"{here} are exactly {there}: {remedy}")
-            elif folder[0] != submission.folder[0]:
+            elif folder not in own and not (handed_on and folder[0] == submission.folder[0]):
                 message = (
                     f"{here} are exactly {there} in {'/'.join(folder)}; submit runs of your own"
                 )
@@ -94,24 +126,25 @@ def identical_returns(submission: Submission, context: Context) -> Iterator[Find
 
 def evidence_holds(submission: Submission, context: Context) -> Iterator[Finding]:
     """Evidence is somebody else's, comes after the submission, and fits it."""
-    evidence, rule = submission.evidence, "evidence-holds"
-    if evidence is None or submission.method is None:
+    rule = "evidence-holds"
+    if submission.method is None or not submission.evidence:
         return
-    if is_author(submission, evidence.verified_by):
-        message = f"{evidence.verified_by!r} is an author; somebody else has to verify"
-        yield error(rule, submission, message, EVIDENCE_FILE)
-    if context.base is not None and submission.title not in {one.title for one in context.base}:
+    settled = context.settled.get(submission.folder, ())
+    if context.base is not None and not settled:
         message = "evidence comes after the submission, in a change of its own; remove it for now"
-        yield error(rule, submission, message, EVIDENCE_FILE)
-    problems = submission_evidence.problems(submission, evidence)
-    for problem in problems:
-        message = f"{problem}; verify anew with `datumrl submit --verify`"
-        yield error(rule, submission, message, EVIDENCE_FILE)
-    if not problems:
-        found = submission_evidence.judged(submission, evidence)
+        yield error(rule, submission, message, next(iter(submission.evidence)))
+    for place, name in enumerate(submission.evidence, start=1):
+        if evidence_number(name) != place:
+            message = f"there is no {evidence_name(place)} before it; call it that"
+            yield error(rule, submission, message, name)
+    sound, wrong = submission_evidence.sorted_out(submission)
+    for name, problems in wrong.items():
+        # What was accepted once counts no more, but nobody could mend it.
+        finding = flag if name in settled else error
+        for problem in problems:
+            message = f"{problem}; verify anew with `datumrl submit --verify`"
+            yield finding(rule, submission, message, name)
+    if sound:
+        found = submission_evidence.judged(submission, sound.values())
         if found.verdict != "agrees":
-            message = (
-                f"{evidence.kind} results: {found.verdict} (mean difference between {found.low:.1f}"
-                f" and {found.high:.1f} points)"
-            )
-            yield flag(rule, submission, message, EVIDENCE_FILE)
+            yield flag(rule, submission, f"new results: {found}", EVIDENCE_FILE)

@@ -7,12 +7,15 @@ from collections.abc import Iterator
 
 from datumrl.datasets import catalogue
 from datumrl.datasets.suites import Suite, suite_of
+from datumrl.leaderboard import names
 from datumrl.leaderboard.submission_context import (
     Context,
+    canonical,
     dataset_of,
     error,
     flag,
     independent,
+    says_something,
 )
 from datumrl.leaderboard.submission_files import Finding, Submission
 from datumrl.leaderboard.submission_schema import METHOD_FILE, file_name
@@ -28,6 +31,12 @@ _TAKEN = {
     "eval", "evaluation", "test", "episode", "undiscounted",
 }  # fmt: skip
 _TELLING = _ALONE | _RESULTS | _TAKEN | {"gap"}
+# Rows beside the methods of every table (see `reference_rows`): what is trained is none of them.
+_REFERENCE = {
+    names.alike(name)
+    for name in ("random", "random policy", "expert", "reference expert", "behaviour policy",
+                 "behavior policy")
+}  # fmt: skip
 
 
 def names_equal_contents(submission: Submission, context: Context) -> Iterator[Finding]:
@@ -60,13 +69,30 @@ def names_equal_contents(submission: Submission, context: Context) -> Iterator[F
         yield error(rule, submission, message)
 
 
+def names_of_their_own(submission: Submission, context: Context) -> Iterator[Finding]:
+    """A method and its authors have names that can be read, the method no reference row's."""
+    rule, method = "names-of-their-own", submission.method
+    if method is None:
+        return
+    for name in (method.name, *method.authors):
+        if not says_something(name):
+            message = f"the name {name!r} has no letter or digit; choose another"
+            yield error(rule, submission, message, METHOD_FILE)
+    if names.alike(method.name) in _REFERENCE:
+        message = f"{method.name!r} is a reference row of every table; choose another name"
+        yield error(rule, submission, message, METHOD_FILE)
+
+
 def ids_known(submission: Submission, context: Context) -> Iterator[Finding]:
-    """Every dataset is in the catalogue."""
+    """Every dataset is in the catalogue, and the size of a prefix is written in one way."""
     rule = "ids-known"
     remedy = "`datumrl datasets` lists those known; add it to the catalogue first"
     for name, result in submission.results.items():
         if dataset_of(result.dataset) is None:
             yield error(rule, submission, f"unknown dataset {result.dataset!r}; {remedy}", name)
+        elif canonical(result.dataset) != result.dataset:
+            message = f"{result.dataset!r} is {canonical(result.dataset)!r}; write it so"
+            yield error(rule, submission, message, name)
         if result.protocol.dataset != result.dataset:
             message = (
                 f"the protocol is of {result.protocol.dataset!r}, the results of "
@@ -77,6 +103,9 @@ def ids_known(submission: Submission, context: Context) -> Iterator[Finding]:
         for dataset in (*submission.method.not_run, *submission.method.tuning.datasets):
             if dataset_of(dataset) is None:
                 message = f"unknown dataset {dataset!r}; {remedy}"
+                yield error(rule, submission, message, METHOD_FILE)
+            elif canonical(dataset) != dataset:
+                message = f"{dataset!r} is {canonical(dataset)!r}; write it so"
                 yield error(rule, submission, message, METHOD_FILE)
 
 
@@ -112,9 +141,12 @@ def dataset_hashes(submission: Submission, context: Context) -> Iterator[Finding
 
 
 def whole_suites(submission: Submission, context: Context) -> Iterator[Finding]:
-    """Every dataset of a suite has results or is said, with a reason, not to be run."""
+    """Every dataset of a suite has results or is said, with a reason, not to be run.
+
+    It holds for the revision that is shown: a suite may have been smaller before.
+    """
     rule = "whole-suites"
-    if submission.method is None:
+    if submission.method is None or not context.is_last(submission):
         return
     present = {result.dataset for result in submission.results.values()}
     if not present and not submission.unreadable:
@@ -153,7 +185,7 @@ def members(suite: Suite) -> list[str]:
 
 
 def tuning_is_told(submission: Submission, context: Context) -> Iterator[Finding]:
-    """What was tried out names its seeds and datasets; online choices are told alike everywhere."""
+    """What was tried out names its seeds and datasets, and is told alike everywhere."""
     rule = "tuning-is-told"
     method = submission.method
     if method is None:
@@ -166,6 +198,12 @@ def tuning_is_told(submission: Submission, context: Context) -> Iterator[Finding
         )
         yield error(rule, submission, message, METHOD_FILE)
     for name, result in submission.results.items():
+        if tuning.contradicts(result.budget.tuning):
+            message = (
+                f"its budget tells of tuning {result.budget.tuning!r}, {METHOD_FILE} of "
+                f"{tuning.budget!r}; write that in both"
+            )
+            yield error(rule, submission, message, name)
         if result.protocol.online_selection != method.chosen_online:
             told = "chose something" if result.protocol.online_selection else "chose nothing"
             message = (

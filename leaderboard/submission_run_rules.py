@@ -6,10 +6,16 @@ import itertools
 from collections import Counter
 from collections.abc import Iterator
 
-from datumrl.leaderboard.attainable import bounds
+from datumrl.leaderboard.attainable import Bounds, bounds
 from datumrl.leaderboard.submission_context import Context, dataset_of, error, flag
 from datumrl.leaderboard.submission_files import Finding, Submission
-from datumrl.leaderboard.submission_schema import METHOD_FILE, DatasetResult, Point, SeedRun
+from datumrl.leaderboard.submission_schema import (
+    COUNTED,
+    METHOD_FILE,
+    DatasetResult,
+    Point,
+    SeedRun,
+)
 
 # With 5 seeds each, two methods that never overlap differ with p = 2/252 < 0.01 in a permutation
 # test; with 3 the least possible p is 2/20 = 0.1, so no result could tell them apart.
@@ -73,9 +79,11 @@ def failures_are_told(submission: Submission, context: Context) -> Iterator[Find
 
 
 def evaluation_points(submission: Submission, context: Context) -> Iterator[Finding]:
-    """Complete runs are evaluated at the same steps, the last of training included."""
+    """Complete runs are evaluated at the same steps, the last of training included, and enough."""
     rule = "evaluation-points"
     for name, result in submission.results.items():
+        checkpoint = result.protocol.checkpoint
+        needed = COUNTED[checkpoint]
         usual = Counter(_steps(run) for run in result.runs if run.status == "complete")
         expected = usual.most_common(1)[0][0] if usual else None
         for run in result.runs:
@@ -92,6 +100,12 @@ def evaluation_points(submission: Submission, context: Context) -> Iterator[Find
                     f"{result.budget.steps}; evaluate the last policy, or record the run as failed"
                 )
                 yield error(rule, submission, message, name)
+            elif len(steps) < needed:
+                message = (
+                    f"seed {run.seed}: {len(steps)} evaluations, but {checkpoint!r} is the mean "
+                    f"of {needed}; evaluate more often, or use 'last'"
+                )
+                yield error(rule, submission, message, name)
             elif steps != expected:
                 message = f"seed {run.seed} is evaluated at other steps than the rest; keep all"
                 yield error(rule, submission, message, name)
@@ -101,24 +115,29 @@ def episodes(submission: Submission, context: Context) -> Iterator[Finding]:
     """Every point has the protocol's number of episodes, none longer than the time limit."""
     rule = "episodes"
     for name, result in submission.results.items():
-        wanted, limit = result.protocol.episodes, result.protocol.time_limit
+        wanted = result.protocol.episodes
         if wanted < FEWEST_EPISODES:
             message = f"{wanted} episodes per evaluation; at least {FEWEST_EPISODES} are needed"
             yield error(rule, submission, message, name)
         for run, point in _points(result):
-            where = f"seed {run.seed}, step {point.step}"
-            if not len(point.returns) == len(point.lengths) == wanted:
-                message = (
-                    f"{where}: {len(point.returns)} returns and {len(point.lengths)} lengths, but "
-                    f"the protocol says {wanted} episodes; give every episode"
-                )
-                yield error(rule, submission, message, name)
-            if max(point.lengths) > limit:
-                message = (
-                    f"{where}: an episode of {max(point.lengths)} steps is longer than the time "
-                    f"limit {limit}; cut episodes off there"
-                )
-                yield error(rule, submission, message, name)
+            for message in outside_protocol(result, point):
+                where = f"seed {run.seed}, step {point.step}"
+                yield error(rule, submission, f"{where}: {message}", name)
+
+
+def outside_protocol(result: DatasetResult, point: Point) -> Iterator[str]:
+    """Yield how an evaluation's episodes are not those of the protocol, and the remedy."""
+    wanted, limit = result.protocol.episodes, result.protocol.time_limit
+    if not len(point.returns) == len(point.lengths) == wanted:
+        yield (
+            f"{len(point.returns)} returns and {len(point.lengths)} lengths, but the protocol says "
+            f"{wanted} episodes; give every episode"
+        )
+    if max(point.lengths) > limit:
+        yield (
+            f"an episode of {max(point.lengths)} steps is longer than the time limit {limit}; cut "
+            "episodes off there"
+        )
 
 
 def protocol_is_the_datasets(submission: Submission, context: Context) -> Iterator[Finding]:
@@ -160,16 +179,22 @@ def attainable_returns(submission: Submission, context: Context) -> Iterator[Fin
             continue
         limits = bounds(dataset)
         for run, point in _points(result):
-            for value, length in zip(point.returns, point.lengths, strict=False):
-                low, high = limits.of(length)
-                if not low - 1e-6 <= value <= high + 1e-6:
-                    message = (
-                        f"seed {run.seed}, step {point.step}: return {value:g} of {length} steps "
-                        f"lies outside [{low:g}, {high:g}]: {limits.why}; give raw undiscounted "
-                        "returns"
-                    )
-                    yield error("attainable-returns", submission, message, name)
-                    break
+            message = unattainable(limits, point)
+            if message:
+                where = f"seed {run.seed}, step {point.step}"
+                yield error("attainable-returns", submission, f"{where}: {message}", name)
+
+
+def unattainable(limits: Bounds, point: Point) -> str:
+    """Return which of an evaluation's returns none can have, and the remedy; "" if all can be."""
+    for value, length in zip(point.returns, point.lengths, strict=False):
+        low, high = limits.of(length)
+        if not low - 1e-6 <= value <= high + 1e-6:
+            return (
+                f"return {value:g} of {length} steps lies outside [{low:g}, {high:g}]: "
+                f"{limits.why}; give raw undiscounted returns"
+            )
+    return ""
 
 
 def tuning_configurations(submission: Submission, context: Context) -> Iterator[Finding]:

@@ -7,6 +7,7 @@ The same models are published as JSON Schema in ``submissions/schema/``.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
@@ -19,7 +20,10 @@ from datumrl.evaluation.records import Budget, Evaluation, JsonValue, Protocol, 
 FORMAT: Literal["datumrl-submission/1"] = "datumrl-submission/1"
 FOLDER = Path(__file__).parent / "submissions"
 METHOD_FILE = "method.json"
-EVIDENCE_FILE = "evidence.json"
+EVIDENCE_FILE = "evidence.json"  # the first; the next are evidence-2.json, evidence-3.json...
+_EVIDENCE = re.compile(r"evidence(?:-(?P<number>[2-9]|[1-9][0-9]))?\.json")
+# Evaluations that a checkpoint rule counts, 0 for all, as the board does (see `runs`).
+COUNTED = {"last": 1, "last-10-mean": 10, "best": 0}
 
 MOST_SEEDS = 100
 MOST_POINTS = 2_000  # evaluation points of a run
@@ -69,6 +73,26 @@ class Tuning(_Strict):
     configurations: Annotated[int, pydantic.Field(ge=1, le=10**6)]  # 1: nothing was tried out
     seeds: Annotated[tuple[Seed, ...], pydantic.Field(max_length=1_000)] = ()
     datasets: Annotated[tuple[Line, ...], pydantic.Field(max_length=1_000)] = ()
+
+    @property
+    def budget(self) -> str:
+        """Return what a run's budget says of it, for example ``4 configurations x 3 seeds...``."""
+        if self.configurations == 1:
+            return "none"
+        counts = {
+            "configuration": self.configurations,
+            "seed": len(self.seeds),
+            "dataset": len(self.datasets),
+        }
+        return " x ".join(f"{n} {noun}{'s' * (n != 1)}" for noun, n in counts.items())
+
+    def contradicts(self, told: str) -> bool:
+        """Say whether a run's budget tells of another tuning; words without numbers may differ."""
+        if "none" in (told, self.budget):
+            return told != self.budget
+        numbers = re.findall(r"(\d[\d,]*) (configuration|seed|dataset)s?\b", told)
+        own = {noun: n for n, noun in re.findall(r"(\d+) (\w+?)s?\b", self.budget)}
+        return any(own[noun] != n.replace(",", "") for n, noun in numbers)
 
 
 class Method(_Strict):
@@ -173,7 +197,7 @@ class VerifiedCell(_Strict):
 
 
 class Evidence(_Strict):
-    """``evidence.json``: raw returns of a verification; the verdict is derived, never stored."""
+    """``evidence.json`` or a later one: raw returns; the verdict is derived, never stored."""
 
     schema_version: Literal["datumrl-submission/1"] = FORMAT
     method: Slug
@@ -195,6 +219,17 @@ MODELS: dict[str, type[_Strict]] = {
 def file_name(dataset: str) -> str:
     """Return the name of a dataset's file: its id with ``__`` for every slash."""
     return dataset.replace("/", "__") + ".json"
+
+
+def evidence_name(number: int) -> str:
+    """Return the name of a revision's first, second... file of evidence."""
+    return EVIDENCE_FILE if number == 1 else EVIDENCE_FILE.replace(".", f"-{number}.")
+
+
+def evidence_number(name: str) -> int:
+    """Return which file of evidence a file is, 0 for any other file."""
+    match = _EVIDENCE.fullmatch(name)
+    return int(match["number"] or 1) if match else 0
 
 
 def json_schemas() -> dict[str, str]:

@@ -1,12 +1,13 @@
 """Submissions and imported score rows as the board reads them, each with its tier.
 
-Of every method the last revision counts.  A submission that breaks a rule is an error, not a row
-left out: what is shown has passed the same checks as when it came.
+Of every method the last revision counts.  What was accepted once stays when the catalogue grows or
+a neighbour comes; a submission that is broken is left out, and it is said which and why.
 """
 
 from __future__ import annotations
 
 import csv
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,8 +24,9 @@ from datumrl.leaderboard import (
 )
 from datumrl.leaderboard.runs import Run
 from datumrl.leaderboard.submission_checks import Report
-from datumrl.leaderboard.submission_files import Submission
-from datumrl.leaderboard.submission_schema import FOLDER, Method
+from datumrl.leaderboard.submission_files import Finding, Submission
+from datumrl.leaderboard.submission_history_rules import same_name
+from datumrl.leaderboard.submission_schema import FOLDER, METHOD_FILE, Method
 
 
 def load(root: Path = FOLDER) -> list[Run]:
@@ -32,25 +34,67 @@ def load(root: Path = FOLDER) -> list[Run]:
     return runs_of(checked(root))
 
 
+# What a row cannot be made of: a dataset that nobody knows, returns that no table holds.
+_NOT_SHOWN = {"ids-known", "attainable-returns"}
+
+
+class LeftOutWarning(UserWarning):
+    """A submission is not on the board."""
+
+
 def checked(root: Path = FOLDER) -> Report:
-    """Check a folder of submissions; DatumrlError names the first error and how to list all."""
-    report = submission_checks.check_read(submission_files.read_all(root))
-    if report.errors:
-        raise DatumrlError(
-            f"{report.errors[0]}; `datumrl submit --check {root}` lists all "
-            f"{len(report.errors)} errors"
-        )
-    return report
+    """Check a folder of submissions that are there to be shown.
+
+    Returned are those that can be; of every other method, its last revision and the first of its
+    errors are in ``left_out``, and warned of.
+    """
+    report = submission_checks.check_read(submission_files.read_all(root), settled=True)
+    left_out = []
+    for one in latest(report.submissions):
+        reasons = _why_not_shown(one, report)
+        if reasons:
+            more = f"; {len(reasons)} errors in all" if len(reasons) > 1 else ""
+            left_out.append(replace(reasons[0], message=f"{reasons[0].message}{more}"))
+            # The folder stands for the line of code that Python's warnings name.
+            told = f"{one.title} is left out: {left_out[-1]}"
+            warnings.warn_explicit(told, LeftOutWarning, str(root), 1)
+    broken = {each.where.partition("/")[0] for each in left_out}
+    kept = tuple(one for one in report.submissions if one.folder[0] not in broken)
+    return replace(report, submissions=kept, left_out=tuple(left_out))
+
+
+def _why_not_shown(submission: Submission, report: Report) -> list[Finding]:
+    inside = f"{submission.title}/"
+    flags = [
+        each
+        for each in report.findings
+        if each.severity == "flag"
+        and each.rule in _NOT_SHOWN
+        and each.where.startswith(inside)
+        and each.where != inside + METHOD_FILE
+    ]
+    return [*report.of(submission), *flags]
+
+
+def shown(report: Report) -> list[tuple[Submission, Method]]:
+    """Return every method's last revision, under a name that no other of them has."""
+    last = [(one, one.method) for one in latest(report.submissions) if one.method is not None]
+    found = []
+    for one, method in last:
+        name = method.name
+        if any(same_name(method, other) for _, other in last if other is not method):
+            name = f"{name} [{method.method}]"
+        found.append((one, method.model_copy(update={"name": name})))
+    return found
 
 
 def runs_of(report: Report) -> list[Run]:
     """Return the runs of every method's last revision."""
     found = []
-    for submission in latest(report.submissions):
+    for submission, method in shown(report):
         tier = submission_checks.tier(submission, report)
-        assert submission.method is not None  # it would be an error
         for result in submission.results.values():
-            for run in runs.from_records(result.records(submission.method.name)):
+            for run in runs.from_records(result.records(method.name)):
                 told = {"tier": tier, "source": source_of(submission)}
                 found.append(replace(run, row=run.row.model_copy(update=told)))
     return found
@@ -68,28 +112,28 @@ class Submitted:
 def submitted(report: Report) -> dict[str, Submitted]:
     """Return what is known of every method's last revision, by the source of its runs."""
     found = {}
-    for one in latest(report.submissions):
-        if one.method is not None:
-            inside = f"{one.title}/"
-            flags = tuple(
-                f"{each.where.removeprefix(inside)}: {each.message}"
-                for each in report.findings
-                if each.severity == "flag" and each.where.startswith(inside)
-            )
-            found[source_of(one)] = Submitted(one.method, flags, _verified(one))
+    for one, method in shown(report):
+        inside = f"{one.title}/"
+        flags = tuple(
+            f"{each.where.removeprefix(inside)}: {each.message}"
+            for each in report.findings
+            if each.severity == "flag" and each.where.startswith(inside)
+        )
+        found[source_of(one)] = Submitted(method, flags, _verified(one))
     return found
 
 
 def _verified(submission: Submission) -> str:
-    evidence = submission.evidence
-    if evidence is None:
+    sound, _ = submission_evidence.sorted_out(submission)
+    if not sound:
         return ""
-    found = submission_evidence.judged(submission, evidence)
-    return (
-        f"{evidence.kind} by {evidence.verified_by} on {len(evidence.cells)} of "
-        f"{len(submission.results)} datasets, drawn by the files' hashes: {found.verdict}, mean "
-        f"difference between {found.low:.1f} and {found.high:.1f} points (90%)"
+    told = ", and ".join(
+        f"{each.kind} by {each.verified_by} on {len(each.cells)} of {len(submission.results)} "
+        "datasets"
+        for each in sound.values()
     )
+    found = submission_evidence.judged(submission, sound.values())
+    return f"{told}, drawn by the files' hashes: {found}"
 
 
 def source_of(submission: Submission) -> str:

@@ -42,9 +42,13 @@ def of_entry(entry: Entry, trainable: Collection[str]) -> list[str]:
 
 
 def _trained(record: RunRecord, trainable: Collection[str]) -> bool:
-    """Return whether datumrl trained it: other code may have made a method of the same name."""
+    return method_of(record, trainable) is not None and bool(record.evaluations)
+
+
+def method_of(record: RunRecord, trainable: Collection[str]) -> str | None:
+    """Return the method that datumrl trained, None if other code did, maybe of the same name."""
     ours = "view" in record.configuration and "torch" in record.software
-    return ours and _method(record) in trainable and bool(record.evaluations)
+    return _method(record) if ours and _method(record) in trainable else None
 
 
 def _method(record: RunRecord) -> str:

@@ -14,10 +14,11 @@ import pydantic
 
 from datumrl.datasets.errors import DatumrlError
 from datumrl.evaluation.records import RunRecord, describe_invalid
-from datumrl.leaderboard import names, submission_evidence
-from datumrl.leaderboard.submission_context import is_author
+from datumrl.leaderboard import names, submission_evidence, submission_files
+from datumrl.leaderboard.submission_context import is_author, says_something
 from datumrl.leaderboard.submission_files import Submission
 from datumrl.leaderboard.submission_schema import (
+    COUNTED,
     FORMAT,
     MOST_CELLS,
     DatasetResult,
@@ -46,7 +47,7 @@ def verify(
     verified_by: str,
     new_seeds: int = NEW_SEEDS,
 ) -> Evidence:
-    """Run a sample of a submission's cells anew and return the evidence.
+    """Run a sample of a submission's cells anew and return the evidence, the next beside others'.
 
     Raises DatumrlError for a submission that is not sound, or an author who verifies himself.
     """
@@ -54,10 +55,13 @@ def verify(
         raise DatumrlError(f"{submission.path} cannot be read; `datumrl submit --check` says why")
     if is_author(submission, verified_by):
         raise DatumrlError(f"{verified_by!r} is an author; somebody else has to verify")
+    if not says_something(verified_by):
+        raise DatumrlError(f"{verified_by!r} is nobody's name; give your own")
+    submission_files.strict_json(json.dumps(verified_by).encode())
     cells = []
     for result in sampled(submission, count):
         seeds = _seeds(submission, result, kind, new_seeds)
-        runs = [_as_json(record) for record in run(result, seeds)]
+        runs = [_as_json(record, result, kind) for record in run(result, seeds)]
         cells.append({"dataset": result.dataset, "runs": runs})
     content = {
         "schema_version": FORMAT,
@@ -73,7 +77,8 @@ def verify(
         evidence = Evidence.model_validate_json(json.dumps(content))
     except (pydantic.ValidationError, ValueError) as problem:
         raise DatumrlError(f"evidence: {describe_invalid(problem)}") from None
-    wrong = submission_evidence.problems(submission, evidence)
+    earlier, _ = submission_evidence.sorted_out(submission)
+    wrong = submission_evidence.problems(submission, evidence, earlier)
     if wrong:
         raise DatumrlError(f"{submission.title}: the evidence says nothing: {'; '.join(wrong)}")
     return evidence
@@ -86,15 +91,18 @@ def _seeds(submission: Submission, result: DatasetResult, kind: str, new_seeds: 
         raise DatumrlError(f"{new_seeds} new seeds say nothing of their spread; train at least 2")
     assert submission.method is not None
     used = {run.seed for run in result.runs} | set(submission.method.tuning.seeds)
+    for evidence in submission.evidence.values():
+        used |= {run.seed for cell in evidence.cells for run in cell.runs}
     fresh = (seed for seed in range(len(used) + new_seeds + 1) if seed not in used)
     return [next(fresh) for _ in range(new_seeds)]
 
 
-def _as_json(record: RunRecord) -> dict[str, object]:
+def _as_json(record: RunRecord, result: DatasetResult, kind: str) -> dict[str, object]:
     content = record.model_dump(
         mode="json", include={"seed", "status", "failure", "software", "hardware"}
     )
     if record.failure is not None:
         content["failure"] = names.shown(record.failure)[:300]
-    last = record.evaluations[-1:]  # the one that counts
-    return {**content, "evaluations": [point.model_dump(mode="json") for point in last]}
+    counted = 1 if kind == "re-rolled" else COUNTED[result.protocol.checkpoint]
+    points = record.evaluations[-counted:]
+    return {**content, "evaluations": [point.model_dump(mode="json") for point in points]}

@@ -102,7 +102,8 @@ def _build(command: Command) -> int:
             "--check, --verify, --example"
         )
     root = command.out or SUBMISSIONS
-    records = find_records(list(dict.fromkeys(command.runs)))
+    found = find_records(list(dict.fromkeys(command.runs)))
+    records = submission_building.with_canonical_ids(found)
     method = _method(command.method, records, root)
     results = submission_building.results_of(records, method, command.algorithm)
     with files.scratch_folder("datumrl-submit") as scratch:

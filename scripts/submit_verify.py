@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,16 +13,18 @@ from datumrl.datasets import files
 from datumrl.datasets.errors import DatumrlError
 from datumrl.leaderboard import submission_checks, submission_evidence, submission_files
 from datumrl.leaderboard import verification as verifying
-from datumrl.leaderboard.agreement import Agreement
+from datumrl.leaderboard.submission_context import canonical
+from datumrl.leaderboard.submission_evidence import Judgement
 from datumrl.leaderboard.submission_files import Submission
-from datumrl.leaderboard.submission_schema import EVIDENCE_FILE, METHOD_FILE, DatasetResult
+from datumrl.leaderboard.submission_schema import METHOD_FILE, DatasetResult, evidence_name
 from datumrl.scripts import console
 
 if TYPE_CHECKING:
     from datumrl.evaluation.records import RunRecord
 
 DISAGREES = 1
-_OTHER_EPISODES = 10_000  # added to evaluation seeds: new episodes of the same policies
+# Added to evaluation seeds, once for every file of evidence: new episodes of the same policies.
+_OTHER_EPISODES = 10_000
 
 
 def verify(
@@ -30,19 +35,25 @@ def verify(
     verified_by: str | None,
     as_json: bool,
 ) -> int:
-    """Verify the submission in a folder and write its evidence; exit code 1 unless it agrees."""
+    """Verify the submission in a folder and write its evidence; exit code 1 unless it agrees.
+
+    Evidence of others stays, and is judged together with the new.  Training is kept under
+    ``DATUMRL_HOME`` until the evidence is written, so that an interrupted one goes on.
+    """
     if not verified_by:
         raise DatumrlError('--verify: say who verifies, --verified-by "Your Name"')
     submission = _sound(path)
+    place = len(submission.evidence) + 1
+    kept = _training_folder(submission)
     with console.Bars() as bars:
 
         def reroll(result: DatasetResult, wanted: Sequence[int]) -> list[RunRecord]:
             show = bars.bar(f"re-rolling on {result.dataset}", "episodes")
-            return _rerolled(runs, result, wanted, show)
+            return _rerolled(runs, result, wanted, place * _OTHER_EPISODES, show)
 
         def retrain(result: DatasetResult, wanted: Sequence[int]) -> list[RunRecord]:
             show = bars.bar(f"training on {result.dataset}", "updates")
-            return _retrained(result, wanted, show)
+            return _retrained(result, wanted, kept, show)
 
         evidence = verifying.verify(
             submission,
@@ -52,31 +63,47 @@ def verify(
             verified_by,
             seeds,
         )
-    found = submission_evidence.judged(submission, evidence)
-    files.write_json(path / EVIDENCE_FILE, evidence.model_dump(mode="json"))
+    written = path / evidence_name(place)
+    files.write_json(written, evidence.model_dump(mode="json"))
     again = submission_files.read(path)
     if again.unreadable:  # what was written is what a checker will read
         raise DatumrlError(str(again.unreadable[0]))
-    _tell(found, path / EVIDENCE_FILE, as_json)
+    if kept.exists():
+        shutil.rmtree(kept)
+    sound, _ = submission_evidence.sorted_out(again)
+    found = submission_evidence.judged(again, sound.values())
+    _tell(found, written, as_json)
     return 0 if found.verdict == "agrees" else DISAGREES
 
 
+def _training_folder(submission: Submission) -> Path:
+    """Return where seeds trained anew are kept: it depends on the very files that are verified."""
+    told = sorted(submission_evidence.submitted_files(submission).items())
+    digest = hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]
+    return files.home() / "verification" / digest
+
+
 def _sound(path: Path) -> Submission:
-    """Return the submission in a revision's folder, if it breaks no rule and has no evidence."""
-    report = submission_checks.check(path)
+    """Return the submission in a revision's folder, if it breaks no rule of its own."""
+    report = submission_checks.check(path, settled=True)
     if len(report.submissions) != 1 or not (path / METHOD_FILE).exists():
         raise DatumrlError(f"{path}: give the folder of one revision, method/revision")
-    if (path / EVIDENCE_FILE).exists():
-        raise DatumrlError(f"{path / EVIDENCE_FILE} exists; remove it to verify anew")
     if report.errors:
         raise DatumrlError(f"{report.errors[0]} ({len(report.errors)} errors); mend them first")
     return report.submissions[0]
 
 
 def _rerolled(
-    folders: Sequence[Path], result: DatasetResult, seeds: Sequence[int], show: object
+    folders: Sequence[Path],
+    result: DatasetResult,
+    seeds: Sequence[int],
+    offset: int,
+    show: object,
 ) -> list[RunRecord]:
-    """Roll out the checkpoints whose records hold exactly the submitted returns."""
+    """Roll out the checkpoints whose records hold exactly the submitted returns.
+
+    ``offset`` is added to the evaluation seeds: other episodes than in training or other evidence.
+    """
     from datumrl.algorithms import checkpoints, training
     from datumrl.evaluation.records import read_record
 
@@ -90,7 +117,8 @@ def _rerolled(
         own = {
             record.seed
             for record in kept
-            if (record.algorithm, record.dataset) == (result.algorithm, result.dataset)
+            if record.algorithm == result.algorithm
+            and canonical(record.dataset) == result.dataset
             and record.evaluations
             and record.evaluations[-1].returns == submitted.get(record.seed)
         }
@@ -98,8 +126,9 @@ def _rerolled(
             rolled = training.reroll(
                 place,
                 result.protocol.episodes,
-                _OTHER_EPISODES,
+                offset,
                 progress=show,  # type: ignore[arg-type]
+                nearest=result.protocol.nearest,
             )
             found.update(
                 (record.seed, record)
@@ -115,62 +144,80 @@ def _rerolled(
     return [found[seed] for seed in seeds]
 
 
-def _retrained(result: DatasetResult, seeds: Sequence[int], show: object) -> list[RunRecord]:
-    """Train new seeds with the submitted configuration."""
-    import tempfile
-
+def _retrained(
+    result: DatasetResult, seeds: Sequence[int], root: Path, show: object
+) -> list[RunRecord]:
+    """Train new seeds with the submitted configuration, or go on where that was interrupted."""
     from datumrl.algorithms import registry, training
     from datumrl.algorithms.training import Progress
+    from datumrl.leaderboard import training_commands
 
-    if result.algorithm not in registry.ALGORITHMS:
+    method = training_commands.method_of(result.records()[0], registry.ALGORITHMS)
+    if method is None:
         raise DatumrlError(
-            f"{result.algorithm} is no method of ours, so it cannot be retrained; re-roll its "
-            "checkpoints, or run its code and compare by hand"
+            f"{result.algorithm} was not trained by datumrl, so it cannot be retrained; re-roll "
+            "its checkpoints, or run its code and compare by hand"
         )
     settings = dict(result.configuration)
     view, precision = settings.pop("view", None), settings.pop("matmul_precision", "highest")
-    settings.pop("steps", None)
-    steps = result.budget.steps
+    for name in ("steps", "return_target"):  # given apart; what tells a method's entries apart
+        settings.pop(name, None)
+    job = training.plan(
+        method,
+        result.dataset,
+        seeds,
+        result.budget.steps,
+        settings,
+        evaluate_every=_evaluate_every(result),
+        episodes=result.protocol.episodes,
+        view=view,  # type: ignore[arg-type]
+        matmul_precision=precision,  # type: ignore[arg-type]
+        nearest=result.protocol.nearest,
+    )
 
     def progress(now: Progress) -> None:
         show(now.step, now.steps)  # type: ignore[operator]
 
-    with tempfile.TemporaryDirectory() as folder:
-        return training.train(
-            result.algorithm,
-            result.dataset,
-            seeds,
-            steps,
-            settings,
-            evaluate_every=max(1, steps),
-            episodes=result.protocol.episodes,
-            folder=Path(folder) / "run",
-            view=view,  # type: ignore[arg-type]
-            progress=progress,
-            matmul_precision=precision,  # type: ignore[arg-type]
+    records = training.train_job(job, job.folder(root), progress)
+    return [record for record in records if record.algorithm == result.algorithm]
+
+
+def _evaluate_every(result: DatasetResult) -> int:
+    """Return the interval at which training meets every evaluation that counts."""
+    steps, wanted = result.budget.steps, submission_evidence.counted_steps(result)
+    if result.protocol.checkpoint == "last":
+        return max(1, steps)
+    first = next(run.evaluations[0].step for run in result.runs if run.status == "complete")
+    if not first or not set(wanted) <= {*range(first, steps, first), steps}:
+        raise DatumrlError(
+            f"{result.dataset}: no interval of `datumrl train` meets the steps at which it was "
+            f"evaluated ({', '.join(map(str, wanted[:4]))}, ...); retrain with its own code"
         )
+    return first
 
 
-def _tell(found: Agreement, path: Path, as_json: bool) -> None:
+def _tell(found: Judgement, path: Path, as_json: bool) -> None:
+    pooled = found.pooled
     if as_json:
-        cells = [vars(cell) for cell in found.cells]
-        content = {"verdict": found.verdict, "low": found.low, "high": found.high, "cells": cells}
+        content = {
+            "verdict": found.verdict,
+            "low": pooled.low,
+            "high": pooled.high,
+            "cells": [vars(cell) for cell in pooled.cells],
+            "verifiers": [{"name": name, "verdict": own} for name, own in found.verifiers],
+            "unmeasured": list(found.unmeasured),
+        }
         finite = {
             key: None if isinstance(value, float) and abs(value) == float("inf") else value
             for key, value in content.items()
         }
         console.print_json({**finite, "file": str(path)})
         return
-    for cell in found.cells:
+    for cell in pooled.cells:
         console.output.print(
             f"{cell.dataset}: difference {cell.difference:+.2f} points (standard error "
             f"{cell.error:.2f}), p = {cell.p_value:.3f}{', differs' if cell.differs else ''}",
             markup=False,
             soft_wrap=True,
         )
-    console.output.print(
-        f"{found.verdict}: mean difference in [{found.low:+.2f}, {found.high:+.2f}] (90%); wrote "
-        f"{path}",
-        markup=False,
-        soft_wrap=True,
-    )
+    console.output.print(f"{found}; wrote {path}", markup=False, soft_wrap=True)

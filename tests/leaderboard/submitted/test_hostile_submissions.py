@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import shutil
 import time
 import unicodedata
 from collections.abc import Callable
@@ -14,6 +15,7 @@ import pytest
 from datumrl.datasets.errors import DatumrlError
 from datumrl.leaderboard import submission_files
 from datumrl.leaderboard.submission_checks import check
+from datumrl.leaderboard.submission_schema import FOLDER, json_schemas
 from datumrl.scripts.main import main
 
 HTML = '<script>alert(1)</script><img src=x onerror="alert(1)">'
@@ -87,6 +89,9 @@ BROKEN: dict[str, tuple[Callable[[Any], None], str]] = {
     "turned text": (replaced('"bc"', '"b\\u202ec"'), "U+202E"),
     "newline for the log": (replaced('"bc"', '"b\\n::error::c"'), "U+000A"),
     "half a surrogate": (replaced('"bc"', '"b\\ud800c"'), "U+D800"),
+    "Hangul filler": (lambda d: d.method.update(name="MY-BC\u3164"), "U+3164"),
+    "empty Braille": (lambda d: d.method.update(authors=["\u2800"]), "U+2800"),
+    "variation selector": (lambda d: d.method.update(name="B\ufe0fC"), "U+FE0F"),
     "invisible key": (replaced('"lr": 0.001', '"l\\u200br": 1'), "U+200B"),
     "html as id": (
         lambda d: d.result.update(dataset=HTML), "unknown dataset",
@@ -165,14 +170,33 @@ def test_beside_methods_lie_the_readme_and_the_schemas_only(draft: Any, tmp_path
     draft.write(root)
     (root / "README.md").write_text("x")
     (root / "schema").mkdir()
-    (root / "schema" / "method.schema.json").write_text("{}")
+    for name, text in json_schemas().items():
+        (root / "schema" / name).write_text(text)
     assert not check(root).errors
     (root / "schema" / "page.html").write_text(HTML)
-    assert "schema: belongs to no method" in findings(root)
+    assert "schema: holds other files than" in findings(root)
     (root / "schema" / "page.html").unlink()
+    (root / "schema" / "method.schema.json").write_text("{}")
+    assert "schema: holds other files than" in findings(root)
+    (root / "schema" / "method.schema.json").write_text(json_schemas()["method.schema.json"])
     (root / "README.md").unlink()
     (root / "README.md").symlink_to("/etc/passwd")
     assert "README.md: belongs to no method" in findings(root)
+
+
+def test_readme_and_schemas_stay_as_they_are(draft: Any, tmp_path: Path) -> None:
+    for name in ("base", "subs"):
+        shutil.copytree(FOLDER, tmp_path / name)
+    draft.write(tmp_path / "subs")
+    subs, base = tmp_path / "subs", tmp_path / "base"
+    assert not check(subs, base).errors
+    (subs / "README.md").write_text("buy something")
+    assert "README.md: is not datumrl's" in str(check(subs, base).errors[0])
+    (subs / "README.md").unlink()
+    (subs / "schema" / "method.schema.json").unlink()
+    told = [str(each) for each in check(subs, base).errors]
+    assert len(told) == 2
+    assert all("is gone; restore it" in each for each in told)
 
 
 def test_sizes_are_limited(draft: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -58,9 +58,13 @@ def _other_dataset(draft: Any) -> None:
 
 
 def _unknown_dataset(draft: Any) -> None:
+    _renamed(draft, "d4rl/hoper-medium-v2")
+
+
+def _renamed(draft: Any, dataset: str) -> None:
     (result,) = draft.results.values()
-    result["dataset"] = result["protocol"]["dataset"] = "d4rl/hoper-medium-v2"
-    draft.results = {"d4rl__hoper-medium-v2.json": result}
+    result["dataset"] = result["protocol"]["dataset"] = dataset
+    draft.results = {dataset.replace("/", "__") + ".json": result}
 
 
 def _point(draft: Any) -> Any:
@@ -115,6 +119,11 @@ SPOILED: list[tuple[str, Callable[[Any], None], str]] = [
     ("ids-known", _unknown_dataset, "`datumrl datasets` lists"),
     ("ids-known", _set("method", "not_run", "d4rl/nothing-v9", value="why"), "unknown dataset"),
     ("ids-known", _set("result", "protocol", "dataset", value=EXPERT), "make them equal"),
+    ("ids-known", _set("method", "not_run", f"{EXPERT}@20000", value="-"), "expert-v1@20k'; write"),
+    ("ids-known", lambda d: _renamed(d, f"{EXPERT}@1000k"), "expert-v1@1M'; write it so"),
+    ("names-of-their-own", _set("method", "name", value=" + "), "no letter or digit"),
+    ("names-of-their-own", _set("method", "authors", value=["--"]), "no letter or digit"),
+    ("names-of-their-own", _set("method", "name", value="Random  Policy"), "a reference row"),
     ("whole-suites", lambda d: d.method["not_run"].pop(EXPERT), "run them, or say why not"),
     ("whole-suites", _set("method", "not_run", "local/inverted-pendulum-medium-v1", value="-"),
      "remove it from not_run"),
@@ -123,6 +132,10 @@ SPOILED: list[tuple[str, Callable[[Any], None], str]] = [
     ("tuning-is-told", _set("method", "online_returns_chose", value="the step"), "same in both"),
     ("tuning-is-told", _set("result", "protocol", "online_selection", value=True), "same in both"),
     ("tuning-is-told", _set("result", "protocol", "checkpoint", value="best"), "use 'last'"),
+    ("tuning-is-told", _set("result", "budget", "tuning", value="400 configurations x 3 seeds"),
+     "tells of tuning '400"),
+    ("tuning-is-told", _set("method", "tuning", value={"configurations": 400, "seeds": [90],
+     "datasets": [EXPERT]}), "tells of tuning 'none'"),
     ("nothing-derived", _set("result", "configuration", "normalized_score", value=90), "remove"),
     ("nothing-derived", _set("result", "configuration", "x", value=[{"mean_return": 1}]), "remove"),
     ("nothing-derived", _set("result", "configuration", "evalMeanReturn", value=3), "remove"),
@@ -136,6 +149,8 @@ SPOILED: list[tuple[str, Callable[[Any], None], str]] = [
     ("evaluation-points", _fewer_points, "other steps than the rest"),
     ("evaluation-points", _cut_off, "evaluate the last policy"),
     ("evaluation-points", lambda d: d.runs[1]["evaluations"].reverse(), "must increase"),
+    ("evaluation-points", _set("result", "protocol", "checkpoint", value="last-10-mean"),
+     "2 evaluations, but 'last-10-mean' is the mean of 10"),
     ("evaluation-points", lambda d: d.runs[1]["evaluations"].clear(), "at step none"),
     ("episodes", _nine_episodes, "give every episode"),
     ("episodes", lambda d: _point(d)["lengths"].pop(), "give every episode"),
@@ -196,7 +211,8 @@ def test_few_whole_numbers_are_equal_by_nature() -> None:
 
 
 def test_every_rule_has_a_failing_submission() -> None:
-    elsewhere = {"append-only", "dataset-hashes", "evidence-holds", "names-taken-once"}
+    elsewhere = {"append-only", "dataset-hashes", "evidence-holds", "names-taken-once",
+                 "same-authors"}  # fmt: skip
     tried = {each[0] for each in SPOILED} | elsewhere
     names = {rule.__name__ for rule in submission_checks.RULES}
     told = {"tuning_configurations"}  # only flags, see below
