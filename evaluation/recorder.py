@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -92,6 +93,18 @@ class Recorder:
     Used as a context manager, it finishes the record at the end of the block; an exception inside
     records the run as failed and goes on its way (an interruption from the keyboard leaves it
     unfinished).  With ``folder`` the record is written after every point, atomically.
+
+    A script over several seeds that was killed is simply run again if it says ``keep_finished``::
+
+        for seed in range(10):
+            with Recorder(..., seed=seed, folder="runs/mine", keep_finished=True) as recorder:
+                if recorder.finished:
+                    continue
+                ...  # train; the seed that was cut off starts anew
+
+    A finished run, complete or failed, of this seed in the folder is kept if it is this very run
+    (algorithm, dataset, configuration, budget and protocol).  Another is refused with DatumrlError,
+    and without ``keep_finished`` so is any.
     """
 
     def __init__(
@@ -111,6 +124,7 @@ class Recorder:
         dataset_sha256: str | None = None,
         engine: Mapping[str, str] | None = None,
         nearest: bool = False,
+        keep_finished: bool = False,
     ) -> None:
         """Start a record; ``steps`` is the number of gradient steps the training will take.
 
@@ -122,7 +136,6 @@ class Recorder:
         self._dataset = catalogue.find(dataset_id)
         self._nearest = nearest
         self._path = Path(folder) / f"seed-{seed:03d}.json" if folder is not None else None
-        self._refuse_to_replace()
         frameworks = [name for name in _FRAMEWORKS if name in sys.modules]
         try:
             self._record = RunRecord(
@@ -144,6 +157,12 @@ class Recorder:
             raise DatumrlError(
                 f"{algorithm} on {dataset_id}: {describe_invalid(problem)}"
             ) from None
+        self._look_for_finished(keep_finished)
+
+    @property
+    def finished(self) -> bool:
+        """Return whether the run is complete or failed, so that nothing is left to do."""
+        return self._record.status != "running"
 
     @property
     def record(self) -> RunRecord:
@@ -203,7 +222,7 @@ class Recorder:
         problem: BaseException | None,
         traceback: TracebackType | None,
     ) -> Literal[False]:
-        if self._record.status == "running":
+        if not self.finished:
             if problem is None:
                 self.finish()
             elif isinstance(problem, Exception):
@@ -225,21 +244,53 @@ class Recorder:
         return record
 
     def _require_running(self) -> None:
-        if self._record.status != "running":
+        if self.finished:
             raise DatumrlError(
                 f"{self._record.algorithm} on {self._record.dataset}, seed {self._record.seed}: "
                 f"this run is already {self._record.status}; start another Recorder"
             )
 
-    def _refuse_to_replace(self) -> None:
-        """A finished or failed run stays on record; only one cut off while running is replaced."""
+    def _look_for_finished(self, keep: bool) -> None:
+        """Take a finished run for this one if it is the same, and ``keep`` says so; else refuse it.
+
+        A complete or failed run stays on record; only one cut off while running is replaced.
+        """
         if self._path is None or not self._path.exists():
             return
-        status = read_record(self._path).status
-        if status != "running":
+        found = read_record(self._path)
+        if found.status == "running":
+            return
+        if not keep:
             raise DatumrlError(
-                f"{self._path} already holds a {status} run; choose another folder or delete it"
+                f"{self._path} already holds a {found.status} run; choose another folder or delete "
+                "it, or pass keep_finished=True to go on with the seeds that are not finished"
             )
+        if different := _differences(found, self._record):
+            raise DatumrlError(
+                f"{self._path} already holds a {found.status} run of another kind "
+                f"({'; '.join(different)}); choose another folder or delete it"
+            )
+        self._record = found
+
+
+def _differences(found: RunRecord, wanted: RunRecord) -> list[str]:
+    """Return in words what tells two runs apart; the machine and its software do not."""
+    there, here = _settings(found), _settings(wanted)
+    if None in (found.dataset_sha256, wanted.dataset_sha256):  # not known is no other data
+        del there["dataset_sha256"], here["dataset_sha256"]
+    return [
+        f"{name} is {json.dumps(there.get(name))} there and {json.dumps(here.get(name))} here"
+        for name in {**there, **here}
+        if there.get(name) != here.get(name)
+    ]
+
+
+def _settings(record: RunRecord) -> dict[str, Any]:
+    content = record.model_dump(mode="json")
+    flat = {name: content[name] for name in ("algorithm", "dataset", "dataset_sha256", "seed")}
+    for group in ("configuration", "budget", "protocol"):
+        flat.update({f"{group}.{name}": value for name, value in content[group].items()})
+    return flat
 
 
 def _sha256_at_hand(record: DatasetRecord) -> str | None:

@@ -124,6 +124,70 @@ def test_a_finished_run_is_never_replaced(tmp_path: Path) -> None:
             late()
 
 
+def test_a_script_over_seeds_that_was_killed_is_simply_run_again(tmp_path: Path) -> None:
+    trained = []
+
+    def script(killed_in: int | None = None) -> None:
+        for seed in range(3):
+            settings = {"lr": 0.1, "layers": [4, 4]}
+            with recorder(tmp_path, seed=seed, configuration=settings, keep_finished=True) as run:
+                if run.finished:
+                    continue
+                trained.append(seed)
+                run.log(50, [1.0, 2.0], [1, 2])
+                if seed == killed_in:
+                    raise KeyboardInterrupt
+                run.log(100, [1.0, 2.0], [1, 2])
+
+    with pytest.raises(KeyboardInterrupt):
+        script(killed_in=1)
+    before = (tmp_path / "seed-000.json").read_bytes()
+    script()
+    assert trained == [0, 1, 1, 2]
+    assert (tmp_path / "seed-000.json").read_bytes() == before
+    for seed in range(3):
+        record = read_record(tmp_path / f"seed-{seed:03d}.json")
+        assert record.status == "complete"
+        assert [point.step for point in record.evaluations] == [50, 100]
+    script()
+    assert trained == [0, 1, 1, 2]
+
+
+def test_a_failed_run_that_is_kept_is_finished_and_takes_nothing(tmp_path: Path) -> None:
+    failed = recorder(tmp_path).fail("diverged")
+    with recorder(tmp_path, keep_finished=True) as run:
+        assert run.finished
+        assert run.record == failed
+        with pytest.raises(DatumrlError, match="already failed"):
+            run.log(10, [1.0, 2.0], [1, 2])
+    assert read_record(tmp_path / "seed-003.json") == failed
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"configuration": {"lr": 0.2}}, "configuration.lr is 0.1 there and 0.2 here"),
+        ({"configuration": {}}, "configuration.lr is 0.1 there and null here"),
+        ({"algorithm": "other"}, 'algorithm is "mine" there and "other" here'),
+        ({"steps": 200}, "budget.steps is 100 there and 200 here"),
+        ({"episodes": 3}, "protocol.episodes is 2 there and 3 here"),
+        ({"engine": {"gym": "0.1"}}, "protocol.engine is "),
+        ({"dataset_sha256": "0" * 64}, "dataset_sha256 is "),
+    ],
+)
+def test_a_finished_run_of_another_kind_is_refused_all_the_same(
+    changes: dict, told: str, tmp_path: Path
+) -> None:
+    with recorder(tmp_path, dataset_sha256="a" * 64) as run:
+        run.log(100, [1.0, 2.0], [1, 2])
+    same = {"dataset_sha256": "a" * 64, "keep_finished": True}
+    assert recorder(tmp_path, **same).finished
+    assert recorder(tmp_path, keep_finished=True).finished  # where the data is not known
+    with pytest.raises(DatumrlError, match="complete run of another kind") as refused:
+        recorder(tmp_path, **{**same, **changes})
+    assert told in str(refused.value)
+
+
 @pytest.mark.parametrize(
     ("step", "returns", "lengths", "message"),
     [
