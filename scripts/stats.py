@@ -28,9 +28,9 @@ class Command:
     """dataset ids, such as d4rl/hopper-medium-v2"""
     reference: str | None = None
     """dataset id to measure coverage against"""
-    preset: str = "d4rl-study"
-    """discretisation: d4rl-study (5 edges a dimension, the first 100,000 rows) or paper (100 edges,
-    all rows)"""
+    preset: str | None = None
+    """discretisation: d4rl-study (5 edges a dimension, the first 100,000 rows; the default) or
+    paper (100 edges, all rows)"""
     rows: int | None = None
     """count coverage over the first so many rows instead of the preset's"""
     seed: int = 0
@@ -45,8 +45,8 @@ class Command:
     """check that the data is sound instead; exit code 1 if a check fails"""
     against: tuple[str, ...] = ()
     """with --audit: ids of datasets that must share no row with these"""
-    replay_rows: int = 1000
-    """with --audit: rows to replay in MuJoCo, where states are recorded; -1: all, 0: none"""
+    replay_rows: int | None = None
+    """with --audit: rows to replay in MuJoCo, where states are recorded (1000; -1: all, 0: none)"""
     strict: bool = False
     """with --audit: failures that are known errata count too"""
     json: bool = False
@@ -74,18 +74,43 @@ class Command:
             raise DatumrlError("no dataset named; `datumrl datasets` lists those known")
         if self.path is not None and len(names) > 1:
             raise DatumrlError(f"--path {self.path}: is one file for {len(names)} datasets")
-        if not self.audit and (self.against or self.strict):
-            raise DatumrlError("--against and --strict are the audit's; add --audit")
-        if self.audit and (self.plot or self.card):
-            raise DatumrlError("--plot and --card need the measures; leave --audit out")
+        self._check_kind()
         if self.plot is not None:
             from datumrl.datasets import figures
 
             figures.check(self.plot, len(names))
-        if self.replay_rows < -1:
+        if self.replay_rows is not None and self.replay_rows < -1:
             raise DatumrlError(f"--replay-rows {self.replay_rows}: use a number, 0 none, -1 all")
         if self.seed < 0:
             raise DatumrlError(f"--seed {self.seed} is negative; use 0 or more")
+
+    def _check_kind(self) -> None:
+        """Raise DatumrlError for options of the measures with --audit, or of the audit without."""
+        measures = {
+            "--reference": self.reference,
+            "--preset": self.preset,
+            "--rows": self.rows,
+            "--plot": self.plot,
+            "--card": self.card,
+        }
+        audits = {
+            "--against": self.against or None,
+            "--replay-rows": self.replay_rows,
+            "--strict": self.strict or None,
+        }
+        given = measures if self.audit else audits
+        unused = ", ".join(name for name, value in given.items() if value is not None)
+        if unused and self.audit:
+            raise DatumrlError(
+                f"{unused}: for the measures, which --audit replaces; leave --audit out"
+            )
+        if unused and self.card:
+            raise DatumrlError(
+                f"{unused}: a card's audit is always the same; leave it out, or run the audit by "
+                "itself with --audit instead of --card"
+            )
+        if unused:
+            raise DatumrlError(f"{unused}: for the audit only; add --audit")
 
     def _write(self, found: Sequence[DatasetStatistics]) -> None:
         from datumrl.scripts import stats_outputs
@@ -97,13 +122,14 @@ class Command:
                 stats_outputs.write_card(self.card, each, self.path, self.seed)
 
     def _audit(self, names: Sequence[str]) -> int:
+        from datumrl.evaluation.auditing import REPLAY_ROWS
         from datumrl.scripts.audit import run_audit
 
         return run_audit(
             names,
             against=self.against,
             path=self.path,
-            replay_rows=self.replay_rows,
+            replay_rows=REPLAY_ROWS if self.replay_rows is None else self.replay_rows,
             seed=self.seed,
             strict=self.strict,
             as_json=self.json,
@@ -111,13 +137,14 @@ class Command:
 
     def _measure(self, names: Sequence[str]) -> list[DatasetStatistics]:
         from datumrl.datasets.dataset_statistics import PREPARING, stats
+        from datumrl.datasets.discretization import DEFAULT
 
         with console.Bars() as bars:
             return [
                 stats(
                     name,
                     reference=self.reference,
-                    preset=self.preset,
+                    preset=DEFAULT if self.preset is None else self.preset,
                     rows=self.rows,
                     seed=self.seed,
                     path=self.path,

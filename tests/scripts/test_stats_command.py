@@ -62,6 +62,12 @@ def test_a_path_of_the_user_s(tmp_path, capsys):
         (["stats", MEDIUM, "--reference", "local/pointmaze-umaze-v1"], "no reference for"),
         (["stats", MEDIUM, "--rows", "0"], "0 rows cannot be counted"),
         (["stats", MEDIUM, "--seed", "-1"], "--seed -1 is negative"),
+        (["stats", MEDIUM, "--audit", "--reference", REPLAY], "--reference: for the measures"),
+        (["stats", MEDIUM, "--audit", "--preset", "d4rl-study"], "leave --audit out"),
+        (["stats", MEDIUM, "--audit", "--rows", "9"], "--rows: for the measures"),
+        (["stats", MEDIUM, "--replay-rows", "1000"], "--replay-rows: for the audit only; add"),
+        (["stats", MEDIUM, "--strict", "--against", REPLAY], "--against, --strict: for the audit"),
+        (["stats", MEDIUM, "--card", "x", "--replay-rows", "0"], "instead of --card"),
     ],
 )
 def test_what_cannot_be_done_is_told(capsys, arguments, shown):
