@@ -50,6 +50,7 @@ def _table(table: Table, published: wording.Published) -> dict[str, Any]:
         "protocol": names.shown(wording.protocol_words(table, published)),
         "normalised": table.normalised,
         "datasets": [names.shown(dataset) for dataset in table.datasets],
+        "over": [table.datasets.index(dataset) for dataset in table.ranked_over],
         "pages": [dataset_results.place(dataset) for dataset in table.datasets],
         "rows": [_row(entry, table) for entry in table.entries],
     }

@@ -23,7 +23,7 @@ PAGE = "map.html"
 class Verdict:
     """A dataset on the map and the methods measured on it, highest mean first.
 
-    ``best`` are those not separated from the first; it is empty where nothing was tested.
+    ``best`` are those not separated from the first that was tested; it is empty where none was.
     """
 
     point: MapPoint
@@ -31,6 +31,7 @@ class Verdict:
     measured: tuple[tuple[Entry, Cell], ...] = ()
     best: tuple[Entry, ...] = ()
     how: str = ""  # the test in words, or why there is none
+    untested: tuple[Entry, ...] = ()  # of too few runs for the test of the others
 
     @property
     def best_lines(self) -> list[tuple[Entry, Cell]]:
@@ -61,6 +62,7 @@ def as_json(found: Iterable[Verdict]) -> list[dict[str, Any]]:
             "table": each.table and each.table.id,
             "measured": [{"row": e.id, "name": e.name, "mean": c.mean} for e, c in each.measured],
             "best": [entry.id for entry in each.best],
+            "untested": [entry.id for entry in each.untested],
             "test": each.how,
         }
         for each in found
@@ -78,19 +80,28 @@ def label(verdict: Verdict, of: dict[str, str]) -> str:
 
 def _verdict(point: MapPoint, board: Sequence[Table]) -> Verdict:
     parts = [(part.table, _scored(part)) for part in dataset_results.of(point.id, board)]
-    # Of several tables the one with most methods; their scores are not comparable.
-    table, measured = max(parts, key=lambda part: (len(part[1]), part[0].id), default=(None, ()))
+    # Of several tables the one with most methods, as their scores are not comparable; one that
+    # ranks nothing by design says nothing of a best method.
+    table, measured = max(
+        parts,
+        key=lambda part: (not part[0].unranked, len(part[1]), part[0].id),
+        default=(None, ()),
+    )
     if table is None or not measured:
         return Verdict(point, how="no method was run on it")
+    if table.unranked:
+        return Verdict(point, table, measured, how=table.unranked)
     if len(measured) < 2:
         return Verdict(point, table, measured, how="a single method was run on it")
     scores = {entry.id: cell.values[:, None] for entry, cell in measured}
     tested = standings.of(scores, CONFIDENCE)
     if not tested.letters:
         return Verdict(point, table, measured, how=tested.test)
-    first = set(tested.letters[measured[0][0].id])
-    best = tuple(entry for entry, _ in measured if first & set(tested.letters[entry.id]))
-    return Verdict(point, table, measured, best, tested.test)
+    untested = tuple(entry for entry, _ in measured if entry.id in tested.untested)
+    lettered = [entry for entry, _ in measured if entry.id in tested.letters]
+    first = set(tested.letters[lettered[0].id])
+    best = tuple(entry for entry in lettered if first & set(tested.letters[entry.id]))
+    return Verdict(point, table, measured, best, tested.test, untested)
 
 
 def _scored(part: Results) -> tuple[tuple[Entry, Cell], ...]:

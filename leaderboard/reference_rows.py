@@ -102,11 +102,13 @@ def _behaviour(table: Table, behaviour: Mapping[str, Behaviour]) -> ReferenceRow
             table, "behaviour", "Behaviour policy", "not measured", "no card of these datasets"
         )
     note = "mean return of the datasets"
-    if len(values) < len(table.datasets):
-        note += f", {len(values)} of {len(table.datasets)}"
+    counted = table.ranked_over or table.datasets
+    known_of = [values[dataset] for dataset in counted if dataset in values]
+    if len(known_of) < len(counted):
+        note += f", {len(known_of)} of {len(counted)}"
     return ReferenceRow(
         f"{table.id}--behaviour", "Behaviour policy", ", ".join(sorted(origins)), note, values,
-        _aggregate(values.values()) if table.normalised else None,
+        _aggregate(known_of) if table.normalised else None,
     )  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -20,15 +20,28 @@ from datumrl.evaluation.scored_runs import ScoredRun
 
 ALPHA = 0.05  # family-wise level of the letters
 RESAMPLES = 2_000  # of the rank intervals
+_LISTED = 5  # methods named that were not tested
 
 
 @dataclass(frozen=True)
 class Standings:
-    """Rank intervals and letters by method; ``test`` says how the letters came, or why not."""
+    """Rank intervals and letters by method; ``test`` says how the letters came, or why not.
+
+    ``untested`` are methods with too few runs for the test of the others, with the reason.
+    """
 
     ranks: dict[str, tuple[int, int]]
     letters: dict[str, str]
     test: str
+    untested: dict[str, str] = field(default_factory=dict)
+
+    def described(self, titles: Mapping[str, str]) -> str:
+        """Return the test in words, with the titles of the methods that it leaves out."""
+        if not self.untested:
+            return self.test
+        told = [f"{titles[name]} ({reason})" for name, reason in self.untested.items()]
+        more = f" and {len(told) - _LISTED} more" if len(told) > _LISTED else ""
+        return f"{self.test}; not tested: {', '.join(told[:_LISTED])}{more}"
 
 
 def of(scores: Mapping[str, np.ndarray], confidence: float) -> Standings:
@@ -38,16 +51,31 @@ def of(scores: Mapping[str, np.ndarray], confidence: float) -> Standings:
     """
     if len(scores) < 2:
         return Standings({}, {}, "")
-    tested = group_test.separate(_score_table(scores), list(scores), ALPHA, seed=0)
-    return Standings(
-        rank_intervals(scores, confidence), tested.letters, tested.method or _too_few(scores)
-    )
+    ranks = rank_intervals(scores, confidence)
+    # A method of too few runs would leave no letter to anybody: the test is of the others.
+    for fewest in sorted({len(array) for array in scores.values()}):
+        enough = {name: array for name, array in scores.items() if len(array) >= fewest}
+        tested = group_test.separate(_score_table(enough), list(enough), ALPHA, seed=0)
+        if tested.method:
+            untested = {
+                name: f"{_runs(len(array))}, too few"
+                for name, array in scores.items()
+                if name not in enough
+            }
+            return Standings(ranks, tested.letters, tested.method, untested)
+    return Standings(ranks, {}, _too_few(scores))
 
 
 def _too_few(scores: Mapping[str, np.ndarray]) -> str:
-    runs = min(len(array) for array in scores.values())
-    many = f"{runs} runs of each are" if runs > 1 else "a single run of each is"
+    counts = sorted({len(array) for array in scores.values()})
+    many = f"{_runs(counts[-1])} of each are" if counts[-1] > 1 else "a single run of each is"
+    if len(counts) > 1:
+        many = f"{counts[0]} to {_runs(counts[-1])} are"
     return f"none, as {many} too few to separate any at family-wise alpha {ALPHA:g}"
+
+
+def _runs(count: int) -> str:
+    return f"{count} run" if count == 1 else f"{count} runs"
 
 
 def rank_intervals(

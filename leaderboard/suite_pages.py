@@ -33,7 +33,7 @@ KNOWN = (
 _WHOLE_COLLECTIONS = {"local": "Local", "neorl": "NeoRL", "neorl2": "NeoRL-2"}
 _COLUMNS = (
     "rank", "rank_low", "rank_high", "algorithm", "variant", "iqm", "low", "high", "letters",
-    "mean", "median", "optimality_gap", "runs", "tasks", "steps", "tuning", "tier",
+    "mean", "median", "optimality_gap", "runs", "tasks", "steps", "tuning", "tier", "lacks",
 )  # fmt: skip
 # Columns of the main table that a reader may hide.
 CHOICES = {
@@ -105,7 +105,8 @@ class TableView:
         }
         for row in self.references:
             rows[row.id] = {place[name]: [round(value, 3)] for name, value in row.values.items()}
-        content = {"places": sorted(place.values()), "rows": rows}
+        over = [place[name] for name in self.table.ranked_over]
+        content = {"places": sorted(place.values()), "over": over, "rows": rows}
         # Ids are slugs, the rest is numbers: no letter of it means anything to a browser.
         return Markup(json.dumps(content, allow_nan=False, separators=(",", ":")))
 
@@ -230,13 +231,13 @@ def _aggregates_csv(view: TableView) -> str:
         budget = wording.budget(entry)
         fields: list[Any] = [entry.rank, low, high, entry.algorithm, entry.label]
         fields += _numbers(entry.aggregate, entry.letters)
-        fields += [budget["steps"], budget["tuning"], entry.tier]
+        fields += [budget["steps"], budget["tuning"], entry.tier, " ".join(entry.lacks)]
         writer.writerow(
             names.spreadsheet_text(field) if isinstance(field, str) else field for field in fields
         )
     for row in view.references:
         fields = [None, None, None, row.name, row.note, *_numbers(row.aggregate, "")]
-        writer.writerow([*fields, None, None, row.origin])
+        writer.writerow([*fields, None, None, row.origin, None])
     return text.getvalue()
 
 

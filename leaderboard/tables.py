@@ -9,14 +9,13 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
 from datumrl.datasets.errors import DatumrlError
 from datumrl.datasets.suites import Suite, suite_of
 from datumrl.evaluation import bootstrap, influence, intervals, metrics
-from datumrl.leaderboard import names, runs, standings
+from datumrl.leaderboard import names, ranked_datasets, standings, variants
 from datumrl.leaderboard.runs import Run, Status
 
 CONFIDENCE = 0.95
@@ -26,7 +25,6 @@ EXPERT = 100.0  # the normalised score of the reference policy: what the optimal
 LARGEST = 1e12  # beyond any environment's returns; larger ones overflow the statistics
 _UNRANKED = "each run's best evaluation is chosen by the returns shown, so nothing is ranked"
 _REPORTED = "means as printed, without raw scores, so nothing is ranked or tested"
-_LABELLED = 3  # how many differing settings a variant's label names
 
 
 @dataclass(frozen=True)
@@ -81,16 +79,27 @@ class Entry:
     label: str  # what sets this variant apart from the algorithm's others; "" if it is the only one
     tier: str
     cells: dict[str, Cell]  # by dataset; one without an entry was not run
-    aggregate: Aggregate | None
-    complete: bool  # every dataset of the table has a finished run
+    aggregate: Aggregate | None = None  # over those of the table's `ranked_over` that it has
+    lacks: tuple[str, ...] = ()  # datasets that the table ranks over, without a finished run
     rank: int | None = None
     rank_interval: tuple[int, int] | None = None  # by a bootstrap of the runs
     letters: str = ""  # ranked rows that share one were not separated by the table's test
+    untested: str = ""  # why the test left a ranked row out
 
     @property
     def runs(self) -> list[Run]:
         """Return every run of the row."""
         return [run for cell in self.cells.values() for run in cell.runs]
+
+    @property
+    def finished(self) -> set[str]:
+        """Return the datasets with a finished run."""
+        return {name for name, cell in self.cells.items() if cell.values.size}
+
+    @property
+    def complete(self) -> bool:
+        """Return whether it has a finished run on every dataset that counts."""
+        return not self.lacks
 
     @property
     def title(self) -> str:
@@ -117,7 +126,9 @@ class Table:
     normalised: bool  # False: the values are raw returns, which are not averaged over datasets
     datasets: tuple[str, ...]
     entries: tuple[Entry, ...]  # ranked ones first, best first
+    ranked_over: tuple[str, ...] = ()  # what aggregates and ranks are over; () of raw returns
     test: str = ""  # how the letters came, or why there are none
+    unranked: str = ""  # why nothing is ranked, where that is by design
 
     @property
     def runs(self) -> list[Run]:
@@ -176,74 +187,53 @@ def _table(
 ) -> Table:
     identity = names.slug(suite.title, protocol, str(normalised))
     datasets = tuple(sorted({run.row.dataset for run in members}))
+    entries = _entries(identity, members, normalised)
+    over = ranked_datasets.chosen(entry.finished for entry in entries) if normalised else ()
+    for place, entry in enumerate(entries):
+        entries[place] = _counted(entry, over, over if normalised else datasets)
+        if progress is not None:
+            progress(len(entry.runs))
+    reason = _why_unranked(members)
+    if reason:
+        entries.sort(key=lambda entry: entry.id)
+        ranked, test = tuple(entries), reason
+    else:
+        ranked, test = _with_standings(_ranked(entries), over)
+    return Table(identity, suite, protocol, normalised, datasets, ranked, over, test, reason)
+
+
+def _entries(identity: str, members: Sequence[Run], normalised: bool) -> list[Entry]:
+    """Return the rows with their cells; what these add up to is computed later."""
     by_algorithm: dict[tuple[str, str], list[Run]] = defaultdict(list)
     for run in members:
         by_algorithm[run.row.algorithm, run.row.tier].append(run)
-    entries = []
-    for (algorithm, tier), own in sorted(by_algorithm.items()):
-        for label, variant in _variants(own):
-            cells = _cells(variant, normalised)
-            complete = all(dataset in cells and cells[dataset].values.size for dataset in datasets)
-            entries.append(
-                Entry(
-                    id=f"{identity}--{names.slug(algorithm, label, tier)}",
-                    algorithm=algorithm,
-                    label=label,
-                    tier=tier,
-                    cells=cells,
-                    aggregate=aggregate(_matrix(cells)) if normalised else None,
-                    complete=complete,
-                )
-            )
-            if progress is not None:
-                progress(len(variant))
-    reason = _why_unranked(members)
-    if reason:
-        by_name = sorted(entries, key=lambda entry: entry.id)
-        return Table(identity, suite, protocol, normalised, datasets, tuple(by_name), reason)
-    ranked, test = _with_standings(_ranked(entries))
-    return Table(identity, suite, protocol, normalised, datasets, ranked, test)
+    return [
+        Entry(
+            id=f"{identity}--{names.slug(algorithm, label, tier)}",
+            algorithm=algorithm,
+            label=label,
+            tier=tier,
+            cells=_cells(variant, normalised),
+        )
+        for (algorithm, tier), own in sorted(by_algorithm.items())
+        for label, variant in variants.split(own)
+    ]
+
+
+def _counted(entry: Entry, over: Sequence[str], needed: Sequence[str]) -> Entry:
+    """Return a row with its aggregate over some datasets, and which of those needed it lacks."""
+    present = entry.finished
+    return replace(
+        entry,
+        aggregate=aggregate(_matrix({name: entry.cells[name] for name in over if name in present})),
+        lacks=tuple(name for name in needed if name not in present),
+    )
 
 
 def _why_unranked(members: Sequence[Run]) -> str:
     if any(run.record is not None and run.record.protocol.checkpoint == "best" for run in members):
         return _UNRANKED
     return _REPORTED if any(run.row.tier == "reported" for run in members) else ""
-
-
-def _variants(own: Sequence[Run]) -> list[tuple[str, list[Run]]]:
-    """Split an algorithm's runs where one dataset was run in several configurations or budgets."""
-    variants: dict[str, dict[str, list[Run]]] = defaultdict(lambda: defaultdict(list))
-    for run in own:
-        variants[run.row.dataset][run.variant].append(run)
-    if all(len(found) == 1 for found in variants.values()):
-        return [("", list(own))]
-    split: dict[str, list[Run]] = defaultdict(list)
-    for run in own:
-        split[run.variant].append(run)
-    labels = _labels({key: _settings(members[0]) for key, members in split.items()})
-    return [(labels[key], split[key]) for key in sorted(split)]
-
-
-def _settings(run: Run) -> dict[str, Any]:
-    return runs.settings(run.record) if run.record is not None else {}
-
-
-def _labels(variants: dict[str, dict[str, Any]]) -> dict[str, str]:
-    keys = sorted({key for content in variants.values() for key in content})
-    differing = [
-        key
-        for key in keys
-        if len({runs.digest(content.get(key)) for content in variants.values()}) > 1
-    ]
-    labels = {}
-    for variant, content in variants.items():
-        parts = [
-            f"{key}={content[key]!s:.30}" if key in content else f"no {key}"
-            for key in differing[:_LABELLED]
-        ]
-        labels[variant] = ", ".join([*parts, f"#{variant[:6]}"])
-    return labels
 
 
 def _cells(own: Sequence[Run], normalised: bool) -> dict[str, Cell]:
@@ -312,28 +302,35 @@ def aggregate(scores: np.ndarray) -> Aggregate | None:
 
 
 def _ranked(entries: Sequence[Entry]) -> tuple[Entry, ...]:
+    """Return the entries, those with a rank first: 1 + the number of strictly larger IQMs."""
+
     def worth(entry: Entry) -> float:
         return -entry.aggregate.iqm if entry.aggregate else 0.0
 
-    full = sorted(
-        (entry for entry in entries if entry.complete and entry.aggregate),
-        key=lambda entry: (worth(entry), entry.id),
-    )
-    rest = [entry for entry in entries if not (entry.complete and entry.aggregate)]
-    ranked = [replace(entry, rank=rank) for rank, entry in enumerate(full, start=1)]
-    return (*ranked, *sorted(rest, key=lambda entry: (worth(entry), entry.id)))
+    ordered = sorted(entries, key=lambda entry: (worth(entry), entry.id))
+    full = [entry for entry in ordered if entry.complete and entry.aggregate]
+    ranked = [
+        replace(entry, rank=1 + sum(worth(other) < worth(entry) for other in full))
+        for entry in full
+    ]
+    return (*ranked, *(entry for entry in ordered if not (entry.complete and entry.aggregate)))
 
 
-def _with_standings(entries: Sequence[Entry]) -> tuple[tuple[Entry, ...], str]:
+def _with_standings(entries: Sequence[Entry], over: Sequence[str]) -> tuple[tuple[Entry, ...], str]:
     """Return the entries with rank intervals and letters, and the test in words."""
-    scores = {entry.id: _matrix(entry.cells) for entry in entries if entry.rank is not None}
+    ranked = {entry.id: entry for entry in entries if entry.rank is not None}
+    scores = {
+        name: _matrix({dataset: entry.cells[dataset] for dataset in over})
+        for name, entry in ranked.items()
+    }
     found = standings.of(scores, CONFIDENCE)
     told = tuple(
         replace(
             entry,
             rank_interval=found.ranks.get(entry.id),
             letters=found.letters.get(entry.id, ""),
+            untested=found.untested.get(entry.id, ""),
         )
         for entry in entries
     )
-    return told, found.test
+    return told, found.described({name: entry.name for name, entry in ranked.items()})

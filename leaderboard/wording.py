@@ -168,15 +168,46 @@ def warnings(entry: Entry, table: Table) -> list[str]:
         reasons = sorted({run.reason for run in entry.runs if run.reason})
         why = f" ({listed(reasons)})" if reasons else ""
         notes.append(f"{unfinished} of {plural(total, 'run')} unfinished{why}")
-    finished = [cell.values.size for cell in entry.cells.values() if cell.values.size]
+    counted = entry.finished & set(table.ranked_over or table.datasets)
+    finished = [entry.cells[dataset].values.size for dataset in counted]
     if finished and min(finished) < FEW_RUNS:
         notes.append(f"only {plural(min(finished), 'run')}")
-    if table.normalised and not entry.complete:
-        notes.append(f"{len(finished)} of {len(table.datasets)} datasets: not ranked")
+    if table.normalised and entry.lacks:
+        over = plural(len(table.ranked_over), "dataset")
+        told = f"{len(counted)} of {over}, without {listed(map(short, entry.lacks))}"
+        notes.append(told if table.unranked else f"not ranked: {told}")
     notes += _ends_early(entry)
     if entry.aggregate and entry.aggregate.runs < max(finished):
         notes.append(f"{entry.aggregate.runs} seeds per dataset in the aggregate")
     return notes
+
+
+def short(dataset: str) -> str:
+    """Return a dataset's name without its collection."""
+    return dataset.partition("/")[2] or dataset
+
+
+def extent(table: Table) -> str:
+    """Return over how many datasets a table's aggregates and ranks are."""
+    whole = plural(len(table.datasets), "dataset")
+    few = len(table.ranked_over) < len(table.datasets)
+    return f"{len(table.ranked_over)} of {whole}" if few and table.normalised else whole
+
+
+def left_out(table: Table) -> str:
+    """Return over which datasets a table does not rank, and by which rule, in words; "" if all."""
+    others = [short(name) for name in table.datasets if name not in table.ranked_over]
+    if not others or not table.normalised:
+        return ""
+    return (
+        f"Not over {listed(others)}: of all sets of datasets that methods have in common, the one "
+        "with the most methods × datasets is taken, whatever their scores"
+    )
+
+
+def nothing(entry: Entry) -> str:
+    """Return why a row has no aggregate."""
+    return "none of the ranked datasets" if entry.finished else "no finished run"
 
 
 def _ends_early(entry: Entry) -> list[str]:
@@ -222,6 +253,7 @@ def summary(tables: Iterable[Table], published: Published) -> dict[str, Any]:
                 "protocol": protocol_words(table, published),
                 "unit": "normalised score" if table.normalised else "undiscounted return",
                 "datasets": list(table.datasets),
+                "ranked_over": list(table.ranked_over),
                 "test": table.test,
                 "rows": [_row(entry) for entry in table.entries],
             }
@@ -239,7 +271,9 @@ def _row(entry: Entry) -> dict[str, Any]:
         "tier": entry.tier,
         "rank": entry.rank,
         "rank_interval": entry.rank_interval,
+        "lacks": list(entry.lacks),
         "letters": entry.letters,
+        "untested": entry.untested,
         "iqm": found and found.iqm,
         "interval": [found.low, found.high] if found and found.low is not None else None,
         "mean": found and found.mean,

@@ -1,4 +1,5 @@
-// The comparison page: what is compared is in the address, #suite=…&a=…&b=….
+// The comparison page: what is compared is in the address, #suite=…&a=…&b=…, with &over=all over all
+// datasets that both have, also those that their table does not rank over.
 (() => {
   const plan = JSON.parse(document.getElementById("scores").content.textContent);
   const [suite, first, second] = ["suite", "first", "second"].map((id) => document.getElementById(id));
@@ -54,15 +55,15 @@
     }
     const x = a ? findRow(table, a) : table.rows.find((row) => row !== (b && findRow(table, b)));
     const y = b ? findRow(table, b) : table.rows.find((row) => row !== x);
-    return { table, x, y };
+    return { table, x, y, all: query.get("over") === "all" };
   };
 
   // --- What the two share ---
-  const pairUp = (table, x, y) => {
-    const notes = [], shared = [], lacking = { A: [], B: [] };
+  const pairUp = (table, x, y, all) => {
+    const notes = [], both = [], lacking = { A: [], B: [] };
     table.datasets.forEach((dataset, place) => {
       const cells = [x.cells[place], y.cells[place]], have = cells.map((cell) => cell && cell.scores.length > 0);
-      if (have[0] && have[1]) shared.push({ dataset, page: table.pages[place], x: cells[0].scores, y: cells[1].scores });
+      if (have[0] && have[1]) both.push({ dataset, place, page: table.pages[place], x: cells[0].scores, y: cells[1].scores });
       else if (have[0]) lacking.B.push(dataset);
       else if (have[1]) lacking.A.push(dataset);
     });
@@ -73,10 +74,12 @@
       const lost = Object.values(row.cells).reduce((sum, cell) => sum + (cell.lost ?? 0), 0);
       if (lost) notes.push(`${count(lost, "run")} of ${name} failed or did not finish and ${lost === 1 ? "is" : "are"} left out; what remains may flatter it.`);
     }
+    const ranked = both.filter((each) => table.over.includes(each.place));
+    const shared = all || !ranked.length ? both : ranked;
     const fewest = Math.min(...shared.flatMap((each) => [each.x.length, each.y.length]));
     if (shared.length && fewest === 1) notes.push("A dataset has a single run: one run shows no spread, so there is no interval.");
     else if (shared.length && fewest < plan.few_runs) notes.push(`A dataset has only ${count(fewest, "run")}: the intervals are far too narrow.`);
-    return { notes, shared };
+    return { notes, shared, both, ranked };
   };
 
   // --- Drawing ---
@@ -170,9 +173,19 @@
     return [make("h2", {}, link(x, "first"), make("span", { class: "against" }, " against "), link(y, "second")),
       make("p", { class: "protocol" }, make("b", {}, "Protocol. "), `${table.title}. ${table.protocol}`)];
   };
-  const show = (table, x, y) => {
+  // The table's own datasets unless asked for more: its numbers and these are then the same.
+  const extent = (table, x, y, { shared, both, ranked }, runs) => {
+    const words = `Over ${count(shared.length, "dataset")} that both have, ${count(runs, "finished run")}.`;
+    if (!ranked.length || ranked.length === both.length) return make("p", { class: "sub" }, words);
+    const more = shared.length === both.length, query = { suite: table.id, a: x.key, b: y.key, ...(!more && { over: "all" }) };
+    const others = both.filter((each) => !ranked.includes(each)).map((each) => each.dataset).join(", ");
+    const told = more ? ` With ${others}, which the table does not rank over. ` : ` Without ${others}, which both have and the table does not rank over. `;
+    const link = more ? `Over the table's ${count(ranked.length, "dataset")} only` : `Over all ${both.length}`;
+    return make("p", { class: "sub" }, words, told, make("a", { href: `#${new URLSearchParams(query)}`, id: "extent" }, link));
+  };
+  const show = (table, x, y, all) => {
     if (x === y) return [...head(table, x, y), make("p", { class: "flag" }, "A and B are the same row; choose two different ones.")];
-    const { notes, shared } = pairUp(table, x, y);
+    const pair = pairUp(table, x, y, all), { notes, shared } = pair;
     const listed = notes.map((note) => make("p", { class: "flag" }, note));
     if (!shared.length) return [...head(table, x, y), make("p", { class: "flag problem" }, "They share no dataset with finished runs of both, so nothing can be compared."), ...listed];
     const unit = table.normalised ? "normalised scores" : "undiscounted returns", levels = levelsOf(shared);
@@ -185,7 +198,7 @@
       listed.push(make("p", { class: "flag" }, "Raw returns of different datasets have no common scale: no IQM and no profile. The probability of improvement needs none."));
     }
     const runs = shared.reduce((sum, each) => sum + each.x.length + each.y.length, 0);
-    return [...head(table, x, y), ...listed, make("p", { class: "sub" }, `Over ${count(shared.length, "dataset")} that both have, ${count(runs, "finished run")}.`),
+    return [...head(table, x, y), ...listed, extent(table, x, y, pair, runs),
       findings(found, table.normalised ? "points" : "of return"), mixed ? "" : profiles(found, levels, unit, [x.name, y.name]),
       perDataset(shared, found, unit), download(table, x, y, shared, mixed ? null : levels, found)];
   };
@@ -196,14 +209,14 @@
     return option;
   }));
   const render = () => {
-    const { table, x, y, problem } = chosen();
+    const { table, x, y, all, problem } = chosen();
     options(suite, plan.tables.map((each) => [each.id, each.title]), table?.id);
     const rows = (table?.rows ?? []).map((row) => [row.key, row.name]);
     options(first, rows, x?.key ?? rows[0]?.[0]);
     options(second, rows, y?.key ?? rows[1]?.[0]);
     if (problem) result.replaceChildren(make("p", { class: "flag problem" }, problem));
     else if (!y) result.replaceChildren(make("p", { class: "flag problem" }, `${table?.title ?? "This board"} has no two rows to compare.`));
-    else result.replaceChildren(...show(table, x, y));
+    else result.replaceChildren(...show(table, x, y, all));
     document.getElementById("status").textContent = problem ?? (y ? `${x.name} against ${y.name}` : "");
   };
   const go = (values) => { location.hash = new URLSearchParams(values).toString(); };

@@ -68,12 +68,14 @@
   document.addEventListener("datasets", ({ detail }) => {
     for (const table of tables) {
       const chosen = table.scores.places.filter((place) => detail.includes(String(place)));
-      const all = !detail.length || chosen.length === table.scores.places.length;
+      // Those that the table ranks over are what it shows by itself.
+      const { over } = table.scores;
+      const usual = !detail.length || (chosen.length === over.length && over.every((place) => chosen.includes(place)));
       restore(table);
-      if (!all) compute(table, chosen);
-      table.note.hidden = all;
-      table.usual.hidden = !all;
-      table.note.textContent = `Over ${chosen.length} of ${table.scores.places.length} datasets, computed in this page: no interval, rank or groups; rows in their order over all. `;
+      if (!usual) compute(table, chosen);
+      table.note.hidden = usual;
+      table.usual.hidden = !usual;
+      table.note.textContent = `Over ${chosen.length} of ${table.scores.places.length} datasets, computed in this page: no interval, rank or groups; rows keep their order. `;
     }
   });
 })();

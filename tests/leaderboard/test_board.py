@@ -267,7 +267,9 @@ def test_an_incomplete_method_is_listed_last_and_not_ranked() -> None:
         ("BC", 2),
         ("narrow", None),
     ]
-    assert wording.warnings(table.entries[2], table) == ["1 of 3 datasets: not ranked"]
+    assert wording.warnings(table.entries[2], table) == [
+        "not ranked: 1 of 3 datasets, without hopper-medium-expert-v2, hopper-random-v2"
+    ]
 
 
 def test_two_configurations_are_two_rows_and_never_pooled() -> None:

@@ -3,7 +3,7 @@
 import re
 
 from datumrl.datasets.quality_map import MapPoint
-from datumrl.evaluation.records import ScoreRow
+from datumrl.evaluation.records import Budget, Evaluation, Protocol, RunRecord, ScoreRow
 from datumrl.leaderboard import method_map, method_map_drawing, runs, tables
 
 
@@ -40,6 +40,47 @@ def test_the_best_group_is_what_the_test_does_not_separate() -> None:
     (untested,) = method_map.verdicts(points[1:2], few)
     assert method_map.label(untested, letters) == "?"
     assert "too few" in untested.how
+
+
+POINT = MapPoint("d4rl/hopper-medium-v2", 0.5, 0.5, False, "published")
+
+
+def record(algorithm: str, seed: int, level: float, checkpoint: str = "last") -> RunRecord:
+    protocol = Protocol(
+        dataset=POINT.id, environment="Hopper-v4", engine={}, time_limit=1000, episodes=1,
+        checkpoint=checkpoint,
+    )  # fmt: skip
+    return RunRecord(
+        algorithm=algorithm, configuration={}, dataset=POINT.id, dataset_sha256=None,
+        protocol=protocol, budget=Budget(steps=1), seed=seed, status="complete",
+        evaluations=(Evaluation(step=1, returns=(level + seed,), lengths=(1,)),), software={},
+        hardware="",
+    )  # fmt: skip
+
+
+def test_a_table_that_ranks_nothing_declares_no_best_group() -> None:
+    levels = {"better": 2000.0, "good": 1000.0, "worse": 10.0}
+    chosen = [
+        record(name, seed, level, "best") for name, level in levels.items() for seed in range(8)
+    ]
+    (verdict,) = method_map.verdicts([POINT], tables.build(runs.from_records(chosen)))
+    assert (verdict.best, len(verdict.measured)) == ((), 3)
+    assert "nothing is ranked" in verdict.how
+    assert method_map.label(verdict, method_map.letters([verdict])) == "?"
+    # Where another table ranks, it is that one, though fewer methods are in it.
+    honest = [record(name, seed, levels[name]) for name in ("good", "worse") for seed in range(8)]
+    (verdict,) = method_map.verdicts([POINT], tables.build(runs.from_records(chosen + honest)))
+    assert [entry.algorithm for entry in verdict.best] == ["good"]
+
+
+def test_a_single_run_with_the_highest_mean_hides_nobody() -> None:
+    found = [record("lucky", 0, 3000.0)]
+    found += [record(name, s, level) for name, level in (("a", 2e3), ("b", 9.0)) for s in range(8)]
+    (verdict,) = method_map.verdicts([POINT], tables.build(runs.from_records(found)))
+    assert [entry.algorithm for entry in verdict.best] == ["a"]
+    assert [entry.algorithm for entry in verdict.untested] == ["lucky"]
+    (told,) = method_map.as_json([verdict])
+    assert told["untested"] == [verdict.measured[0][0].id]
 
 
 def test_marks_and_labels_stay_inside_and_apart() -> None:
