@@ -1,0 +1,195 @@
+"""Whose a method is, under which name it is shown, and what stays sound while the rest changes."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from datumrl.datasets import catalogue
+from datumrl.datasets.suites import suite_of
+from datumrl.leaderboard import (
+    reference_rows,
+    runs,
+    submission_identity_rules,
+    submitted_runs,
+    tables,
+)
+from datumrl.leaderboard.submission_checks import check
+from datumrl.leaderboard.submitted_runs import LeftOutWarning
+from datumrl.leaderboard.tables import Table
+
+MEDIUM = "local/inverted-pendulum-medium-v1"
+
+
+def errors(root: Path, base: Path | None = None) -> list[str]:
+    return [str(each) for each in check(root, base).errors]
+
+
+def flags(root: Path, base: Path) -> str:
+    return "\n".join(str(each) for each in check(root, base).findings if each.severity == "flag")
+
+
+def revision(make: Any, name: str, number: int, level: int = 400, **changes: Any) -> Any:
+    draft = make(name, f"r{number}", level)
+    draft.method.update(supersedes=f"r{number - 1}" if number > 1 else None, **changes)
+    return draft
+
+
+MALLORY = {
+    "authors": ["Mallory"],
+    "code": {"url": "https://github.com/mallory/code", "commit": "cd" * 20},
+}
+
+
+def test_nobody_takes_over_anothers_method(make: Any, tmp_path: Path) -> None:
+    base, subs = tmp_path / "base", tmp_path / "subs"
+    for root in (base, subs):
+        make("td3-bc").write(root)
+    revision(make, "td3-bc", 2, **MALLORY).write(subs)  # with the very returns of r1
+    found = errors(subs, base)
+    assert (
+        "error [same-authors] td3-bc/r2/method.json: td3-bc/r1 is by Author of td3-bc" in found[0]
+    )
+    assert "(code of github.com/td3-bc)" in found[0]
+    assert any("submit runs of your own" in each for each in found[1:])
+    assert all("td3-bc/r2" in each.partition(": ")[0] for each in found)  # r1 stays sound
+
+
+def test_authors_may_change_code_or_hand_a_method_on(make: Any, tmp_path: Path) -> None:
+    make("one").write(tmp_path)
+    moved = revision(make, "one", 2, code=MALLORY["code"])
+    moved.method["authors"].append("Mallory")
+    moved.write(tmp_path)
+    # Of the third revision's people nobody made the first; its runs came by way of the second.
+    revision(make, "one", 3, **MALLORY).write(tmp_path)
+    assert errors(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [("td3_bc", "TD3+BC"), ("TD3_BC", "td3 + bc"), ("dt-target-1", "DT, Target 1")],
+)
+def test_names_that_are_shown_alike_are_one(
+    make: Any, tmp_path: Path, first: str, second: str
+) -> None:
+    for folder, name, level in (("one", first, 400), ("two", second, 300)):
+        draft = make(folder, level=level)
+        draft.method["name"] = name
+        draft.write(tmp_path)
+    assert sum("choose another name" in each for each in errors(tmp_path)) == 2
+
+
+def test_no_method_has_the_name_of_a_reference_row(make: Any, tmp_path: Path) -> None:
+    tabled = (Table("t", suite_of(MEDIUM), "p", told, (MEDIUM,), ()) for told in (True, False))
+    names = {row.name for table in tabled for row in reference_rows.of_table(table, {})}
+    assert "BC" in names  # which is a method too
+    for number, name in enumerate(sorted(names)):
+        draft = make()
+        draft.method["name"] = name
+        draft.write(tmp_path / str(number))
+        found = errors(tmp_path / str(number))
+        assert ["names-of-their-own" in each for each in found] == [True] * (name != "BC")
+
+
+def grown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Add a dataset to the suite of the pendulum."""
+    new = replace(catalogue.find(MEDIUM), id="local/inverted-pendulum-newest-v1")
+    known = [*catalogue.all_records(), new]
+    monkeypatch.setattr(catalogue, "all_records", lambda: known)
+
+
+def test_a_dataset_more_in_the_catalogue_breaks_nothing_that_is_there(
+    make: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base, subs = tmp_path / "base", tmp_path / "subs"
+    make("one").write(base)
+    grown(monkeypatch)
+    assert "1 datasets of Local inverted pendulum v1 are missing" in errors(base)[0]  # new ones
+    assert errors(base, base) == []
+    assert "are missing" in flags(base, base)
+    assert len(submitted_runs.load(base)) == 10
+    # The next revision names it; of the superseded one nothing is asked any more.
+    make("one").write(subs)
+    revision(make, "one", 2, level=300).write(subs)
+    assert [each for each in errors(subs, base) if "whole-suites" not in each] == []
+    assert all("one/r2" in each for each in errors(subs, base))
+    (complete := revision(make, "one", 3, level=350)).method["not_run"][
+        "local/inverted-pendulum-newest-v1"
+    ] = "new"
+    monkeypatch.setattr(submission_identity_rules, "dataset_of", lambda _: catalogue.find(MEDIUM))
+    complete.write(subs)
+    assert errors(subs, base) == []
+    assert "whole-suites" not in flags(subs, base)
+
+
+def test_a_hash_that_is_pinned_later_breaks_nothing_that_is_there(
+    make: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make("one").write(tmp_path)
+    pinned = replace(catalogue.find(MEDIUM), sha256="d" * 64)
+    monkeypatch.setattr(submission_identity_rules, "dataset_of", lambda _: pinned)
+    assert "fetch the file again" in errors(tmp_path)[0]
+    assert errors(tmp_path, tmp_path) == []
+    ((_, told),) = submitted_runs.submitted(submitted_runs.checked(tmp_path)).items()
+    assert any("fetch the file again" in flag for flag in told.flags)
+
+
+def test_two_changes_with_one_name_that_each_passed_alone(make: Any, tmp_path: Path) -> None:
+    first, both = tmp_path / "first", tmp_path / "both"
+    one, two = make("one"), make("two", level=300)
+    one.method["name"] = two.method["name"] = "TD3+BC"
+    for draft, roots in ((one, (first, both)), (two, (both,))):
+        for root in roots:
+            draft.write(root)
+    # The push of the second is red, so that somebody hears of it; the first is as sound as before.
+    (told,) = errors(both, first)
+    assert "two/r1/method.json: one/r1 is called 'TD3+BC' too" in told
+    assert errors(both, both) == []
+    # No row holds the runs of both, and no seed has two results.
+    found = submitted_runs.load(both)
+    assert {run.row.algorithm for run in found} == {"TD3+BC [one]", "TD3+BC [two]"}
+    (table,) = tables.build(found)
+    assert sorted(len(entry.runs) for entry in table.entries) == [10, 10]
+
+
+def test_what_is_broken_is_left_out_and_named(make: Any, tmp_path: Path) -> None:
+    make("one").write(tmp_path)
+    broken = make("two", level=300)
+    broken.runs[1]["seed"] = 0
+    del broken.runs[2:4]
+    broken.write(tmp_path)
+    lost = make("three", level=350)
+    lost.runs[0]["evaluations"][1]["returns"][0] = 1e14  # more than a table can hold
+    lost.write(tmp_path)
+    (tmp_path / "stray").write_text("x")
+    with pytest.warns(LeftOutWarning) as warned:
+        report = submitted_runs.checked(tmp_path)
+    told = [str(each.message) for each in warned]
+    assert len(told) == 3
+    assert told[0].startswith("stray is left out: error [files] stray: belongs to no method")
+    assert "three/r1 is left out: flag [attainable-returns]" in told[1]
+    assert "two/r1 is left out: error [distinct-seeds]" in told[2]
+    assert [one.title for one in report.submissions] == ["one/r1"]
+    assert [each.rule for each in report.left_out] == [
+        "files", "attainable-returns", "distinct-seeds",
+    ]  # fmt: skip
+    assert {run.row.algorithm for run in submitted_runs.runs_of(report)} == {"ONE"}
+
+
+def test_every_file_belongs_to_the_run_that_the_board_counts(make: Any) -> None:
+    # What evidence compares is what the board shows, whatever the checkpoint rule.
+    from datumrl.leaderboard.submission_evidence import counted
+    from datumrl.leaderboard.submission_schema import DatasetResult
+
+    for rule in ("last", "last-10-mean", "best"):
+        draft = make()
+        draft.result["protocol"].update(checkpoint=rule, online_selection=rule == "best")
+        points = [point for run in draft.runs for point in run["evaluations"]]
+        for run in draft.runs:
+            run["evaluations"] = [
+                {**point, "step": 100 * number} for number, point in enumerate(points, start=1)
+            ]
+        result = DatasetResult.model_validate(draft.result, strict=False)
+        for run, own in zip(runs.from_records(result.records()), result.runs, strict=True):
+            assert run.row.mean_return == pytest.approx(counted(own, rule))
