@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -124,20 +125,17 @@ def _checked(folders: Sequence[Path], published: bool) -> list[Report]:
 def _refuse_shared_names(reports: Mapping[Path, Report]) -> None:
     """Refuse one name in two folders: its runs would be shown as one method's."""
     from datumrl.leaderboard import names, submitted_runs
+    from datumrl.leaderboard.submission_history_rules import same_name
 
-    taken: dict[tuple[str, str], tuple[str, Path]] = {}
-    for root, report in reports.items():
-        for one in submitted_runs.latest(report.submissions):
-            assert one.method is not None  # it would be an error
-            keys = (("folder", one.folder[0]), ("name", names.alike(one.method.name)))
-            for key in keys:
-                title, other = taken.setdefault(key, (one.title, root))
-                if other != root:
-                    raise DatumrlError(
-                        f"{one.title} in {root} and {title} in {other} would be shown as one "
-                        f"method ({names.shown(one.method.name)}); give one folder only, or "
-                        "another name"
-                    )
+    every = [
+        (root, *each) for root, report in reports.items() for each in submitted_runs.shown(report)
+    ]
+    for (root, one, method), (there, other, theirs) in itertools.combinations(every, 2):
+        if root != there and (one.folder[0] == other.folder[0] or same_name(method, theirs)):
+            raise DatumrlError(
+                f"{one.title} in {root} and {other.title} in {there} would be shown as one method "
+                f"({names.shown(theirs.name)}); give one folder only, or another name"
+            )
 
 
 def _beside(reports: Sequence[Report]) -> Beside:

@@ -42,5 +42,5 @@ def test_one_name_in_two_folders_is_refused(
     command = ["board", "--no-published", "--submissions", "theirs", "other"]
     assert main(command) == 2
     told = " ".join(capsys.readouterr().err.split())
-    assert f"{folder}/r1 in other and my-bc/r1 in theirs would be shown as one method" in told
+    assert f"my-bc/r1 in theirs and {folder}/r1 in other would be shown as one method" in told
     assert not (theirs.parent / "board").exists()
