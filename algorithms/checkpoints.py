@@ -24,12 +24,13 @@ _KEYS = {
     "evaluations",  # seed -> points so far, as JSON
     "failures",  # seed -> why it failed
 }
+_OPTIONAL = {"software"}  # see `run_software`; without it, it is unknown
 
 
 def save(path: Path, content: Mapping[str, Any]) -> None:
     """Write a checkpoint, atomically: tensors, numbers, text and containers of these."""
     content = {"format": FORMAT, **content}
-    assert set(content) == _KEYS
+    assert _KEYS <= set(content) <= _KEYS | _OPTIONAL
     # Through memory, so that a full disk is met by our own writing and reported as such.
     buffer = io.BytesIO()
     torch.save(content, buffer)
@@ -52,7 +53,8 @@ def load(path: Path, device: torch.device) -> dict[str, Any]:
             f"{path} cannot be read ({type(problem).__name__}: {reason[:120]}); train again with "
             "--restart, or restore the file"
         ) from None
-    if not isinstance(content, dict) or content.get("format") != FORMAT or set(content) != _KEYS:
+    complete = isinstance(content, dict) and set(content) - _OPTIONAL == _KEYS
+    if not complete or content["format"] != FORMAT:
         found = content.get("format") if isinstance(content, dict) else type(content).__name__
         raise DatumrlError(
             f"{path} is no {FORMAT} file (found {found!r}); train again with --restart"

@@ -20,9 +20,11 @@ critics with the policy's samples of before, and alpha' with their D_i of before
 acts in evaluation.  Defaults are the values that the official README recommends for locomotion.
 
 Known departures from the official code (aviralkumar2907/CQL, d4rl): none in the mathematics for
-max_action 1.  The policy and its density are in units of max_action.  Only the importance-sampled
-form with two critics, a tuned alpha and temperature 1 of the log-sum-exp is kept: for another T
-the usual (Q - log p) / T does not weigh samples rightly (young-geng/CQL#3).
+max_action 1, but that targets start as copies, as CORL's do: its script makes them networks of
+their own and never copies the critics into them.  The policy and its density are in units of
+max_action.  Only the importance-sampled form with two critics, a tuned alpha and temperature 1 of
+the log-sum-exp is kept: for another T the usual (Q - log p) / T does not weigh samples rightly
+(young-geng/CQL#3).
 
 Differences of corl-team/CORL (cql.py): alpha before its update in the policy's loss; alpha'
 multiplies w (D_i - gap), which is tau = w gap here; the target of the backup by ten actions is the
@@ -254,7 +256,7 @@ def clone_loss(
     """Return L(pi) while it clones."""
     mean, log_std = policy(config, networks["actor"], batch.observations)
     _, log_prob = squashed(mean, log_std, noise["policy"])
-    actions = batch.actions / task.max_action
+    actions = (batch.actions / task.max_action).clamp(-1, 1)  # beyond, none has a density
     up, down = (1 + actions).clamp(min=TANH_EPSILON), (1 - actions).clamp(min=TANH_EPSILON)
     before_tanh = torch.log(up / down) / 2
     bounded = mean.clamp(-LARGEST_CLONED_MEAN, LARGEST_CLONED_MEAN)

@@ -26,6 +26,7 @@ def identity(job: Job, protocol: Protocol, dataset_sha256: str | None) -> dict[s
         "device": job.device,
         **job.recorded_preset(),
         **job.recorded_precision(),
+        **registry.recorded_revision(job.algorithm),
     }
 
 

@@ -15,17 +15,24 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 import torch
 
-from datumrl.algorithms import checkpoints, finished_runs, policies, registry, tasks
+from datumrl.algorithms import (
+    checkpoints,
+    finished_runs,
+    policies,
+    registry,
+    run_lock,
+    run_software,
+    tasks,
+)
 from datumrl.algorithms.packed_rows import require_vectors
 from datumrl.algorithms.stack import Stack, Task
 from datumrl.algorithms.streams import Streams
 from datumrl.algorithms.training import Job, Progress
-from datumrl.datasets import catalogue, files
+from datumrl.datasets import catalogue
 from datumrl.datasets.catalogue import DatasetRecord
 from datumrl.datasets.episodes import Episodes
 from datumrl.datasets.errors import DatumrlError
@@ -33,13 +40,7 @@ from datumrl.datasets.loading import load
 from datumrl.evaluation import provenance
 from datumrl.evaluation.records import Budget, Evaluation, RunRecord
 
-try:
-    import fcntl
-except ImportError:  # not POSIX: nothing then keeps two processes out of one folder
-    fcntl = None  # type: ignore[assignment]
-
 _REPORT_SECONDS = 0.5
-_PATIENCE_SECONDS = 2.0  # for whoever else is in a run's folder
 
 
 def run(
@@ -66,7 +67,9 @@ def run(
             return done
     task = tasks.of(dataset, episodes, torch.device(job.device), job.nearest)
     training = _Training(job, folder, dataset, episodes, task, checkpoint_seconds, progress)
-    with _only_process(folder):  # all that input can spoil has been tried before the folder exists
+    with run_lock.only_process(
+        folder
+    ):  # all that input can spoil has been tried before the folder exists
         left = [*folder.glob(".*.tmp")]  # by a process killed while writing
         if restart:
             left += [*folder.glob(checkpoints.FILE), *folder.glob("seed-*.json")]
@@ -113,6 +116,9 @@ class _Training:
             _key(seed, entry): [] for seed in job.seeds for entry in self._entries
         }
         self._failures: dict[int, str] = {}
+        self._software: run_software.Spans = []
+        beyond = tasks.beyond_bounds(episodes, task)
+        self._notes = [] if beyond is None else [beyond]
         self._checkpoint_seconds = checkpoint_seconds
         self._saved = self._reported = time.monotonic()
 
@@ -125,23 +131,40 @@ class _Training:
             self._stack.restore(saved["stack"])
             self._step = saved["step"]
             self._failures = saved["failures"]
+            self._software = saved.get("software", [])
             self._evaluations = {
                 key: [Evaluation.model_validate(point, strict=False) for point in points]
                 for key, points in saved["evaluations"].items()
             }
+            self._go_on()
         else:
             for record in self._folder.glob("seed-*.json"):
                 raise DatumrlError(
                     f"{record}: there are records but no {checkpoints.FILE}, so this is no run to "
                     "go on with; choose another folder with --out, or replace them with --restart"
                 )
+            self._go_on()
             self._save()
         self._write_records()
+
+    def _go_on(self) -> None:
+        """Note what trains from here on; a run that is done keeps what trained it."""
+        if self._software and not self._left():
+            return
+        now = run_software.versions(self._job.algorithm)
+        before = self._software
+        self._software = run_software.gone_on(before, self._step, now)
+        change = run_software.change(self._software)
+        if change is not None and self._software != before:
+            self._notes.append(change)
+
+    def _left(self) -> bool:
+        return self._step < self._job.config.steps and len(self._failures) < len(self._job.seeds)
 
     def finish(self, interrupted: Callable[[], bool]) -> None:
         """Train to the last step, by way of every evaluation point."""
         steps, every = self._job.config.steps, self._job.evaluate_every
-        while self._step < steps and len(self._failures) < len(self._job.seeds):
+        while self._left():
             self._advance(min(steps, (self._step // every + 1) * every), interrupted)
             self._evaluate()
 
@@ -227,7 +250,10 @@ class _Training:
         returns = [np.mean(points[-1].returns) for points in first if points]
         mean_return = float(np.mean(returns)) if returns else None
         steps = self._job.config.steps
-        self._progress(Progress(self._step, steps, losses, mean_return, evaluated, episodes, each))
+        notes, self._notes = self._notes, []
+        self._progress(
+            Progress(self._step, steps, losses, mean_return, evaluated, episodes, each, notes)
+        )
 
     def _save(self) -> None:
         task = self._stack.task
@@ -242,6 +268,7 @@ class _Training:
                 for key, points in self._evaluations.items()
             },
             "failures": self._failures,
+            "software": self._software,
         }
         checkpoints.save(self._folder / checkpoints.FILE, content)
         self._saved = time.monotonic()
@@ -270,13 +297,13 @@ class _Training:
             budget=Budget(
                 steps=steps,
                 preset=self._job.preset,
-                reward_transform=configuration.get("reward_transform", "none"),
+                reward_transform=registry.reward_transform(configuration),
             ),
             seed=seed,
             status="failed" if failure else complete,  # type: ignore[arg-type]
             failure=failure,
             evaluations=tuple(self._evaluations[_key(seed, entry)]),
-            software=provenance.software_versions("torch"),
+            software=run_software.recorded(self._software),
             hardware=provenance.hardware(),
         )
 
@@ -284,34 +311,6 @@ class _Training:
 def _key(seed: int, entry: registry.Entry) -> int | str:
     """Return what a checkpoint keeps a seed's evaluations of an entry under."""
     return f"{seed}{entry.suffix}" if entry.suffix else seed
-
-
-@contextlib.contextmanager
-def _only_process(folder: Path) -> Iterator[None]:
-    """Keep other processes out of a run's folder; the system ends that when this one dies."""
-    with contextlib.ExitStack() as stack:
-        with files.storage_errors(folder):
-            folder.mkdir(parents=True, exist_ok=True)
-            handle = stack.enter_context((folder / ".lock").open("w"))
-        if fcntl is not None and not _locked(handle):
-            raise DatumrlError(
-                f"{folder}: another process is training here; wait for it, or choose another "
-                "folder with --out"
-            )
-        yield
-
-
-def _locked(handle: IO[str]) -> bool:
-    """Lock a file, with patience: the worker of a command just killed takes a moment to end."""
-    deadline = time.monotonic() + _PATIENCE_SECONDS
-    while True:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return True
-        except BlockingIOError:
-            if time.monotonic() > deadline:
-                return False
-            time.sleep(0.05)
 
 
 @contextlib.contextmanager

@@ -256,13 +256,14 @@ def _record(
     point: Evaluation | None,
     failure: str | None,
 ) -> RunRecord:
-    identity = saved["identity"]
+    identity, configuration = saved["identity"], saved["identity"]["configuration"]
     if point is None and failure is None:
         failure = "actions that are not finite"
+    ended = "complete" if saved["step"] >= configuration["steps"] else "running"
     return RunRecord(
         algorithm=entry.algorithm,
         configuration={
-            **identity["configuration"],
+            **configuration,
             **entry.settings,
             **{name: identity[name] for name in ("view", "matmul_precision") if name in identity},
         },
@@ -270,12 +271,12 @@ def _record(
         dataset_sha256=identity["dataset_sha256"],
         protocol=protocol,
         budget=Budget(
-            steps=saved["step"],
+            steps=configuration["steps"],
             preset=identity.get("preset", "none"),
-            reward_transform=identity["configuration"].get("reward_transform", "none"),
+            reward_transform=registry.reward_transform(configuration),
         ),
         seed=seed,
-        status="failed" if failure else "complete",
+        status="failed" if failure else ended,  # type: ignore[arg-type]
         failure=failure,
         evaluations=() if point is None else (point,),
         software=provenance.software_versions("torch"),

@@ -62,6 +62,8 @@ class Method(Protocol):
     ``act(config, task, networks, observations)``
                                       actions (rows, action_dim) of the evaluated policy
 
+    A change of the code that changes results, and of no field of Config, takes a ``REVISION`` of
+    the module, 2 and up: runs of different revisions are different runs.  Without one it is 1.
     A method whose Config has ``return_targets`` and ``return_scale`` acts on its last
     ``context_length`` steps and on the return it is to earn: `act` is given
     `sequence_batches.Windows`, and every target is evaluated and is an entry of its own.  One whose
@@ -99,6 +101,23 @@ def entries(name: str, configuration: Mapping[str, Any]) -> list[Entry]:
         Entry(f"{name}-target-{place}", f"-target-{place}", {"return_target": target})
         for place, target in enumerate(targets, start=1)
     ]
+
+
+def recorded_revision(name: str) -> dict[str, str]:
+    """Return what is recorded of the revision of a method's code: nothing for the first."""
+    revision = getattr(find(name), "REVISION", 1)
+    return {} if revision == 1 else {"revision": str(revision)}
+
+
+def reward_transform(configuration: Mapping[str, Any]) -> str:
+    """Return what becomes of rewards r: ``none``, a transform, ``10 r - 5``, or both in turn."""
+    name = str(configuration.get("reward_transform", "none"))
+    scale, bias = configuration.get("reward_scale", 1.0), configuration.get("reward_bias", 0.0)
+    if (scale, bias) == (1, 0):
+        return name
+    factor = "" if scale == 1 else f"{scale:g} "
+    term = f" {'-' if bias < 0 else '+'} {abs(bias):g}" if bias else ""
+    return ("" if name == "none" else f"{name}, then ") + f"{factor}r{term}"
 
 
 def remembers(config: Any) -> bool:

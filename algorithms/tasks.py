@@ -9,6 +9,7 @@ import torch
 
 from datumrl.algorithms.stack import Task
 from datumrl.algorithms.training import Job
+from datumrl.datasets.audit_values import OUTSIDE
 from datumrl.datasets.catalogue import DatasetRecord
 from datumrl.datasets.episodes import Episodes
 from datumrl.datasets.errors import DatumrlError
@@ -33,14 +34,38 @@ def of(dataset: DatasetRecord, episodes: Episodes, device: torch.device, nearest
         return _of_data(dataset, episodes, device)
     environment = environments.make_flat(environments.environment_of(dataset), nearest)
     space: Any = environment.action_space
+    seen: Any = environment.observation_space
     environment.close()
     observation_dim, action_dim = episodes.observations.shape[1], episodes.actions.shape[1]
+    if seen.shape != (observation_dim,):
+        raise DatumrlError(
+            f"{dataset.id}: its observations have {observation_dim} dimensions, but "
+            f"{dataset.environment.id} gives observations of shape {seen.shape}; policies act "
+            "there on what they were trained on, so name the environment of the data, or none"
+        )
     if space.shape != (action_dim,) or not np.array_equal(space.low, -space.high):
         raise DatumrlError(
-            f"{dataset.id}: its actions have {action_dim} dimensions, but {dataset.environment} "
+            f"{dataset.id}: its actions have {action_dim} dimensions, but {dataset.environment.id} "
             f"takes {space}; a trainer needs as many, with bounds symmetric about zero"
         )
     return Task(observation_dim, action_dim, torch.as_tensor(space.high, device=device))
+
+
+def beyond_bounds(episodes: Episodes, task: Task) -> str | None:
+    """Say by which row an action is beyond what the task's policies can do, if one is."""
+    bounds = task.max_action.cpu().numpy().astype(np.float64)
+    low, high = (f(episodes.actions, axis=0, initial=0.0) for f in (np.min, np.max))
+    excess = np.maximum(-bounds - low, high - bounds)
+    place = int(np.argmax(excess))
+    if not excess[place] > OUTSIDE * 2 * bounds[place]:
+        return None
+    column = episodes.actions[:, place]
+    row = int(column.argmax() if high[place] - bounds[place] == excess[place] else column.argmin())
+    return (
+        f"action {place} of row {row} is {column[row]:.6g}, beyond the bound of "
+        f"{bounds[place]:.6g}: no policy can do that, and the environment clips it; look at "
+        f"`datumrl stats {episodes.id} --audit`, and clip or rescale such actions"
+    )
 
 
 def _of_data(dataset: DatasetRecord, episodes: Episodes, device: torch.device) -> Task:

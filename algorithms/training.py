@@ -62,6 +62,7 @@ class Job:
             "device": self.device,
             **self.recorded_preset(),
             **self.recorded_precision(),
+            **registry.recorded_revision(self.algorithm),
             **({"nearest": True} if self.nearest else {}),
         }
         digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]
@@ -89,6 +90,7 @@ class Progress:
     evaluated: bool = False  # has this very step just been evaluated?
     episodes: int | None = None  # of the evaluation going on, episodes done; None while training
     seed_losses: Mapping[str, Sequence[float]] = field(default_factory=dict)  # of each seed
+    notes: Sequence[str] = ()  # what a user should know of the run; each is told once
 
 
 def train(

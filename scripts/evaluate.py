@@ -22,7 +22,10 @@ NOT_EVALUATED = "complete, not evaluated"
 
 @dataclass(frozen=True)
 class Command:
-    """Roll out a run's checkpointed policies with other evaluation seeds."""
+    """Roll out a run's checkpointed policies with other evaluation seeds.
+
+    Of an unfinished run they are those of its last checkpoint: their records have status running.
+    """
 
     run_folder: Annotated[Path, tyro.conf.Positional]
     """folder that `datumrl train` wrote"""
@@ -49,11 +52,21 @@ class Command:
             records = reroll(
                 self.run_folder, self.episodes, self.offset, self.device, show, self.nearest
             )
+        for step in {record.evaluations[-1].step for record in records if _unfinished(record)}:
+            console.notes.print(
+                f"{self.run_folder}: this run is unfinished; its policies are those of step "
+                f"{step:,} of {records[0].budget.steps:,}, and no result",
+                soft_wrap=True,
+            )
         if self.json:
             console.print_json([record.model_dump(mode="json") for record in records])
         else:
             print_scores(scores_of(records))
         return 0
+
+
+def _unfinished(record: RunRecord) -> bool:
+    return record.status == "running" and bool(record.evaluations)
 
 
 def scores_of(records: Sequence[RunRecord]) -> list[dict[str, Any]]:

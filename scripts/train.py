@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
@@ -18,6 +18,9 @@ from datumrl.scripts import console
 from datumrl.scripts.evaluate import print_grid, print_scores, scores_of
 from datumrl.scripts.show_configuration import Shown, show
 from datumrl.scripts.training_display import Display
+
+if TYPE_CHECKING:
+    from datumrl.evaluation.records import RunRecord
 
 MOST_SEEDS = 10_000  # in one range: more is a slip of the pen
 
@@ -86,6 +89,7 @@ class Command:
             training.use_threads(self.threads)
         outcomes = _train(jobs, self)
         records = [record for outcome in outcomes for record in outcome.records]
+        _tell_of_mixed_software(records)
         if self.json:
             console.print_json([record.model_dump(mode="json") for record in records])
         elif records:
@@ -207,6 +211,20 @@ def _tell_what_stays_on_disk(jobs: list[tuple[training.Job, Path | None]], share
 def _copies_rows(job: training.Job) -> bool:
     """Say whether a method draws windows of several steps, which are made in memory."""
     return job.algorithm == "dt" or getattr(job.config, "context_length", 1) > 1
+
+
+def _tell_of_mixed_software(records: Iterable[RunRecord]) -> None:
+    """Say where seeds of one table row were trained with different versions."""
+    found: dict[tuple[str, str], dict[str, list[int]]] = {}
+    for record in records:
+        versions = ", ".join(f"{name} {version}" for name, version in record.software.items())
+        of_row = found.setdefault((record.algorithm, record.dataset), {})
+        of_row.setdefault(versions, []).append(record.seed)
+    for (algorithm, dataset), by_versions in found.items():
+        if len(by_versions) > 1:
+            parts = [f"{', '.join(map(str, s))} with {each}" for each, s in by_versions.items()]
+            told = f"{algorithm} on {dataset}: seeds of different software: {'; '.join(parts)}"
+            console.notes.print(told, soft_wrap=True)
 
 
 def _trackers(command: Command) -> Trackers:

@@ -103,6 +103,8 @@ class _Line:
             self._began = (time.monotonic(), progress.step)
             console.notes.print(self._title, soft_wrap=True)
             self._bars.reset(self._task, completed=progress.step)
+        for note in progress.notes:
+            console.notes.print(f"{self._title}: {note}", soft_wrap=True)
         notes, doing = self._notes(progress), "training"
         if progress.episodes is not None:
             doing = f"evaluating {progress.episodes}/{self._job.episodes * len(self._job.seeds)}"

@@ -38,6 +38,17 @@ def test_what_is_loaded_is_what_was_saved(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["c.pt"]
 
 
+def test_without_what_was_added_later_it_is_the_same_checkpoint(tmp_path):
+    spans = [[0, {"torch": "2.13.0"}]]
+    checkpoints.save(tmp_path / "c.pt", {**content(), "software": spans})
+    assert checkpoints.load(tmp_path / "c.pt", CPU)["software"] == spans
+    checkpoints.save(tmp_path / "c.pt", content())
+    assert "software" not in checkpoints.load(tmp_path / "c.pt", CPU)
+    torch.save({"format": checkpoints.FORMAT, **content(), "more": 1}, tmp_path / "c.pt")
+    with pytest.raises(DatumrlError, match="train again with --restart"):
+        checkpoints.load(tmp_path / "c.pt", CPU)
+
+
 def test_cut_anywhere_it_is_one_clear_error(tmp_path):
     path = tmp_path / "c.pt"
     checkpoints.save(path, content())

@@ -288,6 +288,19 @@ def test_the_log_sum_exp_estimates_the_integral_over_actions():
     np.testing.assert_allclose(estimate, math.log(4 * math.sinh(c) / c), atol=0.02)
 
 
+def test_an_action_beyond_its_bound_is_cloned_as_one_at_it(plain):
+    losses = []
+    for value in (1.0, 1.01):
+        stack, rng = make_stack((0,)), np.random.default_rng(4)
+        batch = plain.random_batch(rng, 1, BATCH, STATE, MAX_ACTION)
+        batch.actions[0, 1] = value * torch.tensor(MAX_ACTION)
+        noise = random_noise(rng, stack)
+        stack.minimise("actor", cql.clone_loss, batch, noise)
+        losses.append(float(stack.losses["actor"][0]))
+        assert bool(stack.finite()[0])
+    assert losses[1] == pytest.approx(losses[0], rel=1e-12)
+
+
 def test_networks_start_as_rlkit_starts_them():
     stack = make_stack((0,), cql.Config(lagrange=True), torch.float32)
     for name, last in (("actor", 1e-3), ("critic", 3e-3)):

@@ -150,11 +150,11 @@ def test_every_target_is_a_run_of_its_own(home, tmp_path):
 
 def test_given_targets_in_their_order(home, tmp_path):
     settings = {**SMALL, "return_targets": "5,200,-3"}
-    records = train(tmp_path / "run", settings=settings, seeds=(0,), steps=5)
+    records = train(tmp_path / "run", settings=settings, seeds=(0,), steps=6)
     assert [record.configuration["return_target"] for record in records] == [5, 200, -3]
     assert [record.algorithm for record in records] == [f"dt-target-{n}" for n in (1, 2, 3)]
     alone = train(
-        tmp_path / "alone", settings=settings | {"return_targets": "200"}, seeds=(0,), steps=5
+        tmp_path / "alone", settings=settings | {"return_targets": "200"}, seeds=(0,), steps=6
     )
     assert alone[0].evaluations == records[1].evaluations
     with pytest.raises(DatumrlError, match="return_targets"):

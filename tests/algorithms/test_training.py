@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import random
@@ -17,8 +18,10 @@ import pytest
 import torch
 
 import datumrl
-from datumrl.algorithms import checkpoints, training
+from datumrl.algorithms import checkpoints, finished_runs, run_lock, tasks, td3_bc, training
+from datumrl.datasets import catalogue
 from datumrl.datasets.errors import DatumrlError
+from datumrl.evaluation import provenance
 from datumrl.evaluation.records import read_record
 
 DATASET = "local/inverted-pendulum-mixed-v1@2k"
@@ -206,9 +209,98 @@ def test_a_diverged_seed_is_marked_failed_and_the_others_go_on(home, tmp_path):
     assert rerolled[0].evaluations[0] == well.evaluations[-1]
 
 
+def saved(folder, **changes):
+    """Change the content of a run's checkpoint; None takes a part out."""
+    path = folder / checkpoints.FILE
+    content = {**checkpoints.load(path, CPU), **changes}
+    content.pop("format")
+    checkpoints.save(path, {key: part for key, part in content.items() if part is not None})
+
+
+def test_going_on_with_other_software_is_told_and_recorded(home, tmp_path, monkeypatch):
+    with pytest.raises(Stopped):
+        train(tmp_path / "run", progress=_stop_at(25))
+    first = read_record(tmp_path / "run" / "seed-004.json").software
+    monkeypatch.setattr(
+        provenance, "software_versions", lambda *_: {**first, "torch": "9.0", "datumrl": "9.1"}
+    )
+    reports = []
+    records = train(tmp_path / "run", progress=reports.append)
+    (note,) = [note for report in reports for note in report.notes]
+    assert note == (
+        f"goes on from step 25 with other software: datumrl 9.1 (before: {first['datumrl']}), "
+        f"torch 9.0 (before: {first['torch']})"
+    )
+    assert records[0].software["torch"] == f"9.0 ({first['torch']} until step 25)"
+    assert records[0].software["numpy"] == first["numpy"]
+    monkeypatch.undo()
+    monkeypatch.setenv("DATUMRL_HOME", str(home))
+    (tmp_path / "run" / "seed-001.json").unlink()
+    assert train(tmp_path / "run")[1].software == records[1].software  # nothing left to train
+    with pytest.raises(Stopped):
+        train(tmp_path / "older", progress=_stop_at(25))
+    saved(tmp_path / "older", software=None)
+    reports.clear()
+    assert train(tmp_path / "older", progress=reports.append)[0].software == first
+    assert not any(report.notes for report in reports)
+    older, straight = content(tmp_path / "older")[1], content(tmp_path / "run")[1]
+    assert_equal(older["stack"], straight["stack"])
+    assert older["software"] == [[25, first]]
+
+
+def test_a_revision_of_a_methods_code_is_another_run(home, tmp_path, monkeypatch):
+    folder = training.plan("td3_bc", DATASET).folder()
+    train(tmp_path / "run", steps=4)
+    monkeypatch.setattr(td3_bc, "REVISION", 1, raising=False)
+    assert training.plan("td3_bc", DATASET).folder() == folder
+    assert train(tmp_path / "run", steps=4)[0].software.get("revision") is None
+    monkeypatch.setattr(td3_bc, "REVISION", 2)
+    assert training.plan("td3_bc", DATASET).folder() != folder
+    with pytest.raises(DatumrlError, match="revision is missing there and '2' here"):
+        train(tmp_path / "run", steps=4)
+    assert train(tmp_path / "anew", steps=4)[0].software["revision"] == "2"
+
+
+def test_the_same_run_as_ever():
+    """Folders and identities of runs that are kept; whoever changes them loses those runs."""
+    job = training.plan("td3_bc", "local/hopper-medium-v1", (0, 1), 50_000, device="cpu")
+    assert job.folder(Path()).name == "2ee5568e-seeds-0-1"
+    dataset = catalogue.find(job.dataset)
+    identity = finished_runs.identity(job, tasks.protocol(job, dataset), "0" * 64)
+    assert set(identity) == {
+        *("algorithm", "configuration", "dataset", "dataset_sha256", "view", "seeds"),
+        *("evaluate_every", "protocol", "device"),
+    }
+
+
+def test_without_locks_of_the_file_system_training_goes_on(home, tmp_path, monkeypatch):
+    def refuse(number):
+        def flock(*_):
+            raise OSError(number, os.strerror(number))
+
+        return flock
+
+    for number in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
+        monkeypatch.setattr(run_lock.fcntl, "flock", refuse(number))
+        assert train(tmp_path / str(number), steps=2)[0].status == "complete"
+    monkeypatch.setattr(run_lock.fcntl, "flock", refuse(errno.EIO))
+    with pytest.raises(OSError, match="Input/output"):
+        train(tmp_path / "run", steps=2)
+
+
+def test_reroll_of_an_unfinished_run_is_no_result(home, tmp_path):
+    for step in (0, 25):
+        with pytest.raises(Stopped):
+            train(tmp_path / str(step), progress=_stop_at(step or None), checkpoint_seconds=1e9)
+        records = training.reroll(tmp_path / str(step), 1)
+        assert [each.status for each in records] == ["running", "running"]
+        assert [each.evaluations[-1].step for each in records] == [step, step]
+        assert [each.budget.steps for each in records] == [60, 60]
+
+
 def _stop_at(step):
     def stop(progress):
-        if progress.evaluated and progress.step == step:
+        if step is None or (progress.evaluated and progress.step == step):
             raise Stopped
 
     return stop

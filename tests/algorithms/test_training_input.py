@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
 import datumrl
+from datumrl.datasets import catalogue, places, prepared
 from datumrl.datasets.errors import DatumrlError
 
 DATASET = "local/inverted-pendulum-mixed-v1@2k"
+HOPPER = "local/hopper-medium-v1"
 
 
 @pytest.mark.parametrize(
@@ -30,6 +33,53 @@ def test_bad_input_is_refused_before_anything_is_written(home, tmp_path, changes
     with pytest.raises(DatumrlError, match=message):
         datumrl.train("td3_bc", DATASET, folder=tmp_path / "run", **{"steps": 60, **changes})
     assert not (tmp_path / "run").exists()
+
+
+@pytest.fixture
+def hopper(make_episodes, tmp_path, monkeypatch):
+    """Put a dataset of so wide observations, with these actions, in Hopper's place."""
+    monkeypatch.setenv("DATUMRL_HOME", str(tmp_path / "home"))
+
+    def write(width, actions):
+        rng, flags = np.random.default_rng(0), ("-" * 9 + "T") * (len(actions) // 10)
+        columns = {
+            "observations": rng.normal(size=(len(flags), width)).astype(np.float32),
+            "actions": actions.astype(np.float32),
+            "successors": np.zeros((0, width), np.float32),
+        }
+        episodes = make_episodes(flags, id=HOPPER, **columns)
+        prepared.write(places.local_folder(catalogue.find(HOPPER)), episodes, {})
+
+    return write
+
+
+def test_observations_of_another_width_than_the_environments_are_refused(hopper, tmp_path):
+    hopper(12, np.zeros((20, 3)))
+    with pytest.raises(DatumrlError, match=r"have 12 dimensions, but Hopper-v4 .*shape \(11,\)"):
+        datumrl.train("bc", HOPPER, steps=10, evaluate_every=5, folder=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("beyond", [None, 1.01, -1.01])
+def test_an_action_that_no_policy_can_do_is_told_and_spoils_nothing(hopper, tmp_path, beyond):
+    actions = np.random.default_rng(1).uniform(-1, 1, (40, 3))
+    actions[3] = [1, -1, 1.0000001]  # as rounding gives
+    if beyond is not None:
+        actions[17, 2] = beyond
+    hopper(11, actions)
+    reports = []
+    settings = {"bc_steps": 2, "n_actions": 2, "hidden_dims": (8,), "critic_hidden_dims": (8,)}
+    (record,) = datumrl.train(
+        "cql", HOPPER, [0], 3, settings, 3, 1, tmp_path / "run", "cpu", progress=reports.append
+    )
+    assert record.status == "complete"
+    notes = [note for report in reports for note in report.notes]
+    if beyond is None:
+        assert notes == []
+    else:
+        (note,) = notes
+        assert note.startswith(f"action 2 of row 17 is {beyond}, beyond the bound of 1: ")
+        assert f"`datumrl stats {HOPPER} --audit`" in note
 
 
 def test_a_dataset_that_is_not_here_says_how_to_get_it(home, tmp_path):

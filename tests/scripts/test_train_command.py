@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import datumrl
 from datumrl.datasets import catalogue
 from datumrl.datasets.scores import normalize
 from datumrl.scripts import evaluate, main, train
@@ -92,6 +93,39 @@ def test_evaluate_rerolls_the_policies(run, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == f"td3_bc on {DATASET}"
     assert [line.split()[0] for line in lines[2:]] == ["0", "1", "mean"]
+
+
+def test_evaluate_says_that_a_run_is_unfinished(home, tmp_path, capsys):
+    def stop(progress):
+        if progress.evaluated:
+            raise ZeroDivisionError
+
+    given = {"steps": 20, "evaluate_every": 10, "episodes": 1, "device": "cpu", "hidden_dims": (8,)}
+    with pytest.raises(ZeroDivisionError):
+        datumrl.train("bc", DATASET, [3], folder=tmp_path, progress=stop, **given)
+    assert main.main(["evaluate", str(tmp_path), "--json"]) == 0
+    told = capsys.readouterr()
+    assert "this run is unfinished; its policies are those of step 10 of 20" in told.err
+    (record,) = json.loads(told.out)
+    assert (record["status"], record["budget"]["steps"]) == ("running", 20)
+    assert record["evaluations"][0]["step"] == 10
+
+
+def test_seeds_of_other_software_are_named(run, capsys):
+    command = ["train", "td3_bc", "--on", DATASET, "--seeds", "2", *QUICK]
+    path = run / "seed-001.json"
+    text = path.read_text()
+    record = json.loads(text)
+    record["software"]["torch"] = "1.2"
+    path.write_text(json.dumps(record))
+    assert main.main(command) == 0
+    told = capsys.readouterr().err
+    assert f"td3_bc on {DATASET}: seeds of different software: 0 with datumrl" in told
+    assert "1 with datumrl" in told
+    assert "torch 1.2" in told
+    path.write_text(text)
+    assert main.main(command) == 0
+    assert "different software" not in capsys.readouterr().err
 
 
 def test_a_grid_trains_every_pair(home, tmp_path, capsys):
