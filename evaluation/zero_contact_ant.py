@@ -42,8 +42,8 @@ def _environment_class() -> type:
 
         def __init__(self, **settings: Any) -> None:
             super().__init__(**settings)
-            width = self.observation_space.shape[0] + ZEROS
-            self.observation_space = gym.spaces.Box(-np.inf, np.inf, (width,), np.float64)
+            shape = self._get_obs().shape
+            self.observation_space = gym.spaces.Box(-np.inf, np.inf, shape, np.float64)
 
         def _get_obs(self) -> np.ndarray:
             return np.concatenate([super()._get_obs(), np.zeros(ZEROS)])
