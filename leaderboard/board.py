@@ -85,14 +85,15 @@ def write(
     check_target(out)
     datasets = dataset_pages.pages(cards)
     recomputed = reproduction_pages.pages(reproductions)
-    suites = suite_pages.pages(board, reference_rows.behaviours(cards), reported)
-    published = published or {}
+    published, beside = published or {}, beside or Beside()
+    submitted = beside.submitted
+    suites = suite_pages.pages(board, reference_rows.behaviours(cards), reported, submitted)
     with files.replacing_folder(out) as folder:
         records = _write_records(board, folder)
         for table in board:
             _write(folder, f"data/{table.id}.csv", _csv(table, records))
-        _write(folder, "data/summary.json", _json(wording.summary(board, published)))
-        templates = _Templates(published, records, datasets, recomputed, board)
+        _write(folder, "data/summary.json", _json(wording.summary(board, published, submitted)))
+        templates = _Templates(published, submitted, records, datasets, recomputed, board)
         _write(folder, "index.html", templates.index(board, suites))
         for suite in suites:
             _write(folder, suite.page, templates.suite(suite))
@@ -102,7 +103,7 @@ def write(
         for page in recomputed:
             _write(folder, page.page, templates.reproduction(page))
             _write(folder, page.data, _json(outcome.as_json(page.outcome)))
-        further = templates.further(board, suites, beside or Beside())
+        further = templates.further(board, suites, beside)
         _write_all(folder, further.every(datasets, reproductions))
         _write(folder, MANIFEST, _json({"format": FORMAT, "files": _inventory(folder)}))
 
@@ -191,6 +192,7 @@ class _Templates:
     def __init__(
         self,
         published: wording.Published,
+        submitted: wording.SubmittedBy,
         records: Mapping[int, str],
         datasets: Sequence[DatasetPage],
         reproductions: Sequence[ReproductionPage],
@@ -218,6 +220,7 @@ class _Templates:
             drawing=drawing,
             settings=tables,
             published=published,
+            submitted=submitted,
             record_of=lambda run: records.get(id(run)),
             dataset_page=page_of.get,
             reproduction_of=reproduced.get,

@@ -30,7 +30,6 @@ from datumrl.leaderboard import (
 )
 from datumrl.leaderboard.dataset_pages import DatasetPage
 from datumrl.leaderboard.outcome import Outcome
-from datumrl.leaderboard.submission_schema import Method
 from datumrl.leaderboard.submitted_runs import Submitted
 from datumrl.leaderboard.suite_pages import SuitePage
 from datumrl.leaderboard.tables import Entry, Table
@@ -157,7 +156,6 @@ class Pages:
             "sources": sources,
             "submitted": known,
             "shown_methods": shown,
-            "tuning": tuning,
             "rival": comparison_page.rival(table, entry),
             "axis": _axes(entry, table),
             "points": CURVE_POINTS,
@@ -200,19 +198,6 @@ def embedded(content: Any) -> Markup:
     for letter in "<>&":
         text = text.replace(letter, f"\\u{ord(letter):04x}")
     return Markup(text)
-
-
-def tuning(method: Method) -> str:
-    """Return a submission's tuning budget in words."""
-    spent = method.tuning
-    if spent.configurations == 1:
-        return "nothing was tried out"
-    seeds = ", ".join(map(str, spent.seeds))
-    return (
-        f"{wording.plural(spent.configurations, 'configuration')} × "
-        f"{wording.plural(len(spent.seeds), 'seed')} ({seeds}) × "
-        f"{wording.plural(len(spent.datasets), 'dataset')} ({', '.join(spent.datasets)})"
-    )
 
 
 def configurations(entry: Entry) -> list[tuple[str, Markup]]:

@@ -2,12 +2,13 @@
 
 None of them is trained here.  By definition of the normalised score a random policy has 0 and the
 reference expert 100; the policy that made a dataset has the mean return of its episodes.  Where a
-row has been measured under the table's protocol, the measurement is shown and not this.
+row has been measured under the table's protocol, by us or a publication, the measurement is shown
+and not this.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -63,9 +64,19 @@ def behaviours(cards: Iterable[Card]) -> dict[str, Behaviour]:
     return found
 
 
-def of_table(table: Table, behaviour: Mapping[str, Behaviour]) -> tuple[ReferenceRow, ...]:
-    """Return the rows that a table's own entries do not measure."""
-    measured = {entry.algorithm.casefold() for entry in table.entries if entry.cells}
+def of_table(
+    table: Table, behaviour: Mapping[str, Behaviour], submitted: Collection[str] = ()
+) -> tuple[ReferenceRow, ...]:
+    """Return the rows that a table's own entries do not measure.
+
+    ``submitted`` are the sources of submissions, whose names are what their authors chose: one
+    called BC is no measurement of the reference.
+    """
+    measured = {
+        entry.algorithm.casefold()
+        for entry in table.entries
+        if entry.cells and not all(run.row.source in submitted for run in entry.runs)
+    }
     rows = []
     if table.normalised:
         rows.append(_constant(table, "expert", "Reference expert", EXPERT))

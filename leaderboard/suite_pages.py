@@ -52,9 +52,15 @@ CHOICES = {
 class TableView:
     """A table with its reference rows and the axes that its drawings share."""
 
-    def __init__(self, table: Table, behaviour: Mapping[str, Behaviour]) -> None:
+    def __init__(
+        self,
+        table: Table,
+        behaviour: Mapping[str, Behaviour],
+        submitted: wording.SubmittedBy = wording.NOBODY,
+    ) -> None:
         self.table = table
-        self.references = reference_rows.of_table(table, behaviour)
+        self.submitted = submitted
+        self.references = reference_rows.of_table(table, behaviour, submitted)
         every: list[Entry | ReferenceRow] = [*table.entries, *self.references]
         found = [row.aggregate for row in every if row.aggregate]
         ends = [end for each in found for end in (each.low, each.high, each.iqm) if end is not None]
@@ -167,6 +173,7 @@ def pages(
     board: Sequence[Table],
     behaviour: Mapping[str, Behaviour],
     reported: Sequence[ReportedRow] = (),
+    submitted: wording.SubmittedBy = wording.NOBODY,
 ) -> list[SuitePage]:
     """Return a page per suite that has a table or reported means, known suites first."""
     tables: dict[str, list[Table]] = defaultdict(list)
@@ -181,7 +188,7 @@ def pages(
         SuitePage(
             title,
             f"suites/{names.slug(title)}.html",
-            tuple(TableView(table, behaviour) for table in tables[title]),
+            tuple(TableView(table, behaviour, submitted) for table in tables[title]),
             tuple(reported_means.on(reported, sorted(datasets[title]))),
             f"data/reported/{names.slug(title)}.csv",
         )
@@ -228,7 +235,7 @@ def _aggregates_csv(view: TableView) -> str:
     writer.writerow(_COLUMNS)
     for entry in view.table.entries:
         low, high = entry.rank_interval or (None, None)
-        budget = wording.budget(entry)
+        budget = wording.budget(entry, view.submitted)
         fields: list[Any] = [entry.rank, low, high, entry.algorithm, entry.label]
         fields += _numbers(entry.aggregate, entry.letters)
         fields += [budget["steps"], budget["tuning"], entry.tier, " ".join(entry.lacks)]

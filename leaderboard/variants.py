@@ -1,4 +1,4 @@
-"""Variants of one algorithm: runs of several configurations or budgets are rows of their own."""
+"""Variants of one algorithm: runs of other sources or settings are rows of their own."""
 
 from __future__ import annotations
 
@@ -13,20 +13,34 @@ _LABELLED = 3  # how many differing settings a variant's label names
 
 
 def split(own: Sequence[Run]) -> list[tuple[str, list[Run]]]:
-    """Split an algorithm's runs where one dataset was run in several configurations or budgets.
+    """Split an algorithm's runs by who made them, and by configurations or budgets.
 
-    Returns (label, runs) of each variant; the label is "" where there is but one.
+    Returns (label, runs) of each variant; the label is "" where there is but one.  Records of
+    different sources are never one row: a submission may have the name of a method of ours.
     """
+    by_source: dict[str, list[Run]] = defaultdict(list)
+    for run in own:
+        by_source[run.row.source if run.record is not None else ""].append(run)
+    found = []
+    for source, members in sorted(by_source.items()):
+        for label, variant in _by_settings(members):
+            named = label if len(by_source) == 1 else ", ".join(filter(None, (source, label)))
+            found.append((named, variant))
+    return found
+
+
+def _by_settings(own: Sequence[Run]) -> list[tuple[str, list[Run]]]:
+    """Split runs where one dataset was run in several configurations or budgets."""
     variants: dict[str, dict[str, list[Run]]] = defaultdict(lambda: defaultdict(list))
     for run in own:
         variants[run.row.dataset][run.variant].append(run)
     if all(len(found) == 1 for found in variants.values()):
         return [("", list(own))]
-    split: dict[str, list[Run]] = defaultdict(list)
+    apart: dict[str, list[Run]] = defaultdict(list)
     for run in own:
-        split[run.variant].append(run)
-    labels = _labels({key: _settings(members[0]) for key, members in split.items()})
-    return [(labels[key], split[key]) for key in sorted(split)]
+        apart[run.variant].append(run)
+    labels = _labels({key: _settings(members[0]) for key, members in apart.items()})
+    return [(labels[key], apart[key]) for key in sorted(apart)]
 
 
 def _settings(run: Run) -> dict[str, Any]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import types
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from datumrl.evaluation.records import Protocol
 from datumrl.leaderboard.published_sources import PublishedSource
+from datumrl.leaderboard.submission_schema import Method
+from datumrl.leaderboard.submitted_runs import Submitted
 from datumrl.leaderboard.tables import FEW_RUNS, Cell, Entry, Table
 
 # Who vouches for a number, strongest first.
@@ -27,6 +30,8 @@ NOT_STATED = "not stated"
 _WIDEST_LIST = 3
 
 Published = Mapping[str, PublishedSource]  # by the source that score rows name
+SubmittedBy = Mapping[str, Submitted]  # by the same
+NOBODY: SubmittedBy = types.MappingProxyType({})
 
 
 def number(value: float | None, digits: int = 1) -> str:
@@ -139,8 +144,22 @@ def checkpoint(entry: Entry) -> str:
     return listed(rules) if rules else "last"
 
 
-def budget(entry: Entry) -> dict[str, str]:
-    """Return a row's training budget in words; what the source lacks is said to be missing."""
+def tuning(method: Method, brief: bool = False) -> str:
+    """Return a submission's tuning budget in words, in brief without the names of its parts."""
+    spent = method.tuning
+    if spent.configurations == 1:
+        return "nothing was tried out"
+    parts = [plural(spent.configurations, "configuration")]
+    for names, noun in ((list(map(str, spent.seeds)), "seed"), (spent.datasets, "dataset")):
+        parts.append(plural(len(names), noun) + ("" if brief else f" ({', '.join(names)})"))
+    return " × ".join(parts)
+
+
+def budget(entry: Entry, submitted: SubmittedBy = NOBODY) -> dict[str, str]:
+    """Return a row's training budget in words; what the source lacks is said to be missing.
+
+    What a submission spent on tuning is what its method says.
+    """
     budgets = [run.record.budget for run in entry.runs if run.record is not None]
     if not budgets:
         return {
@@ -151,7 +170,13 @@ def budget(entry: Entry) -> dict[str, str]:
         }
     return {
         "steps": span(each.steps for each in budgets),
-        "tuning": listed(each.tuning for each in budgets),
+        "tuning": listed(
+            tuning(submitted[run.row.source].method, brief=True)
+            if run.row.source in submitted
+            else run.record.budget.tuning
+            for run in entry.runs
+            if run.record is not None
+        ),
         "preset": listed(each.preset for each in budgets),
         "reward transform": listed(each.reward_transform for each in budgets),
     }
@@ -243,7 +268,9 @@ def settings_count(entry: Entry) -> int:
     return len({run.variant for run in entry.runs})
 
 
-def summary(tables: Iterable[Table], published: Published) -> dict[str, Any]:
+def summary(
+    tables: Iterable[Table], published: Published, submitted: SubmittedBy = NOBODY
+) -> dict[str, Any]:
     """Return every number of the page as JSON content."""
     return {
         "tables": [
@@ -255,14 +282,14 @@ def summary(tables: Iterable[Table], published: Published) -> dict[str, Any]:
                 "datasets": list(table.datasets),
                 "ranked_over": list(table.ranked_over),
                 "test": table.test,
-                "rows": [_row(entry) for entry in table.entries],
+                "rows": [_row(entry, submitted) for entry in table.entries],
             }
             for table in tables
         ]
     }
 
 
-def _row(entry: Entry) -> dict[str, Any]:
+def _row(entry: Entry, submitted: SubmittedBy) -> dict[str, Any]:
     found = entry.aggregate
     return {
         "id": entry.id,
@@ -284,7 +311,7 @@ def _row(entry: Entry) -> dict[str, Any]:
         "failed": entry.count("failed"),
         "unfinished": entry.count("unfinished"),
         "checkpoint": checkpoint(entry),
-        "budget": budget(entry),
+        "budget": budget(entry, submitted),
         "cells": [
             {
                 "dataset": cell.dataset,

@@ -76,7 +76,7 @@ class Command:
         beside = _beside(reports)
         board.write(built, self.out, sources, cards, reproductions, reported, beside)
         if self.json:
-            console.print_json(wording.summary(built, sources))
+            console.print_json(wording.summary(built, sources, beside.submitted))
         else:
             _tell(built, self.out, time.perf_counter() - started)
         return 0
