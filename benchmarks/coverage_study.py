@@ -11,7 +11,9 @@ location of 10-100 and a spread of 3-25 that differ from task to task:
 - skewed: lognormal with a log standard deviation of 1, to either side;
 - bimodal: two normals four of their standard deviations apart, of any proportion from 1:4 to 4:1;
 - published: final scores of d3rlpy's D4RL benchmark, drawn with replacement from the ten seeds of
-  randomly chosen pairs of algorithm and dataset.
+  randomly chosen pairs of algorithm and dataset;
+- failing (beside the others, in no mean): 0 with a chance of 0.2 to 0.8, else normal, as where only
+  some runs find a sparse reward at all.
 
 Work is cut into blocks with seeds of their own.  Counts are written after every block, so a killed
 study goes on where it was, a greater number of simulations adds to those at hand, and the same
@@ -37,6 +39,7 @@ from datumrl.leaderboard import published_tables
 
 RESULTS = Path(__file__).parent / "results" / "coverage.csv"
 DISTRIBUTIONS = ("normal", "skewed", "bimodal", "published")
+BESIDE = ("failing",)  # shown by itself: so hard that a mean with the others would say nothing
 RUNS = (3, 5, 10, 20)
 TASKS = (1, 9, 26)
 CONFIDENCE = 0.95
@@ -124,6 +127,19 @@ def published(cell: Cell, generator: np.random.Generator) -> tuple[np.ndarray, n
     return np.take_along_axis(seeds, rows, axis=0), seeds
 
 
+def failing(cell: Cell, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Return scores of which some are exactly 0, and their quantiles, as ``normal`` does."""
+    location, spread = _places(cell, generator)
+    failed = generator.integers(200, 801, cell.tasks)  # whole thousandths, as in ``bimodal``
+    shape = (cell.runs, cell.tasks)
+    drawn = location + spread * generator.standard_normal(shape)
+    drawn[generator.random(shape) < failed / 1000.0] = 0.0
+    quantiles = np.zeros((1000, cell.tasks))
+    for task, count in enumerate(failed):
+        quantiles[count:, task] = location[task] + spread[task] * _normal_grid(1000 - count)
+    return drawn, quantiles
+
+
 def truth_of(quantiles: np.ndarray) -> float:
     """Return the IQM of infinitely many runs: exactly a quarter of the weight cut at each end."""
     ordered = np.sort(quantiles, axis=None)
@@ -136,7 +152,7 @@ def simulate(cell: Cell, block: int) -> dict[str, Tally]:
     """Run one block of a cell; its numbers depend on the cell and the block alone."""
     name = zlib.crc32(f"{cell.distribution} {cell.runs} x {cell.tasks}".encode())
     generator = np.random.default_rng([SEED, name, block])
-    draw = {"normal": normal, "skewed": skewed, "bimodal": bimodal, "published": published}
+    draw = {each.__name__: each for each in (normal, skewed, bimodal, published, failing)}
     tallies = {method: Tally() for method in intervals.METHODS}
     for _ in range(BLOCK):
         scores, quantiles = draw[cell.distribution](cell, generator)
@@ -219,9 +235,9 @@ def show(results: Results, resamples: int) -> None:
                 shares = [
                     _share(tally)
                     for (cell, other), tally in chosen.items()
-                    if cell.runs == runs and other == method
+                    if cell.runs == runs and other == method and cell.distribution not in BESIDE
                 ]
-                line += f"{of(shares):>13.3f}"
+                line += f"{of(shares):>13.3f}" if shares else f"{'':>13}"
             print(line)
 
 
@@ -263,13 +279,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--simulations", type=int, default=2000, help="per cell, at least")
     parser.add_argument("--resamples", type=int, default=1000)
-    parser.add_argument("--only", choices=DISTRIBUTIONS, help="one distribution")
+    parser.add_argument("--only", choices=DISTRIBUTIONS + BESIDE, help="one distribution")
     parser.add_argument("--out", type=Path, default=RESULTS)
     parser.add_argument("--figure", type=Path, help="draw the results there")
     options = parser.parse_args()
     cells = [
         Cell(distribution, runs, tasks, options.resamples)
-        for distribution in DISTRIBUTIONS
+        for distribution in DISTRIBUTIONS + BESIDE
         if options.only in (None, distribution)
         for runs in RUNS
         for tasks in TASKS
@@ -310,7 +326,7 @@ def _published_scores() -> np.ndarray:
 
 def _order(key: tuple[Cell, str]) -> tuple[int, ...]:
     cell, method = key
-    place = DISTRIBUTIONS.index(cell.distribution)
+    place = (DISTRIBUTIONS + BESIDE).index(cell.distribution)
     return (cell.resamples, place, cell.runs, cell.tasks, intervals.METHODS.index(method))
 
 

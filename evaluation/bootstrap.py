@@ -1,4 +1,4 @@
-"""Stratified bootstrap intervals: runs are resampled within each task, as rliable does.
+"""A metric over bootstrap resamples of runs within each task, as rliable draws them.
 
 Fast and exact.  Sixteen random bits give several draws at once: a number below ``runs ** k``, got
 without bias by rejection, is k draws of a run.  A table turns it into how often each run was drawn.
@@ -20,6 +20,7 @@ from datumrl.evaluation import metrics
 
 Metric = Callable[[Any], np.ndarray]
 
+RESAMPLES = 10_000
 FEW_RUNS = 3  # with fewer, percentile intervals are far too narrow to mean 95%
 _WORDS = 1 << 16  # a random word has 16 bits
 _TABLE_BYTES = 1 << 20  # keeps the table of counts in the second-level cache
@@ -29,39 +30,37 @@ _CHUNK_BYTES = 1 << 23  # working memory of one array; no result depends on it
 
 @dataclass(frozen=True)
 class Interval:
-    """A percentile interval; ``few_runs`` says that it rests on too few runs to be trusted."""
+    """An interval; ``few_runs`` says that it rests on too few runs to be trusted."""
 
     low: float
     high: float
     few_runs: bool = False
 
 
-def interval(
-    scores: metrics.Scores,
-    metric: Metric,
-    generator: np.random.Generator,
-    resamples: int = 50_000,
-    confidence: float = 0.95,
-) -> Interval:
-    """Return the percentile interval of ``metric`` for scores ``(runs, tasks)``.
+@dataclass(frozen=True)
+class Estimate:
+    """A statistic with the ends of its pointwise interval, all three of the statistic's shape."""
 
-    The metric maps ``(..., runs, tasks)`` to ``(...)``; those of ``metrics`` do.  The interval is
-    about other runs on the same tasks.  A generator in the same state gives the same digits.
-    Raises DatumrlError for fewer than two runs: resampling one run cannot show any uncertainty.
-    """
+    value: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+
+
+def check_confidence(confidence: float) -> None:
+    """Refuse a confidence that is no share between 0 and 1."""
     if not 0.0 < confidence < 1.0:
         raise DatumrlError(f"confidence {confidence} is not between 0 and 1; use for example 0.95")
-    array = metrics.checked(scores)
-    values = distribution(array, metric, generator, resamples)
-    tail = 50.0 * (1.0 - confidence)
-    low, high = np.percentile(values, (tail, 100.0 - tail))
-    return Interval(float(low), float(high), few_runs=array.shape[0] < FEW_RUNS)
 
 
 def distribution(
     scores: metrics.Scores, metric: Metric, generator: np.random.Generator, resamples: int
 ) -> np.ndarray:
-    """Return the metric of every resample of scores ``(runs, tasks)``: ``(resamples,)``."""
+    """Return the metric of every resample of scores ``(runs, tasks)``: ``(resamples,)``.
+
+    The metric maps ``(..., runs, tasks)`` to ``(...)``; those of ``metrics`` do.  A generator in
+    the same state gives the same digits.
+    Raises DatumrlError for fewer than two runs: resampling one run cannot show any uncertainty.
+    """
     array = _checked(scores, resamples)
     runs, tasks = array.shape
     stream = _Stream(generator, runs)
@@ -85,7 +84,7 @@ def _checked(scores: metrics.Scores, resamples: int) -> np.ndarray:
     if array.shape[0] > _WORDS:
         raise DatumrlError(f"{array.shape[0]} runs per task are more than the {_WORDS} supported")
     if resamples < 1:
-        raise DatumrlError(f"{resamples} resamples are too few; use 50000")
+        raise DatumrlError(f"{resamples} resamples are too few; use {RESAMPLES}")
     return array
 
 

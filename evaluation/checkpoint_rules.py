@@ -1,4 +1,4 @@
-"""Which evaluations of a training run make its score: last, last-10-mean, best; and curves.
+"""Which evaluations of a training run make its score: last, last-10-mean, best.
 
 ``best`` picks the evaluation that came out highest, and so reports its luck as skill.  How much is
 shown beside it: the same choice made on one half of the data and scored on the other half is honest
@@ -13,7 +13,6 @@ import numpy as np
 import numpy.typing as npt
 
 from datumrl.datasets.errors import DatumrlError
-from datumrl.evaluation import comparisons, metrics, resampling
 
 WINDOW = 10  # evaluations of last-10-mean
 SPLITS = 20
@@ -100,25 +99,6 @@ def best_of_evaluations(curves: npt.ArrayLike) -> Best:
     beside[..., 0], beside[..., -1] = array[..., 1], array[..., -2]
     halves = [_at_best(array[..., odd::2], beside[..., odd::2]) for odd in (0, 1)]
     return Best(array.max(axis=-1), 0.5 * (halves[0] + halves[1]))
-
-
-def sample_efficiency(
-    scores: npt.ArrayLike,
-    generator: np.random.Generator,
-    metric: comparisons.Metric = metrics.iqm,
-    resamples: int = 2_000,
-    confidence: float = 0.95,
-    over_tasks: bool = False,
-) -> resampling.Estimate:
-    """Return a metric at every step of ``(steps, runs, tasks)``, with intervals: ``(steps,)`` each.
-
-    Whole runs are resampled, so that neighbouring steps move together as in rliable; each step's
-    interval holds on its own.
-    """
-    array = metrics.checked(scores)
-    if array.ndim != 3:
-        raise DatumrlError(f"scores of shape {array.shape} are not (steps, runs, tasks)")
-    return resampling.estimate([array], metric, generator, resamples, confidence, over_tasks)
 
 
 def _at_best(chosen_by: np.ndarray, scored_by: np.ndarray) -> np.ndarray:

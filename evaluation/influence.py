@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from datumrl.evaluation import ragged
+from datumrl.evaluation import metrics, ragged
 from datumrl.evaluation.ragged import RaggedScores
 
 
@@ -20,14 +20,19 @@ from datumrl.evaluation.ragged import RaggedScores
 class Metric:
     """A metric of ragged scores and the influence of each run on it.
 
-    ``value`` maps ``(..., scores)`` to ``(...)``, ``influence`` to ``(..., scores)``.  ``trims`` is
-    the share of each end that the metric drops: what is dropped is no degree of freedom.
+    ``value`` maps ``(..., scores)`` to ``(...)``, ``influence`` to ``(..., scores)``;
+    ``of_matrix`` is its namesake in ``metrics``, of ``(..., runs, tasks)``.  ``trims`` is the share
+    of each end that the metric drops: what is dropped is no degree of freedom.  ``of_means`` is for
+    a metric of the tasks' means that their smooth theory fails, since it picks some of them: it
+    maps ``(tasks,)`` to a number that grows with each.
     """
 
     name: str
     value: Callable[[RaggedScores], np.ndarray]
     influence: Callable[[RaggedScores], np.ndarray]
+    of_matrix: Callable[[np.ndarray], np.ndarray]
     trims: Callable[[RaggedScores], float] = lambda scores: 0.0
+    of_means: Callable[[np.ndarray], float] | None = None
 
 
 def standard_error(scores: RaggedScores, metric: Metric) -> np.ndarray:
@@ -76,7 +81,11 @@ def _of_iqm(scores: RaggedScores) -> np.ndarray:
 
 
 def _of_median(scores: RaggedScores) -> np.ndarray:
-    """Return the influence on the one or two tasks in the middle; the others have none."""
+    """Return the influence on the one or two tasks in the middle; the others have none.
+
+    True for as many runs as keep those tasks in the middle; with few others come there, which no
+    influence tells.  Student's t does not use it.
+    """
     order = np.argsort(scores.task_means(scores.flat), axis=-1)
     tasks = len(scores.runs)
     middle = sorted({(tasks - 1) // 2, tasks // 2})
@@ -85,9 +94,13 @@ def _of_median(scores: RaggedScores) -> np.ndarray:
     return _centred(scores, scores.flat) * scores.spread_out(shares)
 
 
-MEAN = Metric("mean", ragged.mean, _of_mean)
-MEDIAN = Metric("median", ragged.median, _of_median)
-IQM = Metric("iqm", ragged.iqm, _of_iqm, trims=ragged.trimmed_share)
+def _median_of_means(means: np.ndarray) -> float:
+    return float(np.median(means))
+
+
+MEAN = Metric("mean", ragged.mean, _of_mean, metrics.mean)
+MEDIAN = Metric("median", ragged.median, _of_median, metrics.median, of_means=_median_of_means)
+IQM = Metric("iqm", ragged.iqm, _of_iqm, metrics.iqm, trims=ragged.trimmed_share)
 
 
 def optimality_gap(gamma: float) -> Metric:
@@ -96,4 +109,5 @@ def optimality_gap(gamma: float) -> Metric:
         "optimality gap",
         lambda scores: ragged.optimality_gap(scores, gamma),
         lambda scores: -_centred(scores, np.minimum(scores.flat, gamma)) / len(scores.runs),
+        lambda array: metrics.optimality_gap(array, gamma),
     )

@@ -1,9 +1,9 @@
 """Comparisons, ranks, profiles and curves of several algorithms, whatever runs each task has.
 
-The statistics of ``comparisons`` and ``profiles`` (Agarwal et al. 2021, arXiv:2108.13264) for
-ragged scores: each is taken per task and averaged, so that every task weighs the same.  With
-equally many runs they equal their namesakes.  Intervals are percentiles of a bootstrap that draws
-runs within every algorithm and task; ``over_tasks`` draws tasks too, the same for all.
+The statistics of Agarwal et al. 2021 (arXiv:2108.13264), sections 4.2 and 4.3, for ragged scores:
+each is taken per task and averaged, so that every task weighs the same.  With equally many runs
+they equal rliable's.  Intervals are percentiles of a bootstrap that draws runs within every
+algorithm and task; ``over_tasks`` draws tasks too, the same for all.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from datumrl.datasets.errors import DatumrlError
-from datumrl.evaluation import comparisons, influence, intervals
+from datumrl.evaluation import bootstrap, influence, intervals, ranks
+from datumrl.evaluation.bootstrap import Estimate
 from datumrl.evaluation.influence import Metric
 from datumrl.evaluation.ragged import RaggedScores
-from datumrl.evaluation.resampling import Estimate, check_confidence
 
 Statistic = Callable[[Sequence[RaggedScores]], np.ndarray]
 _CHUNK_BYTES = 1 << 23  # working memory of one array; no result depends on it
@@ -28,13 +28,16 @@ class Plan:
     """How intervals are made; one seed, one result."""
 
     seed: int = 0
-    resamples: int = 10_000
+    resamples: int = bootstrap.RESAMPLES
     confidence: float = 0.95
     over_tasks: bool = False
 
 
 def probability_of_improvement(scores: RaggedScores, others: RaggedScores) -> np.ndarray:
-    """Return P(X > Y) + P(X = Y) / 2, averaged over tasks: ``(...)``."""
+    """Return P(X > Y) + P(X = Y) / 2, averaged over tasks: ``(...)``.
+
+    Per task this is the Mann-Whitney statistic over the number of pairs of runs.
+    """
     total: float | np.ndarray = 0.0
     for x, y in zip(scores.tasks, others.tasks, strict=True):
         wins = np.zeros(np.broadcast_shapes(x.shape[:-1], y.shape[:-1]))
@@ -48,8 +51,7 @@ def probability_of_improvement(scores: RaggedScores, others: RaggedScores) -> np
 def rank_distribution(samples: Sequence[RaggedScores]) -> np.ndarray:
     """Return the chance of each rank (1 is best), averaged over tasks: ``(..., names, ranks)``."""
     tasks = zip(*(sample.tasks for sample in samples), strict=True)
-    each = [comparisons.rank_distribution([x[..., None] for x in task]) for task in tasks]
-    return np.mean(each, axis=0)
+    return np.mean([ranks.chances(task) for task in tasks], axis=0)
 
 
 def run_profile(scores: RaggedScores, thresholds: np.ndarray) -> np.ndarray:
@@ -69,9 +71,9 @@ def estimate(samples: Sequence[RaggedScores], statistic: Statistic, plan: Plan) 
 
     Every sample has a stream of its own, so its draws do not depend on the others' runs.
     """
-    check_confidence(plan.confidence)
+    bootstrap.check_confidence(plan.confidence)
     if plan.resamples < 1:
-        raise DatumrlError(f"{plan.resamples} resamples are too few; use 10000")
+        raise DatumrlError(f"{plan.resamples} resamples are too few; use {bootstrap.RESAMPLES}")
     drawn = []
     streams = np.random.default_rng([plan.seed, 1]).spawn(len(samples) + 1)
     widest = sum(sample.flat.size for sample in samples)
@@ -82,8 +84,7 @@ def estimate(samples: Sequence[RaggedScores], statistic: Statistic, plan: Plan) 
     tail = 50.0 * (1.0 - plan.confidence)
     low, high = np.percentile(np.concatenate(drawn), (tail, 100.0 - tail), axis=0)
     value = statistic([replace(sample, flat=sample.flat[None]) for sample in samples])[0]
-    few = min(min(sample.runs) for sample in samples) < 3
-    return Estimate(value, low, high, few_runs=few)
+    return Estimate(value, low, high)
 
 
 def _drawn(
@@ -117,12 +118,14 @@ def _of_tasks(sample: RaggedScores, picked: np.ndarray, stream: np.random.Genera
 
 def student_difference(
     scores: RaggedScores, others: RaggedScores, metric: Metric, confidence: float
-) -> tuple[float, float]:
-    """Return the interval of a difference of a metric by Student's t.
+) -> tuple[float, float] | None:
+    """Return the interval of a difference of a metric by Student's t; None where t is blind.
 
     The standard errors of both come from influence values; the degrees of freedom from the tasks'
     variances of both (Welch-Satterthwaite), as in ``intervals``.
     """
+    if any(intervals.t_is_blind(each, metric) for each in (scores, others)):
+        return None
     value = float(metric.value(scores) - metric.value(others))
     variances, freedoms = [], []
     for each in (scores, others):
@@ -130,11 +133,7 @@ def student_difference(
         kept = 1.0 - 2.0 * metric.trims(each)
         freedoms.append(np.maximum(kept * np.array(each.runs) - 1.0, 1.0))
     parts, freedom = np.concatenate(variances), np.concatenate(freedoms)
-    variance = float(parts.sum())
-    if variance == 0.0:
-        return value, value
-    degrees = variance**2 / float((parts**2 / freedom).sum())
-    half = intervals.student_quantile(0.5 + confidence / 2.0, degrees) * variance**0.5
+    half = intervals.half_width(parts, freedom, confidence)
     return value - half, value + half
 
 
@@ -153,4 +152,4 @@ def curve(values: np.ndarray, runs: tuple[int, ...], metric: Metric, plan: Plan)
         drawn.append(metric.value(RaggedScores(picked, runs)))
     tail = 50.0 * (1.0 - plan.confidence)
     low, high = np.percentile(np.concatenate(drawn, axis=1), (tail, 100.0 - tail), axis=1)
-    return Estimate(metric.value(RaggedScores(values, runs)), low, high, few_runs=min(runs) < 3)
+    return Estimate(metric.value(RaggedScores(values, runs)), low, high)

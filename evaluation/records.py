@@ -249,7 +249,9 @@ def score_rows(
 
 def why_unscored(dataset_id: str) -> str:
     """Return why returns of a dataset are not normalised."""
-    record = catalogue.find(dataset_id)
+    record = catalogue.known(dataset_id)
+    if record is None:
+        return f"{dataset_id} is not in the catalogue, so it has no reference scores"
     environment = record.environment
     if record.reference is None or environment is None or environment.equivalent:
         return "no reference scores"

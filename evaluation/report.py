@@ -7,7 +7,7 @@ Pure: the same runs and options give the same report to the last digit.  How it 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,16 +24,14 @@ from datumrl.evaluation import (
     score_table,
     scored_runs,
 )
-from datumrl.evaluation.bootstrap import FEW_RUNS
+from datumrl.evaluation.bootstrap import FEW_RUNS, Estimate
 from datumrl.evaluation.group_test import GroupTest
 from datumrl.evaluation.ragged import RaggedScores
 from datumrl.evaluation.records import RunRecord, ScoreRow, why_unscored
-from datumrl.evaluation.report_parts import Curve, Measure, Options, Pair, Report, Summary
-from datumrl.evaluation.resampling import Estimate
+from datumrl.evaluation.report_parts import Band, Curve, Measure, Options, Pair, Report, Summary
 from datumrl.evaluation.score_table import ScoreTable
 from datumrl.evaluation.scored_runs import ScoredRun
 
-_HEAVY_RESAMPLES = 2_000  # of ranks and curves
 _THRESHOLDS = 101
 
 Tester = Callable[[ScoreTable, Sequence[str]], GroupTest]
@@ -143,6 +141,8 @@ def _summary(table: ScoreTable, name: str, options: Options) -> Summary:
     if table.unit == "score":
         kinds["optimality_gap"] = influence.optimality_gap(options.gamma)
     metrics = {key: _measured(scores, metric, options) for key, metric in kinds.items()}
+    if runs[0] > 1:
+        notes += _without_spread(scores, kinds, metrics, options)
     checkpoints = _checkpoints(table, name)
     return Summary(name, runs, len(counts), metrics, "", tuple(notes), checkpoints)
 
@@ -153,14 +153,45 @@ def _measured(scores: RaggedScores, metric: influence.Metric, options: Options) 
         return Measure(value)
     if options.over_tasks:
         found = ragged_comparisons.estimate(
-            [scores], lambda drawn: metric.value(drawn[0]), options.plan()
+            [scores], lambda drawn: metric.value(drawn[0]), options.plan
         )
-        return Measure(value, float(found.low), float(found.high))
+        return _measure(value, float(found.low), float(found.high))
     generator = np.random.default_rng(options.seed)  # anew: no digit depends on other algorithms
     interval = intervals.interval(
         scores, metric, generator, options.method, options.resamples, options.confidence
     )
-    return Measure(value, interval.low, interval.high)
+    return _measure(value, interval.low, interval.high)
+
+
+def _measure(value: float, low: float, high: float) -> Measure:
+    """Return a number with its interval, without one of no width: no spread is no certainty."""
+    return (
+        Measure(value) if np.isclose(low, high, rtol=1e-9, atol=1e-9) else Measure(value, low, high)
+    )
+
+
+def _without_spread(
+    scores: RaggedScores,
+    kinds: Mapping[str, influence.Metric],
+    metrics: Mapping[str, Measure],
+    options: Options,
+) -> Iterator[str]:
+    """Yield what to say of metrics whose scores, or those that count for them, are all equal."""
+    bare = [metric.name for key, metric in kinds.items() if metrics[key].low is None]
+    if bare:
+        yield f"‡ {', '.join(bare)}: no interval, as these runs show no spread; others may"
+    replaced = [
+        metric.name
+        for key, metric in kinds.items()
+        if options.method == "t" and metric.name not in bare
+        if intervals.t_is_blind(scores, metric)
+    ]
+    if replaced:
+        also = ", also in differences" if influence.IQM.name in replaced else ""
+        yield (
+            f"‡ {', '.join(replaced)}: the scores that count are all equal, which Student's t "
+            f"takes for certainty; percentile interval instead{also}"
+        )
 
 
 def _checkpoints(table: ScoreTable, name: str) -> dict[str, float]:
@@ -199,7 +230,7 @@ def _pairs(samples: dict[str, RaggedScores], options: Options, test: GroupTest) 
             columns.append(iqms[x] - iqms[y])
         return np.stack(columns, axis=-1)
 
-    found = ragged_comparisons.estimate(list(samples.values()), statistic, options.plan())
+    found = ragged_comparisons.estimate(list(samples.values()), statistic, options.plan)
     pairs = []
     for number, (first, second) in enumerate(wanted):
         x, y = samples[first], samples[second]
@@ -207,7 +238,7 @@ def _pairs(samples: dict[str, RaggedScores], options: Options, test: GroupTest) 
         improvement, difference = (_of(found, 2 * number + k, told) for k in (0, 1))
         if told and options.method == "t":
             ends = ragged_comparisons.student_difference(x, y, influence.IQM, options.confidence)
-            difference = Measure(difference.value, *ends)
+            difference = _measure(difference.value, *ends) if ends else difference
         pairs.append(Pair(first, second, improvement, difference, test.decision(first, second)))
     return tuple(pairs)
 
@@ -217,31 +248,39 @@ def _of(found: Estimate, column: int, told: bool) -> Measure:
     return Measure(value, low, high) if told else Measure(value)
 
 
-def _ranks(samples: list[RaggedScores], options: Options) -> Estimate | None:
+def _band(found: Estimate, samples: Sequence[RaggedScores]) -> Band:
+    """Return an estimate without its ends where some task's only run could but be repeated."""
+    if min(min(scores.runs) for scores in samples) < 2:
+        return Band(found.value)
+    return Band(found.value, found.low, found.high)
+
+
+def _ranks(samples: list[RaggedScores], options: Options) -> Band | None:
     if len(samples) < 2:
         return None
-    plan = options.plan(_HEAVY_RESAMPLES)
-    return ragged_comparisons.estimate(samples, ragged_comparisons.rank_distribution, plan)
+    of_ranks = ragged_comparisons.rank_distribution
+    return _band(ragged_comparisons.estimate(samples, of_ranks, options.curve_plan), samples)
 
 
 def _profiles(
     samples: dict[str, RaggedScores], options: Options
-) -> tuple[np.ndarray, dict[str, tuple[Estimate, Estimate]]]:
+) -> tuple[np.ndarray, dict[str, tuple[Band, Band]]]:
     if not samples:
         return np.empty(0), {}
     everything = np.concatenate([scores.flat for scores in samples.values()])
     thresholds = np.linspace(min(0.0, everything.min()), everything.max(), _THRESHOLDS)
-    profiles = {}
-    for name, scores in samples.items():
-        plan = options.plan(_HEAVY_RESAMPLES)
-        profiles[name] = (
-            ragged_comparisons.estimate(
-                [scores], lambda drawn: ragged_comparisons.run_profile(drawn[0], thresholds), plan
-            ),
-            ragged_comparisons.estimate(
-                [scores], lambda drawn: ragged_comparisons.task_profile(drawn[0], thresholds), plan
-            ),
+
+    def profile(scores: RaggedScores, of: Callable[..., np.ndarray]) -> Band:
+        found = ragged_comparisons.estimate(
+            [scores], lambda drawn: of(drawn[0], thresholds), options.curve_plan
         )
+        return _band(found, [scores])
+
+    kinds = (ragged_comparisons.run_profile, ragged_comparisons.task_profile)
+    profiles = {
+        name: (profile(scores, kinds[0]), profile(scores, kinds[1]))
+        for name, scores in samples.items()
+    }
     return thresholds, profiles
 
 
@@ -251,8 +290,8 @@ def _curve(table: ScoreTable, name: str, options: Options) -> Curve | None:
         return None
     steps, values = found
     runs = tuple(len(table.cells[name, dataset]) for dataset in table.common)
-    plan = options.plan(_HEAVY_RESAMPLES)
-    return Curve(steps, ragged_comparisons.curve(values, runs, influence.IQM, plan))
+    found = ragged_comparisons.curve(values, runs, influence.IQM, options.curve_plan)
+    return Curve(steps, _band(found, [RaggedScores(values, runs)]))
 
 
 def _notes(table: ScoreTable, options: Options) -> list[str]:
@@ -266,6 +305,11 @@ def _notes(table: ScoreTable, options: Options) -> list[str]:
         notes.append(
             "checkpoint `best`: each run's highest evaluation, chosen by the test return itself; "
             "optimistic by the amount shown"
+        )
+    silent = sum(run.seed is None for runs in table.cells.values() for run in runs)
+    if silent:
+        notes.append(
+            f"{silent} scores have no seed, so nothing tells whether one of them is there twice"
         )
     if options.failed_as is not None:
         failed = sum(run.status == "failed" for runs in table.cells.values() for run in runs)

@@ -71,7 +71,8 @@ def _wanted(report: Report) -> list[tuple[str, Draw, tuple[float, float], str]]:
     names = report.defined
     basis, height = report_tables.basis(report), 0.8 + 0.22 * len(names)
     room = _room(names)
-    percentile = report_tables.interval_words(report, "percentile")
+    percentile = report_tables.bootstrap_words(report.options.plan)
+    pointwise = f"pointwise {report_tables.bootstrap_words(report.options.curve_plan)}"
     few = "Fewer than 3 runs: intervals are not to be trusted. "
     flag = few if any(each.few_runs for each in report.summaries) else ""
     found: list[tuple[str, Draw, tuple[float, float], str]] = []
@@ -81,7 +82,7 @@ def _wanted(report: Report) -> list[tuple[str, Draw, tuple[float, float], str]]:
         found.append(("intervals", _intervals, (1.6 * panels + room, height), words.strip()))
         words = (
             f"Performance profiles over runs (left) and over tasks' means (right): {basis}; "
-            f"pointwise {percentile}. {flag}"
+            f"{pointwise}. {flag}"
         )
         found.append(
             ("profiles", _profiles, (7.0, 2.5 + _legend_height(names, 7.0)), words.strip())
@@ -103,7 +104,7 @@ def _wanted(report: Report) -> list[tuple[str, Draw, tuple[float, float], str]]:
         words = f"Decisions, row against column: {report_tables.test_words(report)}; {basis}."
         found.append(("decisions", _decisions, (side * columns + 0.9, side * lines), words))
     if report.curves:
-        words = f"IQM at each evaluation: {basis}; pointwise {percentile}. {flag}"
+        words = f"IQM at each evaluation: {basis}; {pointwise}. {flag}"
         found.append(
             ("sample_efficiency", _curves, (5.2, 2.6 + _legend_height(names, 5.2)), words.strip())
         )
@@ -173,10 +174,11 @@ def _profiles(figure: Any, report: Report) -> None:
                 report.thresholds, found.value, drawstyle="steps-post", label=_short(name),
                 linewidth=1.2, **looks[name],
             )  # fmt: skip
-            axes.fill_between(
-                report.thresholds, found.low, found.high, step="post", alpha=0.15, linewidth=0,
-                color=looks[name]["color"],
-            )  # fmt: skip
+            if found.low is not None:
+                axes.fill_between(
+                    report.thresholds, found.low, found.high, step="post", alpha=0.15, linewidth=0,
+                    color=looks[name]["color"],
+                )  # fmt: skip
         axes.set_xlabel(f"threshold, {report_tables.unit(report)}")
         axes.grid(color="#DDDDDD", linewidth=0.5)
         axes.set_ylim(0, 1.02)
@@ -310,11 +312,12 @@ def _curves(figure: Any, report: Report) -> None:
     looks = _looks(report.defined)
     axes = figure.subplots()
     for name, curve in report.curves.items():
-        found = curve.estimate
+        found, colour = curve.band, looks[name]["color"]
         axes.plot(curve.steps, found.value, label=_short(name), linewidth=1.2, **looks[name])
-        axes.fill_between(
-            curve.steps, found.low, found.high, alpha=0.15, linewidth=0, color=looks[name]["color"]
-        )
+        if found.low is not None:
+            axes.fill_between(
+                curve.steps, found.low, found.high, alpha=0.15, linewidth=0, color=colour
+            )
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     axes.set_xlabel("gradient steps")
     axes.set_ylabel(f"IQM, {report_tables.unit(report)}")

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from datumrl.datasets.errors import DatumrlError
 from datumrl.evaluation import intervals
-from datumrl.evaluation.bootstrap import FEW_RUNS
+from datumrl.evaluation.bootstrap import FEW_RUNS, RESAMPLES, check_confidence
 from datumrl.evaluation.group_test import GroupTest
 from datumrl.evaluation.ragged_comparisons import Plan
-from datumrl.evaluation.resampling import Estimate, check_confidence
 from datumrl.evaluation.score_table import ScoreTable
 
 AUTO = "t"  # holds its confidence best at 3 to 10 runs, see intervals
 INTERVALS = ("auto", *intervals.METHODS)
 BOOTSTRAPS = ("runs", "runs+tasks")
+CURVE_RESAMPLES = 2_000  # at most, of ranks, profiles and curves: they take the longest
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Options:
     alpha: float = 0.05
     gamma: float = 100.0  # score from which the optimality gap is measured
     seed: int = 0
-    resamples: int = 10_000
+    resamples: int = RESAMPLES
 
     def __post_init__(self) -> None:
         check_confidence(self.confidence)
@@ -45,6 +45,12 @@ class Options:
                 f"--interval {self.interval} does not resample tasks; use percentile with "
                 "--bootstrap runs+tasks"
             )
+        for value, name, example in (
+            (self.failed_as, "--failed-as", "0"),
+            (self.gamma, "--gamma", "100"),
+        ):
+            if value is not None and not np.isfinite(value):
+                raise DatumrlError(f"{name} {value} is not finite; give a score, such as {example}")
         if not 0.0 < self.alpha < 1.0:
             raise DatumrlError(f"alpha {self.alpha} is not between 0 and 1; use for example 0.05")
         if self.seed < 0 or self.resamples < 1:
@@ -65,19 +71,33 @@ class Options:
             return self.interval
         return "percentile" if self.over_tasks else AUTO
 
-    def plan(self, at_most: int | None = None) -> Plan:
-        """Return how bootstrap intervals are made."""
-        count = min(self.resamples, at_most or self.resamples)
-        return Plan(self.seed, count, self.confidence, self.over_tasks)
+    @property
+    def plan(self) -> Plan:
+        """Return how bootstrap intervals of single numbers are made."""
+        return Plan(self.seed, self.resamples, self.confidence, self.over_tasks)
+
+    @property
+    def curve_plan(self) -> Plan:
+        """Return how bootstrap intervals of ranks, profiles and curves are made."""
+        return replace(self.plan, resamples=min(self.resamples, CURVE_RESAMPLES))
 
 
 @dataclass(frozen=True)
 class Measure:
-    """A number and its interval; ends are None where one run shows no uncertainty."""
+    """A number and its interval; ends are None where the runs show no uncertainty."""
 
     value: float
     low: float | None = None
     high: float | None = None
+
+
+@dataclass(frozen=True)
+class Band:
+    """An array and its pointwise interval; ends are None where a task's one run shows none."""
+
+    value: np.ndarray
+    low: np.ndarray | None = None
+    high: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -114,7 +134,7 @@ class Curve:
     """The IQM of an algorithm at each step."""
 
     steps: np.ndarray
-    estimate: Estimate
+    band: Band
 
 
 @dataclass(frozen=True)
@@ -129,9 +149,9 @@ class Report:
     options: Options
     summaries: tuple[Summary, ...]
     pairs: tuple[Pair, ...]
-    ranks: Estimate | None
+    ranks: Band | None
     thresholds: np.ndarray
-    profiles: dict[str, tuple[Estimate, Estimate]]
+    profiles: dict[str, tuple[Band, Band]]
     curves: dict[str, Curve]
     test: GroupTest
     notes: tuple[str, ...]

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from datumrl.evaluation.report_parts import Measure, Report, Summary
+from datumrl.evaluation.ragged_comparisons import Plan
+from datumrl.evaluation.report_parts import Measure, Options, Report, Summary
 from datumrl.evaluation.score_table import CHECKPOINTS
 
 MISSING = "missing"
@@ -112,17 +113,29 @@ def basis(report: Report) -> str:
     return ", ".join(parts)
 
 
-def interval_words(report: Report, method: str | None = None) -> str:
-    """Return how intervals were made: level, method, resamples, seed."""
+def interval_words(report: Report) -> str:
+    """Return how intervals of aggregates were made: level, method, resamples, seed."""
     options = report.options
-    level = f"{100 * options.confidence:g}% intervals"
-    used = method or options.method
-    if used == "t":
-        return f"{level} by Student's t on influence values, over runs"
-    over = "runs and tasks" if options.over_tasks else "runs"
+    several = len(report.table.common) > 1  # with one task the median is the mean
+    if options.method == "t":
+        median = "; the median's from joint limits of the tasks' means, wide" if several else ""
+        return student_words(options) + median
+    doubt = several and not options.over_tasks
+    median = "; the median's hold the truth less often than that" if doubt else ""
+    return bootstrap_words(options.plan, options.method) + median
+
+
+def student_words(options: Options) -> str:
+    """Return how intervals by Student's t were made."""
+    return f"{100 * options.confidence:g}% intervals by Student's t on influence values, over runs"
+
+
+def bootstrap_words(plan: Plan, method: str = "percentile") -> str:
+    """Return how bootstrap intervals were made by a plan."""
+    over = "runs and tasks" if plan.over_tasks else "runs"
     return (
-        f"{level} by the {used} bootstrap over {over} ({options.resamples:,} resamples, seed "
-        f"{options.seed})"
+        f"{100 * plan.confidence:g}% intervals by the {method} bootstrap over {over} "
+        f"({plan.resamples:,} resamples, seed {plan.seed})"
     )
 
 
@@ -169,7 +182,7 @@ def _aggregate_row(
 
 
 def _pairs(report: Report) -> Sheet:
-    untested = "by dataset" if report.test.sequential else "not tested"
+    untested = "by dataset" if _is_family(report) else "not tested"
     rows = [
         (
             name(pair.first),
@@ -180,19 +193,22 @@ def _pairs(report: Report) -> Sheet:
         )
         for pair in report.pairs
     ]
+    options = report.options
+    percentile = bootstrap_words(options.plan)
+    difference = student_words(options) if options.method == "t" else percentile
     caption = (
         f"P(X > Y): chance that a run of the first scores above one of the second on the same task "
-        f"({interval_words(report, 'percentile')}); difference of IQMs, first less second "
-        f"({interval_words(report, difference_method(report))}). {basis(report)}. Test: "
-        f"{test_words(report)}."
+        f"({percentile}); difference of IQMs, first less second ({difference}). {basis(report)}. "
+        f"Test: {test_words(report)}."
     )
     columns = ("first", "second", "P(X > Y)", "IQM difference", "test: first is")
     return Sheet("pairs", "Pairs", columns, tuple(rows), caption)
 
 
-def difference_method(report: Report) -> str:
-    """Return the interval method of IQM differences: t, or else percentile."""
-    return "t" if report.options.method == "t" else "percentile"
+def _is_family(report: Report) -> bool:
+    """Return whether pairs were decided on each dataset, so that none is decided over all."""
+    question = (report.test.sequential or {}).get("question")
+    return isinstance(question, dict) and bool(question["family"])
 
 
 def _decisions(report: Report) -> Sheet:
@@ -253,8 +269,10 @@ def _ranks(report: Report) -> Sheet:
     ]
     caption = (
         f"Chance of each rank (1 is best) when every algorithm draws one run per task, exact for "
-        f"these runs; {basis(report)}. The intervals of all ranks are in report.csv."
+        f"these runs; {basis(report)}."
     )
+    if report.ranks.low is not None:
+        caption += f" In report.csv: {bootstrap_words(report.options.curve_plan)}."
     columns = ("algorithm", *(f"rank {k + 1}" for k in range(len(value))))
     return Sheet("ranks", "Rank distributions", columns, tuple(rows), caption)
 

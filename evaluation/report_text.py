@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 
 from datumrl.evaluation import report_tables
-from datumrl.evaluation.report_parts import Measure, Report
+from datumrl.evaluation.report_parts import Band, Measure, Report
 from datumrl.evaluation.report_tables import Sheet
-from datumrl.evaluation.resampling import Estimate
 
 SCHEMA = "datumrl-report/1"
 CSV_COLUMNS = ("statistic", "algorithm", "other", "dataset", "at", "value", "low", "high", "note")
@@ -143,17 +142,22 @@ def _estimate_rows(report: Report) -> Iterator[tuple[Any, ...]]:
             yield from _series(f"{kind}-level profile", own, levels, profile)
         if name in report.curves:
             curve = report.curves[name]
-            yield from _series("iqm at step", own, curve.steps.tolist(), curve.estimate)
+            yield from _series("iqm at step", own, curve.steps.tolist(), curve.band)
 
 
-def _series(statistic: str, own: tuple[str, ...], at: Any, found: Estimate) -> Iterator[Any]:
-    ends = zip(at, found.value.tolist(), found.low.tolist(), found.high.tolist(), strict=True)
-    for place, value, low, high in ends:
-        yield (statistic, *own, place, repr(value), repr(low), repr(high), "")
+def _series(statistic: str, own: tuple[str, ...], at: Any, found: Band) -> Iterator[Any]:
+    nothing = [""] * len(found.value)
+    low, high = (
+        nothing if end is None else [repr(each) for each in end.tolist()]
+        for end in (found.low, found.high)
+    )
+    for place, value, *ends in zip(at, found.value.tolist(), low, high, strict=True):
+        yield (statistic, *own, place, repr(value), *ends, "")
 
 
-def _row(found: Estimate, index: int) -> Estimate:
-    return Estimate(found.value[index], found.low[index], found.high[index], found.few_runs)
+def _row(found: Band, index: int) -> Band:
+    low, high = (None if end is None else end[index] for end in (found.low, found.high))
+    return Band(found.value[index], low, high)
 
 
 def _ends(found: Measure | None) -> tuple[str, str, str]:
@@ -194,23 +198,24 @@ def as_json(report: Report) -> dict[str, Any]:
             "decisions": [asdict(each) for each in report.test.decisions],
             "sequential": report.test.sequential,
         },
-        "ranks": _estimate_json(report.ranks),
+        "ranks": _band_json(report.ranks),
         "profiles": {
             "thresholds": report.thresholds.tolist(),
             **{
-                name: {"run": _estimate_json(run), "task": _estimate_json(task)}
+                name: {"run": _band_json(run), "task": _band_json(task)}
                 for name, (run, task) in report.profiles.items()
             },
         },
         "curves": {
-            name: {"steps": curve.steps.tolist(), **(_estimate_json(curve.estimate) or {})}
+            name: {"steps": curve.steps.tolist(), **(_band_json(curve.band) or {})}
             for name, curve in report.curves.items()
         },
         "notes": list(report.notes),
     }
 
 
-def _estimate_json(found: Estimate | None) -> dict[str, Any] | None:
+def _band_json(found: Band | None) -> dict[str, Any] | None:
     if found is None:
         return None
-    return {"value": found.value.tolist(), "low": found.low.tolist(), "high": found.high.tolist()}
+    arrays = {"value": found.value, "low": found.low, "high": found.high}
+    return {key: None if array is None else array.tolist() for key, array in arrays.items()}

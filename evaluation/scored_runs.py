@@ -182,19 +182,24 @@ def _numbers(values: Iterable[float | None]) -> np.ndarray:
 
 
 def read(paths: Sequence[Path]) -> list[ScoredRun]:
-    """Read run records (files, or folders of ``seed-*.json``) and CSV files of score rows."""
+    """Read run records (files, or folders of ``seed-*.json``) and CSV files of score rows.
+
+    A file that is named twice is read once.  Copies are told by their seeds only: of rows without
+    seeds nothing says whether two are the same run (see ``report``'s notes).
+    """
     runs: list[ScoredRun] = []
     seen: set[Path] = set()
     for path in paths:
-        if path.suffix.lower() == ".csv" and path.is_file():
-            runs += read_csv(path)
-            continue
         members = sorted(path.rglob("seed-*.json")) if path.is_dir() else [path]
         if not members:
             raise DatumrlError(f"no run records (seed-*.json) under {path}; train something first")
-        new = [member for member in members if member.resolve() not in seen]
-        seen |= {member.resolve() for member in new}
-        runs += from_records([records.read_record(m) for m in new], [str(m) for m in new])
+        new = {member.resolve(): member for member in members if member.resolve() not in seen}
+        seen |= set(new)
+        for member in new.values():
+            if member.suffix.lower() == ".csv":
+                runs += read_csv(member)
+            else:
+                runs += from_records([records.read_record(member)], [str(member)])
     return runs
 
 

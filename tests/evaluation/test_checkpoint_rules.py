@@ -2,11 +2,9 @@
 
 import numpy as np
 import pytest
-import rliable.library
-import rliable.metrics
 
 from datumrl.datasets.errors import DatumrlError
-from datumrl.evaluation import checkpoint_rules, metrics
+from datumrl.evaluation import checkpoint_rules
 
 
 def test_rules():
@@ -65,26 +63,6 @@ def test_same_seed_same_digits():
     np.testing.assert_array_equal(one.honest, again.honest)
 
 
-def test_sample_efficiency_is_rliables():
-    steps = np.linspace(10, 60, 4)[:, None, None]
-    scores = steps + np.random.default_rng(0).normal(0, 10, (4, 5, 3))
-    found = checkpoint_rules.sample_efficiency(scores, np.random.default_rng(0), resamples=10_000)
-    np.random.seed(0)  # noqa: NPY002  rliable draws from numpy's global generator
-    values, ends = rliable.library.get_interval_estimates(
-        {"a": np.moveaxis(scores, 0, -1)},
-        lambda drawn: np.array(
-            [rliable.metrics.aggregate_iqm(drawn[..., step]) for step in range(4)]
-        ),
-        reps=500,
-    )
-    np.testing.assert_allclose(found.value, values["a"], rtol=1e-12)
-    np.testing.assert_allclose(found.value, metrics.iqm(scores), rtol=1e-12)
-    # 4.5 standard errors of a 2.5% quantile of 500 nearly normal resamples.
-    error = 4.5 * (found.high - found.low) / 3.92 * np.sqrt(0.025 * 0.975 / 500) / 0.0584
-    assert (np.abs(found.low - ends["a"][0]) < error).all()
-    assert (np.abs(found.high - ends["a"][1]) < error).all()
-
-
 @pytest.mark.parametrize(
     ("call", "told"),
     [
@@ -100,10 +78,6 @@ def test_sample_efficiency_is_rliables():
             "0 splits",
         ),
         (lambda: checkpoint_rules.best_of_evaluations([1.0]), "no neighbour"),
-        (
-            lambda: checkpoint_rules.sample_efficiency(np.zeros((3, 2)), np.random.default_rng(0)),
-            r"\(3, 2\) are not \(steps, runs, tasks\)",
-        ),
     ],
 )
 def test_bad_input(call, told):

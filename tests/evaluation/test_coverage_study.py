@@ -22,7 +22,7 @@ def study():
     del sys.modules[spec.name]
 
 
-@pytest.mark.parametrize("name", ["normal", "skewed", "bimodal", "published"])
+@pytest.mark.parametrize("name", ["normal", "skewed", "bimodal", "published", "failing"])
 @pytest.mark.parametrize("tasks", [1, 5])
 def test_truth_is_the_iqm_of_very_many_runs(study, name, tasks):
     cell = study.Cell(name, runs=200_000, tasks=tasks, resamples=10)

@@ -205,6 +205,8 @@ def test_groups_hold_their_level_under_the_null() -> None:
         ({"alpha": 0.0}, "alpha 0.0"),
         ({"seed": -1}, "seed -1"),
         ({"resamples": 0}, "resamples 0"),
+        ({"failed_as": float("nan")}, "--failed-as nan"),
+        ({"gamma": float("inf")}, "--gamma inf"),
     ],
 )
 def test_options_that_make_no_sense_are_refused(options, said) -> None:
@@ -223,3 +225,75 @@ def test_the_front_door() -> None:
     import datumrl
 
     assert "IQM" in str(datumrl.compare(rows(THREE), **FAST))
+
+
+def failing(algorithm: str, scores: list[float], task: str = TASKS[0]) -> list[ScoreRow]:
+    return [
+        ScoreRow(tier="local", algorithm=algorithm, dataset=task, seed=seed, score=score)
+        for seed, score in enumerate(scores)
+    ]
+
+
+def test_the_medians_interval_is_wide_and_the_caption_says_why() -> None:
+    found = report.compare(rows(THREE), **FAST)
+    assert "the median's from joint limits of the tasks' means" in str(found)
+    low = found.summaries[-1].metrics
+    width = {key: low[key].high - low[key].low for key in ("mean", "median")}
+    assert width["median"] > width["mean"]
+    percentile = report.compare(rows(THREE), interval="percentile", **FAST)
+    assert "the median's hold the truth less often" in str(percentile)
+    alone = report.compare(rows(THREE, tasks=TASKS[:1]), **FAST)
+    assert "median's" not in str(alone)
+
+
+def test_scores_that_count_all_equal_are_no_certainty() -> None:
+    found = report.compare(
+        [*failing("mostly failed", [0.0] * 8 + [60.0, 80.0]), *rows({"b": 50.0}, 10, 1, TASKS[:1])],
+        **FAST,
+    )
+    failed = next(each for each in found.summaries if each.algorithm == "mostly failed")
+    assert failed.metrics["iqm"].high > 10.0
+    assert failed.metrics["mean"].low < 0.0  # Student's t sees these
+    assert "iqm: the scores that count are all equal" in failed.notes[0]
+    by_percentile = report.compare(
+        [*failing("mostly failed", [0.0] * 8 + [60.0, 80.0]), *rows({"b": 50.0}, 10, 1, TASKS[:1])],
+        interval="percentile",
+        **FAST,
+    )
+    assert found.pairs[0].difference == by_percentile.pairs[0].difference
+
+
+def test_runs_that_are_all_equal_have_no_interval() -> None:
+    found = report.compare([*failing("a", [0.0] * 5), *failing("b", [7.0] * 5)], **FAST)
+    for each in found.summaries:
+        assert {measure.low for measure in each.metrics.values()} == {None}
+        assert "no interval, as these runs show no spread" in each.notes[0]
+    assert found.pairs[0].difference.low is None
+
+
+def test_a_single_run_shows_no_certainty_anywhere() -> None:
+    found = report.compare(rows(THREE, runs=1, steps=3), **FAST)
+    bands = [found.ranks, found.curves["low"].band, *found.profiles["low"]]
+    assert {(band.low, band.high) for band in bands} == {(None, None)}
+    told = report_text.as_json(found)
+    assert told["ranks"]["low"] is None
+    series = [row for row in report_text.csv_rows(found) if row[0] in ("rank", "iqm at step")]
+    assert len(series) == 9 + 9
+    assert {row[6:8] for row in series} == {("", "")}
+    assert "In report.csv" not in report_text.markdown(found, {})
+
+
+def test_returns_of_a_dataset_that_no_catalogue_has() -> None:
+    given = [
+        ScoreRow(tier="local", algorithm=name, dataset="mine/own-v0", seed=seed, mean_return=seed)
+        for name in "ab"
+        for seed in range(4)
+    ]
+    found = report.compare(given, **FAST)
+    assert "mine/own-v0 is not in the catalogue, so it has no reference scores" in str(found)
+
+
+def test_scores_without_seeds_cannot_be_checked_for_copies() -> None:
+    given = [row.model_copy(update={"seed": None}) for row in rows(THREE)]
+    assert "36 scores have no seed" in str(report.compare(given, **FAST))
+    assert "no seed" not in str(report.compare(rows(THREE), **FAST))

@@ -8,6 +8,7 @@ import json
 import re
 from pathlib import Path
 
+import matplotlib.figure
 import numpy as np
 import pytest
 
@@ -70,6 +71,22 @@ def test_every_caption_states_runs_tasks_method_and_level(folder: Path) -> None:
         elif name != "ranks":
             assert "95% intervals" in caption
             assert "bootstrap" in caption or "Student's t" in caption
+
+
+def test_captions_state_the_resamples_that_were_drawn() -> None:
+    rng = np.random.default_rng(0)
+    rows = [
+        ScoreRow(tier="local", algorithm=name, dataset=TASK, seed=seed, step=step,
+                 score=float(rng.normal(30, 2)))
+        for name in "ab" for seed in range(3) for step in range(2)
+    ]  # fmt: skip
+    found = report.compare(rows)
+    captions = {name: words for name, _, _, words in report_figures._wanted(found)}
+    for name in ("profiles", "sample_efficiency"):
+        assert "2,000 resamples" in captions[name]
+    assert "10,000 resamples" in captions["improvement"]
+    ranks = next(sheet for sheet in report_tables.sheets(found) if sheet.key == "ranks")
+    assert "2,000 resamples" in ranks.caption
 
 
 def braces_balanced(text: str) -> bool:
@@ -178,7 +195,11 @@ def test_the_same_report_gives_the_same_bytes(folder: Path, tmp_path: Path) -> N
 
 def test_one_algorithm_and_one_run_draw_what_they_can(tmp_path: Path) -> None:
     rows = [ScoreRow(tier="local", algorithm="bc", dataset=TASK, seed=0, score=40.0)]
-    report_files.write(report.compare(rows), tmp_path)
+    found = report.compare(rows)
+    figure = matplotlib.figure.Figure()
+    report_figures._profiles(figure, found)
+    assert all(not axes.collections for axes in figure.axes)  # no band of no width
+    report_files.write(found, tmp_path)
     drawn = {path.stem for path in (tmp_path / "figures").iterdir()}
     assert drawn == {"intervals", "profiles"}
     assert "not to be trusted" in (tmp_path / "report.tex").read_text()

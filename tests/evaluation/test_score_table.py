@@ -202,6 +202,13 @@ def test_a_file_given_in_two_ways_counts_once(tmp_path: Path, make_record) -> No
     assert len(scored_runs.read([path, tmp_path, path.parent])) == 1
 
 
+def test_a_csv_without_seeds_given_twice_counts_once(tmp_path: Path, monkeypatch) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text("algorithm,dataset,score\n" + f"a,{WALKER},1\n" * 5)
+    monkeypatch.chdir(tmp_path)
+    assert len(scored_runs.read([path, Path("x.csv"), tmp_path / "." / "x.csv"])) == 5
+
+
 def test_checkpoint_rules_on_curves() -> None:
     scores = [5.0, 40.0, *np.linspace(10, 20, 10)]
     rows = [row(step=step, score=value) for step, value in enumerate(scores)]
