@@ -103,7 +103,8 @@ class Locomotion:
         positions = np.array([self._positions[row] for row in live])
         velocities = np.array([self._velocities[row] for row in live])
         rewards = (positions[:, 0] - before) / self._dt
-        cost = self._body.control_cost * np.sum(np.square(actions[live]), axis=1)
+        taken = actions if len(live) == len(actions) else actions[live]
+        cost = self._body.control_cost * np.square(taken).sum(axis=1)
         over = self._steps >= self._time_limit
         if self._body.healthy_reward is None:
             ended = np.full(len(live), over)

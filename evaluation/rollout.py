@@ -88,9 +88,9 @@ class _Rows:
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return observations, rewards and ends of the rows ``live``; see `Locomotion.step`."""
         results = [self._step[row](actions[row]) for row in live]
-        observations, rewards, terminated, truncated, _ = zip(*results, strict=True)
-        ended = np.logical_or(terminated, truncated)
-        return np.stack(observations), np.array(rewards, np.float64), ended
+        ended = np.array([bool(each[2] or each[3]) for each in results])
+        rewards = np.array([each[1] for each in results], np.float64)
+        return np.array([each[0] for each in results]), rewards, ended
 
     def close(self) -> None:
         for env in self._made:
@@ -127,15 +127,18 @@ def _run(
         # A copy: the policy may keep or change what it is given.
         actions = _checked(act(observations.copy()), space, live, names)
         rewards = np.zeros(len(names))
-        observations[live], rewards[live], ended = rows.step(live, actions)
+        # A slice while all are: of one row, a list takes as long as a small environment's step.
+        at = live if len(live) < len(names) else slice(None)
+        observations[at], rewards[at], ended = rows.step(live, actions)
         returns += rewards
-        lengths[live] += 1
-        still = [row for row, end in zip(live, ended.tolist(), strict=True) if not end]
+        lengths[at] += 1
         if rewarded is not None:
             rewarded(rewards)
-        if progress is not None and len(still) < len(live):
-            progress(len(live) - len(still))
-        live = still
+        if ended.any():
+            still = [row for row, end in zip(live, ended.tolist(), strict=True) if not end]
+            if progress is not None:
+                progress(len(live) - len(still))
+            live = still
     if not np.isfinite(returns).all():
         row = int(np.flatnonzero(~np.isfinite(returns))[0])
         raise DatumrlError(
