@@ -212,7 +212,7 @@ def judged(submission: Submission, evidence: Iterable[Evidence]) -> Judgement:
     differing = [name for name, found in alone.items() if found.verdict == "differs"]
     minority = differing if 2 * len(differing) < len(alone) else []
     rest = [each for name, own in by_verifier.items() if name not in minority for each in own]
-    pooled = _compared(submission, rest)
+    pooled = _compared(submission, rest) if len(alone) > 1 else next(iter(alone.values()))
     verdict = pooled.verdict
     if 2 * len(differing) == len(alone):
         verdict = "inconclusive"
