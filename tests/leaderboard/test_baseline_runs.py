@@ -25,6 +25,8 @@ def test_what_is_shipped_is_what_the_command_makes() -> None:
         assert record.budget.steps == batch.steps
         assert record.protocol.episodes == train_baselines.EPISODES
         assert record.protocol.checkpoint == "last"
+        method = record.algorithm.partition("-target")[0]
+        assert train_baselines.differences(batch, method, record) == []
 
 
 def test_every_batch_trains_its_methods_and_none_only_prepares() -> None:
@@ -38,6 +40,8 @@ def test_every_batch_trains_its_methods_and_none_only_prepares() -> None:
             settings[name] = job.config
     assert settings["cql"].bc_steps == 0
     assert settings["dt"].warmup_steps * 10 == settings["dt"].steps
+    labels = [path.parent.name for path in train_baselines._paths(batch, "dt", [0])]
+    assert labels == ["dt-target-1", "dt-target-2"]
 
 
 def test_short_budgets_share_no_table_with_full_ones(tmp_path: Path) -> None:
