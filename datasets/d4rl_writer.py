@@ -146,8 +146,9 @@ def _inferred(source: Source, timeouts: np.ndarray) -> bool:
     if source.record.reader in _D4RL_READERS:
         return True
     limit = episodes.time_limit
-    inferred = infer_timeouts(np.asarray(episodes.terminals), limit) if limit else None
-    return np.array_equal(timeouts, inferred)
+    if not limit:
+        return False
+    return np.array_equal(timeouts, infer_timeouts(np.asarray(episodes.terminals), limit))
 
 
 def _write_attributes(file: h5py.File, told: dict[str, Any], notes: tuple[str, ...]) -> None:
