@@ -11,10 +11,11 @@ family over comparisons and datasets: name the entries ``"iql@hopper"`` and give
 of algorithms, connected by comparisons, is tested for being all alike: its runs are relabelled
 jointly within each block and the largest pairwise statistic is compared.  A comparison is decided
 once every such set that holds both its algorithms is rejected.  A set of s of the L algorithms is
-tested at level ``alpha * s / L``, or at ``alpha`` if no other comparison lies outside it.  Were a
-true null decided, the set of all its equals connected to it would have been rejected; these sets
-are disjoint, each test is exact in finite samples, and their levels add up to at most ``alpha``:
-the error is at most ``alpha`` whichever comparisons are null.  The null says that two algorithms'
+tested at level ``alpha * s / L``, or at ``alpha * c / L`` if no comparison among the c algorithms
+that comparisons connect to it lies outside it.  Were a true null decided, the set of all its equals
+connected to it would have been rejected; these sets are disjoint, each test is exact in finite
+samples, and their levels add up to at most ``alpha`` (proof in ``adastop_design.set_level``): the
+error is at most ``alpha`` whichever comparisons are null.  The null says that two algorithms'
 scores have the same distribution.  What is not decided by the last interim is called ``equal``: no
 difference was found.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from datumrl.datasets.errors import DatumrlError
@@ -56,22 +56,43 @@ class Design:
         place = {name: index for index, name in enumerate(self.algorithms)}
         return tuple((place[a], place[b]) for a, b in self.pairs)
 
+    @functools.cached_property
+    def components(self) -> tuple[frozenset[int], ...]:
+        """Return the parts of the algorithms that comparisons connect; none lies between two."""
+        return tuple(_components(_neighbours(self.edges)))
+
 
 def set_level(design: Design, members: frozenset[int]) -> float:
-    """Return the level at which a set of algorithms is tested for being all alike."""
-    if all(a in members or b in members for a, b in design.edges):
-        return design.alpha
-    return design.alpha * len(members) / len(design.algorithms)
+    """Return the level at which a connected set of algorithms is tested for being all alike.
+
+    With L algorithms in all, a set of s in a component of c is tested at ``alpha * c / L`` if
+    every comparison of the component touches it, else at ``alpha * s / L``.
+
+    These levels hold the family-wise error at alpha.  A true null is decided only if its maximal
+    set is rejected: its two algorithms and all that equal ones connect to them.  Maximal sets are
+    alike, so each is falsely rejected with at most the chance of its level, and disjoint.  If every
+    comparison of a component touches one of them, no other lies there, as its own comparisons would
+    have to touch the first: the component's levels are that one's, ``alpha * c / L``.  If not, they
+    are ``alpha * s / L`` each and add up to at most ``alpha * c / L``, since disjoint sets hold at
+    most c algorithms.  Over the components, the c add up to L and the levels to at most alpha.
+    """
+    home = next(component for component in design.components if members <= component)
+    touched = all(a in members or b in members for a, b in design.edges if a in home and b in home)
+    share, total = len(home) if touched else len(members), len(design.algorithms)
+    return design.alpha if share == total else design.alpha * share / total
 
 
 @functools.lru_cache(maxsize=8)
 def connected_sets(edges: tuple[tuple[int, int], ...]) -> tuple[frozenset[int], ...]:
     """Return every set of two or more algorithms that the comparisons connect."""
-    neighbours: dict[int, set[int]] = {}
-    for a, b in edges:
-        neighbours.setdefault(a, set()).add(b)
-        neighbours.setdefault(b, set()).add(a)
-    _refuse_large_sets(neighbours)
+    neighbours = _neighbours(edges)
+    for component in _components(neighbours):
+        if len(component) > _LARGEST_SET:
+            # Refused before its sets are listed: their number doubles with each algorithm.
+            raise DatumrlError(
+                f"the comparisons connect {len(component)} algorithms, more than {_LARGEST_SET}; "
+                'compare fewer at a time, or use procedure="independent"'
+            )
     found = {frozenset(edge) for edge in edges}
     border = set(found)
     while border:
@@ -85,8 +106,15 @@ def connected_sets(edges: tuple[tuple[int, int], ...]) -> tuple[frozenset[int], 
     return tuple(sorted(found, key=lambda members: (len(members), sorted(members))))
 
 
-def _refuse_large_sets(neighbours: Mapping[int, set[int]]) -> None:
-    """Refuse what would take too many sets, before listing them: their number doubles each time."""
+def _neighbours(edges: Iterable[tuple[int, int]]) -> dict[int, set[int]]:
+    neighbours: dict[int, set[int]] = {}
+    for a, b in edges:
+        neighbours.setdefault(a, set()).add(b)
+        neighbours.setdefault(b, set()).add(a)
+    return neighbours
+
+
+def _components(neighbours: Mapping[int, set[int]]) -> Iterator[frozenset[int]]:
     left = set(neighbours)
     while left:
         border = {left.pop()}
@@ -95,11 +123,7 @@ def _refuse_large_sets(neighbours: Mapping[int, set[int]]) -> None:
             border = set().union(*(neighbours[name] for name in border)) - reached
             reached |= border
         left -= reached
-        if len(reached) > _LARGEST_SET:
-            raise DatumrlError(
-                f"the comparisons connect {len(reached)} algorithms, more than {_LARGEST_SET}; "
-                'compare fewer at a time, or use procedure="independent"'
-            )
+        yield frozenset(reached)
 
 
 def _check(design: Design) -> None:

@@ -207,6 +207,57 @@ def test_levels_of_disjoint_sets_add_up_to_no_more_than_alpha() -> None:
             assert set_level(design, one) + set_level(design, other) <= 0.05 + 1e-12
 
 
+def test_a_family_over_datasets_gives_each_its_share_of_the_level() -> None:
+    """Nine datasets of three algorithms: every set is tested as those of three, at a ninth."""
+    names = [f"{algorithm}@{data}" for data in range(9) for algorithm in "abc"]
+    pairs = [pair for pair in itertools.combinations(names, 2) if pair[0][2:] == pair[1][2:]]
+    design = Design(tuple(names), comparisons=tuple(pairs))
+    sets = connected_sets(design.edges)
+    assert len(sets) == 9 * 4
+    assert [set_level(design, members) for members in sets] == pytest.approx([0.05 / 9] * 36)
+
+
+def all_alike_in_parts(design: Design, kinds: tuple[int, ...]) -> list[frozenset[int]]:
+    """Return the largest sets that comparisons between algorithms of a kind connect."""
+    null = tuple(edge for edge in design.edges if kinds[edge[0]] == kinds[edge[1]])
+    sets = connected_sets(null) if null else ()
+    return [each for each in sets if not any(each < other for other in sets)]
+
+
+@pytest.mark.parametrize(
+    "edges",
+    ["01 12 02 34 35 45", "01 02 03 45", "01 12 23 34 45", "01 12 20 23 34 45 53", "01 23 45"],
+)
+def test_whatever_is_alike_the_levels_add_up_to_no_more_than_alpha(edges: str) -> None:
+    """Every way in which six algorithms can be alike, by comparisons in one to three parts."""
+    pairs = tuple((edge[0], edge[1]) for edge in edges.split())
+    design = Design(tuple("012345"), comparisons=pairs)
+    largest = 0.0
+    for kinds in itertools.product(range(3), repeat=6):
+        used = sum(set_level(design, each) for each in all_alike_in_parts(design, kinds))
+        assert used <= 0.05 + 1e-12
+        largest = max(largest, used)
+    assert largest == pytest.approx(0.05)  # and none is given away
+
+
+def test_the_error_of_a_family_is_within_the_level_when_all_are_alike() -> None:
+    """Two datasets of three algorithms that are alike there, far apart between datasets."""
+    names = tuple(f"{data}{algorithm}" for data in "xy" for algorithm in "123")
+    design = {
+        "algorithms": names,
+        "comparisons": tuple(p for p in itertools.combinations(names, 2) if p[0][0] == p[1][0]),
+        "runs": 5,
+        "interims": 1,
+        "alpha": 0.2,
+        "permutations": 200,
+    }
+    replications = 300
+    count = false_rejections(
+        design, lambda g, name: g.normal(size=5) + 50.0 * (name[0] == "y"), replications
+    )
+    assert 0.08 * replications <= count <= 0.2 * replications + 3 * math.sqrt(0.16 * replications)
+
+
 def test_all_pairs_of_ten_are_decided_in_seconds() -> None:
     design = Design(tuple(f"a{place}" for place in range(10)), permutations=2_000)
     assert len(connected_sets(design.edges)) == 1_013
