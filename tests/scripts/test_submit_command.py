@@ -10,8 +10,11 @@ from typing import Any
 
 import pytest
 
-from datumrl.evaluation.records import Budget, Evaluation, Protocol, RunRecord
+from datumrl.datasets.errors import DatumrlError
+from datumrl.evaluation.records import Budget, Evaluation, Protocol, RunRecord, read_record
+from datumrl.leaderboard import submission_building
 from datumrl.leaderboard.submission_building import EXAMPLE
+from datumrl.scripts import console
 from datumrl.scripts.main import main
 
 ROOT = Path(__file__).parents[2]
@@ -83,6 +86,71 @@ def test_build_check_and_next_revision(tmp_path: Path, capsys: pytest.CaptureFix
     second = json.loads((folder.parent / "r2" / "method.json").read_text())
     assert (second["revision"], second["supersedes"]) == ("r2", "r1")
     assert main(["submit", "--check", "leaderboard/submissions"]) == 0
+
+
+def test_nobody_supersedes_a_strangers_method(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_runs(tmp_path / "runs")
+    assert main(["submit", "runs", "--method", str(method_toml(tmp_path / "m.toml"))]) == 0
+    write_runs(tmp_path / "runs", seeds=6)
+    stranger = {"Ada Example": "Mallory", "github.com/example": "github.com/mallory"}
+    toml = str(method_toml(tmp_path / "s.toml", **stranger))
+    assert main(["submit", "runs", "--method", toml]) == 2
+    told = " ".join(capsys.readouterr().err.split())
+    assert "mine/r1 is by Ada Example (code of github.com/example)" in told
+    assert "choose another method (the folder's name)" in told
+    assert sorted(path.name for path in Path("leaderboard/submissions/mine").iterdir()) == ["r1"]
+
+
+def test_what_is_published_has_its_name_too(tmp_path: Path) -> None:
+    write_runs(tmp_path / "runs")
+    assert main(["submit", "runs", "--method", str(method_toml(tmp_path / "m.toml"))]) == 0
+    published = tmp_path / "leaderboard" / "submissions"
+    given = submission_building.read_toml(tmp_path / "m.toml")
+    found = submission_building.method_of(given, tmp_path / "elsewhere", published)
+    assert (found.revision, found.supersedes) == ("r2", "r1")
+    stranger = {**given, "authors": ["Mallory"], "code": {**given["code"], "url": "https://x.org"}}
+    with pytest.raises(DatumrlError, match="would take its place"):
+        submission_building.method_of(stranger, tmp_path / "elsewhere", published)
+
+
+def test_what_was_tuned_is_told_of_every_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tuned = f"configurations = 400\nseeds = [90, 91, 92]\ndatasets = ['{DATASET}']"
+    spent = {"configurations = 1 ": f"{tuned} #", "seeds = []": "", "datasets = []": ""}
+    toml = str(method_toml(tmp_path / "m.toml", **spent))
+    write_runs(tmp_path / "runs", budget=Budget(steps=10, tuning="4 configurations x 3 seeds"))
+    assert main(["submit", "runs", "--method", toml]) == 2
+    told = " ".join(capsys.readouterr().err.split())
+    assert "the records tell of tuning '4 configurations x 3 seeds'" in told
+    for words in ("none", "400 configurations of a random search"):
+        write_runs(tmp_path / "runs", budget=Budget(steps=10, tuning=words))
+        assert main(["submit", "runs", "--method", toml, "--out", "subs"]) == 0
+        (written,) = Path("subs/mine/r1").glob("local__*.json")
+        budget = json.loads(written.read_text())["budget"]
+        assert budget["tuning"] == "400 configurations x 3 seeds x 1 dataset"
+        assert main(["submit", "--check", "subs"]) == 0
+
+
+def test_one_dataset_has_one_id(tmp_path: Path) -> None:
+    for size, seeds in (("20000", 3), ("20k", 6)):
+        name = f"{DATASET}@{size}"
+        protocol = Protocol(
+            dataset=name, environment="InvertedPendulum-v4", engine={"mujoco": "3.3.7"},
+            time_limit=1000, episodes=10,
+        )  # fmt: skip
+        write_runs(tmp_path / "runs" / size, seeds, dataset=name, protocol=protocol)
+    for seed in range(3):
+        (tmp_path / "runs" / "20k" / f"seed-{seed:03d}.json").unlink()
+    toml = str(method_toml(tmp_path / "m.toml", suffix="@20k"))
+    assert main(["submit", "runs", "--method", toml]) == 0
+    (written,) = Path("leaderboard/submissions/mine/r1").glob("local__*.json")
+    assert written.name == "local__inverted-pendulum-medium-v1@20k.json"
+    content = json.loads(written.read_text())
+    assert (content["dataset"], content["protocol"]["dataset"]) == (f"{DATASET}@20k",) * 2
+    assert len(content["runs"]) == 6
 
 
 def test_a_broken_submission_is_not_written(
@@ -232,13 +300,14 @@ def test_from_training_and_a_foreign_agent_to_a_reproduced_row_on_the_board(
     told = json.loads(capsys.readouterr().out)
     assert (verdict == 0) == (told["verdict"] == "agrees")
     assert run("submit", "--check", subs) == 0
-    assert run("submit", "--verify", first, "--verified-by", "Somebody") == 2  # already verified
-    (first / "evidence.json").unlink()
     capsys.readouterr()
-    verdict = run("submit", "--verify", first, "--verified-by", "Somebody", "--seeds", 2, "--json")
+    verdict = run("submit", "--verify", first, "--verified-by", "Another", "--seeds", 2, "--json")
     retrained = json.loads(capsys.readouterr().out)
     assert (verdict == 0) == (retrained["verdict"] == "agrees")
-    assert len(retrained["cells"]) == 1
+    assert Path(retrained["file"]).name == "evidence-2.json"
+    assert len(retrained["cells"]) == 2  # the dataset re-rolled, and trained anew
+    assert run("submit", "--check", subs) == 0
+    capsys.readouterr()
     assert run("board", "--no-published", "--submissions", subs, "--json", "--out", "board") == 0
     rows = json.loads(capsys.readouterr().out)["tables"][0]["rows"]
     tier = "reproduced" if retrained["verdict"] == "agrees" else "submitted"
@@ -246,4 +315,46 @@ def test_from_training_and_a_foreign_agent_to_a_reproduced_row_on_the_board(
     assert "linear" in {row["algorithm"] for row in rows}
     foreign = subs / "linear" / "r1"
     assert run("submit", "--verify", foreign, "--verified-by", "Somebody") == 2
-    assert "no method of ours" in capsys.readouterr().err
+    assert "was not trained by datumrl" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_retraining_that_was_interrupted_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    small = f"{DATASET}@2k"
+    run: Callable[..., int] = lambda *words: main([str(word) for word in words])  # noqa: E731
+    assert run("collect", small) == 0
+    # Decision Transformer: every return target is an entry of its own.
+    settings = ("batch_size=4", "layers=1", "embedding_dim=16", "warmup_steps=0",
+                "return_targets=200,100")  # fmt: skip
+    assert run("train", "dt", "--on", small, "--seeds", 5, "--steps", 2, "--out", "runs",
+               "--set", *settings) == 0  # fmt: skip
+    toml = method_toml(tmp_path / "m.toml", suffix="@2k")
+    assert run("submit", "runs", "--method", toml, "--algorithm", "dt-target-2") == 0
+    folder = Path("leaderboard/submissions/mine/r1")
+    again = ("submit", "--verify", folder, "--verified-by", "Somebody", "--seeds", 2)
+
+    kept = tmp_path / "home" / "verification"
+
+    def stop(*_: object) -> None:
+        if any(read_record(path).status == "complete" for path in kept.rglob("seed-*.json")):
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as interrupting:
+        interrupting.setattr(console.Bars, "bar", lambda *_: stop)
+        assert run(*again) == 130
+    trained = [read_record(path) for path in sorted(kept.rglob("seed-*-target-2.json"))]
+    assert [record.seed for record in trained] == [5, 6]
+    assert not (folder / "evidence.json").exists()
+    assert run(*again) in (0, 1)
+    (cell,) = json.loads((folder / "evidence.json").read_text())["cells"]
+    for record, verified in zip(trained, cell["runs"], strict=True):
+        (point,) = verified["evaluations"]
+        assert tuple(point["returns"]) == record.evaluations[-1].returns
+    assert list(kept.iterdir()) == []  # it is of no more use
+    # Further evidence is of other seeds.
+    assert run(*again) in (0, 1)
+    (cell,) = json.loads((folder / "evidence-2.json").read_text())["cells"]
+    assert [each["seed"] for each in cell["runs"]] == [7, 8]
+    assert run("submit", "--check", folder.parents[1]) == 0
