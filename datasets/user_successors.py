@@ -52,7 +52,8 @@ class Successors:
         differs[self._ends[(self._ends >= row) & (self._ends < row + count)] - row] = True
         for name, values in given.items():
             stored = self._observations[name].rows(row + 1, row + 1 + count)
-            unlike = (values[: len(stored)] != stored).reshape(len(stored), -1).any(axis=1)
+            unlike = values[: len(stored)] != stored
+            unlike = unlike.any(axis=tuple(range(1, unlike.ndim)))  # also of no row at all
             differs[: len(stored)] |= unlike
         for name, values in given.items():
             self._targets[name].append(values[differs])

@@ -87,6 +87,13 @@ def test_wider_floats_are_rounded_before_they_are_compared(
     )
 
 
+def test_the_last_row_of_a_file_needs_no_following_row(register: Register, tmp_path: Path) -> None:
+    alone = {name: values[-1:] for name, values in content().items()}
+    register(save(tmp_path / "data.npz", alone))
+    episodes = datumrl.load("user/robot")
+    np.testing.assert_array_equal(episodes.successors, alone["next_observations"])
+
+
 def test_smaller_whole_numbers_go_into_larger_ones(register: Register, tmp_path: Path) -> None:
     frames = np.arange(ROWS + 1, dtype=np.uint8)[:, None] * np.ones((1, 3), np.uint8)
     register(
