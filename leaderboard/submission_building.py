@@ -17,7 +17,7 @@ from datumrl.datasets.errors import DatumrlError
 from datumrl.datasets.suites import suite_of
 from datumrl.evaluation.records import RunRecord, describe_invalid
 from datumrl.leaderboard import names, submission_evidence, submission_files
-from datumrl.leaderboard.submission_context import canonical, related
+from datumrl.leaderboard.submission_context import canonical, may_follow
 from datumrl.leaderboard.submission_files import Submission
 from datumrl.leaderboard.submission_history_rules import by
 from datumrl.leaderboard.submission_identity_rules import members
@@ -154,7 +154,7 @@ def method_of(given: Mapping[str, Any], root: Path, published: Path = FOLDER) ->
         method = Method.model_validate_json(json.dumps(content))
     except (pydantic.ValidationError, TypeError, ValueError) as problem:
         raise DatumrlError(f"the method's TOML: {describe_invalid(problem)}; mend it") from None
-    if before is not None and before.method is not None and not related(method, before.method):
+    if before is not None and before.method and not may_follow(method, before.method):
         raise DatumrlError(
             f"method = {method.method!r}: {before.title} is {by(before.method)}, and this would "
             "take its place; choose another method (the folder's name), or name one of its authors"

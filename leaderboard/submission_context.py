@@ -21,6 +21,7 @@ from datumrl.leaderboard.submission_schema import Method
 # Distinct returns of an evaluation below which two can well be equal by nature; of whole numbers
 # more (there are five in kitchen), and in their order.
 _TELLING, _TELLING_WHOLE = 4, 6
+_FORGES = ("github.com", "gitlab.com", "codeberg.org", "bitbucket.org")
 _ON_THIS_MACHINE = ("user/",)  # ids that mean something else, or nothing, elsewhere
 
 Vector = tuple[str, str]  # dataset, hash of the returns of one evaluation point
@@ -118,13 +119,25 @@ def independent(one: Submission, other: Submission) -> bool:
     """Say whether two submissions come from different people and different code."""
     if one.method is None or other.method is None:
         return False
-    return not related(one.method, other.method)
+    return not share_authors(one.method, other.method) and owner(one.method) != owner(other.method)
 
 
-def related(one: Method, other: Method) -> bool:
-    """Say whether two methods share an author, or the owner of their code."""
+def may_follow(method: Method, before: Method) -> bool:
+    """Say whether a method can be a revision of the one before: of its authors, or of its owner.
+
+    Where addresses do not begin with the owner (https://anonymous.4open.science/r/...), the code
+    has to be the very same.
+    """
+    if share_authors(method, before) or method.code.url == before.code.url:
+        return True
+    host, _, name = owner(before).partition("/")
+    return host in _FORGES and bool(name) and owner(method) == owner(before)
+
+
+def share_authors(one: Method, other: Method) -> bool:
+    """Say whether two methods have an author in common."""
     mine, theirs = ({names.alike(author) for author in each.authors} for each in (one, other))
-    return bool(mine & theirs) or owner(one) == owner(other)
+    return bool(mine & theirs)
 
 
 def owner(method: Method) -> str:

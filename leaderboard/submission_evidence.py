@@ -5,8 +5,8 @@ Compared is what the board counts: the last evaluation, the mean of the last ten
 
 Several people may verify.  All files of one are one verifier's.  What over half of the verifiers
 find on their own data is the verdict.  Else the runs of all are pooled and judged together, without
-those of a minority whose own data differ; where half differ, nothing is decided.  So no single
-verifier outvotes others, however much data he brings.
+those of a minority whose own data differ; where half differ, nothing is decided.  So one verifier,
+however much data he brings, overrules no two who agree, and no two who differ.
 """
 
 from __future__ import annotations

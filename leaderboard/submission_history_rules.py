@@ -10,6 +10,7 @@ from datumrl.leaderboard.submission_context import (
     error,
     flag,
     independent,
+    may_follow,
     owner,
     return_vectors,
 )
@@ -59,11 +60,10 @@ def supersedes_the_last(submission: Submission, context: Context) -> Iterator[Fi
 
 
 def same_authors(submission: Submission, context: Context) -> Iterator[Finding]:
-    """A revision takes the place of the one before: it shares an author or the code's owner."""
+    """A revision takes the place of the one before: it is of the same people."""
     earlier = context.before(submission)
-    if earlier and independent(submission, earlier[-1]):
-        before = earlier[-1].method
-        assert before is not None  # it is unknown of none that are independent
+    before = earlier[-1].method if earlier else None
+    if before and submission.method and not may_follow(submission.method, before):
         message = (
             f"{earlier[-1].title} is {by(before)}, none of whom is named here; submit under "
             "another method (the folder's name), or let one of them submit"

@@ -56,6 +56,26 @@ def test_nobody_takes_over_anothers_method(make: Any, tmp_path: Path) -> None:
     assert all("td3-bc/r2" in each.partition(": ")[0] for each in found)  # r1 stays sound
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "sound"),
+    [
+        ("https://github.com/lab/a", "https://github.com/lab/b", True),
+        ("https://github.com/lab/a", "https://gitlab.com/lab/a", False),
+        ("https://anonymous.4open.science/r/a", "https://anonymous.4open.science/r/b", False),
+        ("https://anonymous.4open.science/r/a", "https://anonymous.4open.science/r/a", True),
+        ("https://github.com", "https://github.com", True),
+    ],
+)
+def test_owners_of_the_code_may_go_on(
+    make: Any, tmp_path: Path, before: str, after: str, sound: bool
+) -> None:
+    first, second = make("one"), revision(make, "one", 2, level=300, authors=["Colleague"])
+    first.method["code"]["url"], second.method["code"]["url"] = before, after
+    first.write(tmp_path)
+    second.write(tmp_path)
+    assert ["same-authors" in each for each in errors(tmp_path)] == [True] * (not sound)
+
+
 def test_authors_may_change_code_or_hand_a_method_on(make: Any, tmp_path: Path) -> None:
     make("one").write(tmp_path)
     moved = revision(make, "one", 2, code=MALLORY["code"])

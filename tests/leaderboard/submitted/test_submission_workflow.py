@@ -14,7 +14,7 @@ def test_the_token_can_only_read_and_there_are_no_secrets() -> None:
     assert "secrets" not in TEXT
     # A tag can be moved to other code, a commit cannot.
     assert all(re.fullmatch("[0-9a-f]{40}", each) for each in re.findall(r"uses: \S+@(\S+)", TEXT))
-    assert TEXT.count("persist-credentials: false") == TEXT.count("actions/checkout") == 2
+    assert TEXT.count("persist-credentials: false") == TEXT.count("actions/checkout") == 3
 
 
 def test_nothing_of_the_pull_request_is_installed_or_written_into_a_script() -> None:
@@ -23,4 +23,15 @@ def test_nothing_of_the_pull_request_is_installed_or_written_into_a_script() -> 
     ]
     runs = re.findall(r"run: >?((?:.|\n          )*)", TEXT)
     assert not any("${{" in run for run in runs)
-    assert "ref: ${{ github.event.pull_request.base.sha }}\n          path: base" in TEXT
+    # For a pull request `base.sha` is there; on main it is not, and what was pushed is merged.
+    checkouts = dict(re.findall(r"ref: \$\{\{ (.*) \}\}\n          path: (\w+)", TEXT))
+    assert {place: ref for ref, place in checkouts.items()} == {
+        "base": "github.event.pull_request.base.sha || github.sha",
+        "before": "github.event.pull_request.base.sha || github.event.before",
+        "proposed": "github.sha",
+    }
+
+
+def test_main_is_checked_after_every_merge() -> None:
+    pushes = "  push:\n    branches: [main]\n    paths: "
+    assert f'\n{pushes}["leaderboard/submissions/**"]\n' in TEXT
