@@ -78,16 +78,14 @@ def write(
     ``published`` tells of the sources that published score rows name; each suite has a page, with
     the means ``reported`` of its datasets, and so has each row of a table, each dataset with a card
     or runs, and each recomputed table.  ``beside`` tells who submitted a row and what can be
-    trained.  Raises DatumrlError if the folder holds anything that no earlier board put there, or
-    where two cards of one dataset differ.
+    trained.  Raises DatumrlError if the folder holds anything else, or where cards differ.
     """
     out = out.resolve()
     check_target(out)
-    datasets = dataset_pages.pages(cards)
-    recomputed = reproduction_pages.pages(reproductions)
+    datasets, recomputed = dataset_pages.pages(cards), reproduction_pages.pages(reproductions)
     published, beside = published or {}, beside or Beside()
-    submitted = beside.submitted
-    suites = suite_pages.pages(board, reference_rows.behaviours(cards), reported, submitted)
+    behaviour, submitted = reference_rows.behaviours(cards), beside.submitted
+    suites = suite_pages.pages(board, behaviour, reported, submitted)
     with files.replacing_folder(out) as folder:
         records = _write_records(board, folder)
         for table in board:

@@ -222,7 +222,7 @@ def extent(table: Table) -> str:
 def left_out(table: Table) -> str:
     """Return over which datasets a table does not rank, and by which rule, in words; "" if all."""
     others = [short(name) for name in table.datasets if name not in table.ranked_over]
-    if not others or not table.normalised:
+    if not others or not table.ranked_over:
         return ""
     return (
         f"Not over {listed(others)}: of all sets of datasets that methods have in common, the one "
