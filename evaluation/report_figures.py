@@ -18,6 +18,7 @@ from datumrl.datasets import files
 from datumrl.evaluation import report_tables
 from datumrl.evaluation.report_parts import Report
 
+NAMES = ("intervals", "profiles", "improvement", "ranks", "decisions", "sample_efficiency")
 ENDINGS = ("pdf", "svg", "png")
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _STYLES = ("-", "--", ":", "-.")

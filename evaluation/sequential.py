@@ -192,10 +192,8 @@ class Training:
     def _resumed(self) -> State | None:
         if not self.file.exists():
             return None
-        content = files.read_json(self.file)
-        if not isinstance(content, dict) or content.get("schema") != SCHEMA:
-            raise DatumrlError(f"{self.file} is no state of a comparison; choose another --out")
-        kept, own = content["settings"], self._described()
+        kept, self.measured, state = _read_state(self.file)
+        own = self._described()
         if kept.get("failed_as") is None:  # no failure was scored so far
             kept = {**kept, "failed_as": own["failed_as"]}
         differing = [name for name in {**kept, **own} if kept.get(name) != own.get(name)]
@@ -205,8 +203,9 @@ class Training:
                 f"{self.file.parent} holds a comparison with {name}={kept.get(name)}, not "
                 f"{own.get(name)}; use the same options, or another --out"
             )
-        self.measured = dict(content["measured"])
-        return adastop.from_json(content["adastop"])
+        if state.design != self.question.design():
+            raise _damaged(self.file, "its design is not that of its settings")
+        return state
 
     def _described(self) -> dict[str, Any]:
         flat = {**asdict(self.question), **self.settings}
@@ -272,8 +271,32 @@ class Training:
             )
 
 
+def _read_state(file: Path) -> tuple[dict[str, Any], dict[str, list[str | None]], State]:
+    """Return the settings, what was measured and the state that a file holds."""
+    content = files.read_json(file)
+    if not isinstance(content, dict) or content.get("schema") != SCHEMA:
+        raise DatumrlError(f"{file} is no state of a comparison; choose another --out")
+    for name in ("settings", "measured", "adastop"):
+        if not isinstance(content.get(name), dict):
+            raise _damaged(file, f"its {name} are no JSON object")
+    if not all(isinstance(each, list) for each in content["measured"].values()):
+        raise _damaged(file, "what was measured is no list for each dataset")
+    try:
+        state = adastop.from_json(content["adastop"])
+    except DatumrlError as problem:
+        raise _damaged(file, str(problem)) from None
+    return content["settings"], content["measured"], state
+
+
+def _damaged(file: Path, what: str) -> DatumrlError:
+    return DatumrlError(
+        f"{file} is damaged ({what}); restore it, or delete it: the runs stay, and the same "
+        "command decides by them again"
+    )
+
+
 def check_suite(question: Question) -> None:
-    """Refuse datasets that cannot be averaged: without normalised scores, or any at all."""
+    """Refuse datasets that no report can hold together: without normalised scores, or returns."""
     known = [catalogue.find(name) for name in question.datasets]
     if len({record.id for record in known}) < len(known) or not known:
         raise DatumrlError(f"datasets {', '.join(question.datasets)}: give each once, at least one")
@@ -282,12 +305,12 @@ def check_suite(question: Question) -> None:
             f"{silent[0]} has no environment, so policies trained on it have no returns to "
             "compare; leave it out"
         )
-    if question.family or len(known) == 1:
+    if len(known) == 1:
         return
     for record in known:
         environment = record.environment
         if record.reference is None or environment is None or not environment.equivalent:
             raise DatumrlError(
-                f"{record.id} has no normalised scores, so its returns cannot be averaged with "
-                "those of other datasets; leave it out, or use --family"
+                f"{record.id} has no normalised scores, so its returns have no common scale with "
+                "other datasets; leave it out, or compare on it alone"
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,12 +16,16 @@ from datumrl.scripts import console
 
 if TYPE_CHECKING:
     from datumrl.evaluation.group_test import GroupTest
-    from datumrl.evaluation.report_parts import Report
+    from datumrl.evaluation.report_parts import Options, Report
     from datumrl.evaluation.score_table import ScoreTable
     from datumrl.evaluation.scored_runs import ScoredRun
     from datumrl.evaluation.sequential import Question
 
 ADASTOP_EXAMPLE = "adastop-walker"
+# Options that say something in one way of comparing only.
+_DECIDING = ("pairs", "runs", "interims", "family", "procedure")
+_TRAINING = ("on", "steps", "set", "preset", "evaluate_every", "episodes", "device", "workers")
+_FINISHED = ("algorithms", "datasets", "adastop")
 
 
 @dataclass(frozen=True)
@@ -92,7 +97,8 @@ class Command:
     workers: int | None = None
     """processes that --sequential trains with (default: chosen for this machine)"""
     out: Path | None = None
-    """folder for report.md, .tex, .csv, .json, figures; also for state and runs of --sequential"""
+    """folder for report.md, .tex, .csv, .json, figures, which an earlier report there gives way to;
+    with --sequential for its state and runs, and the report in a folder below"""
     json: bool = False
     """print JSON"""
 
@@ -104,10 +110,10 @@ class Command:
         if self.out is not None:
             from datumrl.evaluation import report_files
 
-            written = report_files.write(report, self.out)
-            console.notes.print(
-                f"wrote {self.out} ({len(written)} files)", soft_wrap=True, markup=False
-            )
+            target = self._report_folder(self.out)
+            written = report_files.write(report, target)
+            told = f"wrote {target} ({len(written)} files)"
+            console.notes.print(told, soft_wrap=True, markup=False)
         self._print(report)
         return 0
 
@@ -119,16 +125,36 @@ class Command:
             )
         if self.sequential and not self.on:
             raise DatumrlError("--sequential needs datasets: --on local/inverted-pendulum-mixed-v1")
-        if self.pairs and not (self.adastop or self.sequential):
-            raise DatumrlError("--pairs is for --sequential and --adastop; leave it out")
+        self._refuse_idle()
         if self.pairs and self.baseline is not None:
             raise DatumrlError("--pairs and --baseline both choose comparisons; give one of them")
-        if self.adastop and self.sequential:
-            raise DatumrlError("--adastop is for finished records; --sequential decides by itself")
+        self._options()
         if self.out is not None:
             from datumrl.evaluation import report_files
 
-            report_files.check_target(self.out)
+            report_files.check_target(self._report_folder(self.out))
+
+    def _refuse_idle(self) -> None:
+        """Refuse options that would change nothing: whoever gives one expects that it does."""
+        if self.records == (ADASTOP_EXAMPLE,):
+            every = {field.name for field in dataclasses.fields(self)}
+            own = every - {"records", "seed", "json"}
+            self._refuse(sorted(own), f"not for {ADASTOP_EXAMPLE}, which shows what is published")
+        if self.sequential:
+            self._refuse(_FINISHED, "for finished records; --sequential trains --on datasets")
+        else:
+            self._refuse(_TRAINING, "for --sequential, which trains")
+        if not (self.adastop or self.sequential):
+            self._refuse(_DECIDING, "for --sequential and --adastop")
+
+    def _refuse(self, names: Sequence[str], why: str) -> None:
+        default = {field.name: field.default for field in dataclasses.fields(self)}
+        for name in names:
+            if getattr(self, name) != default[name]:
+                raise DatumrlError(f"--{name.replace('_', '-')} is {why}; leave it out")
+
+    def _report_folder(self, out: Path) -> Path:
+        return out / "report" if self.sequential else out  # state and runs are no report's
 
     def _compare(self) -> Report:
         runs, notes = gather(self.records, self.algorithms, self.datasets)
@@ -155,17 +181,15 @@ class Command:
                 tester,
                 notes,
                 bars.bar("comparing", "parts"),
-                interval=self.interval,
-                bootstrap=self.bootstrap,
-                checkpoint=self.checkpoint,
-                baseline=self.baseline,
-                failed_as=self.failed_as,
-                confidence=self.confidence,
-                alpha=self.alpha,
-                gamma=self.gamma,
-                seed=self.seed,
-                resamples=self.resamples,
+                **dataclasses.asdict(self._options()),
             )
+
+    def _options(self) -> Options:
+        """Return the report's options; raises DatumrlError for those that make no sense."""
+        from datumrl.evaluation.report_parts import Options
+
+        named = (field.name for field in dataclasses.fields(Options))
+        return Options(**{name: getattr(self, name) for name in named})
 
     def _question(self, algorithms: Sequence[str], datasets: Sequence[str]) -> Question:
         from datumrl.evaluation.sequential import Question
@@ -208,7 +232,9 @@ class Command:
         question.design()  # refuses what can never decide, before anything is trained
         sequential.check_suite(question)
         options = self._training_options()
-        settings = sequential_comparison.checked_settings(question, options)
+        jobs = sequential_comparison.jobs(question, options)
+        sequential_comparison.check_report(jobs, self._options(), self.family)
+        settings = sequential_comparison.settings(jobs)
         folder = self.out or sequential_comparison.default_folder(question, settings)
         # Without --out, runs lie where `datumrl train` keeps its own, and those at hand are used.
         root = self.out / "runs" if self.out else None
@@ -290,8 +316,6 @@ def gather(
 
 
 def _show_adastop_example(seed: int, as_json: bool) -> int:
-    import dataclasses
-
     from datumrl.leaderboard import adastop_example
 
     example = adastop_example.decide(seed)

@@ -4,40 +4,84 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from datumrl.datasets import files
+import numpy as np
+
+from datumrl.datasets import catalogue, files
 from datumrl.datasets.errors import DatumrlError
+from datumrl.evaluation import score_table
+from datumrl.evaluation.scored_runs import ScoredRun
 from datumrl.scripts import console
 
 if TYPE_CHECKING:
     from datumrl.algorithms.executor import Placed
-    from datumrl.algorithms.training import Progress
+    from datumrl.algorithms.training import Job, Progress
     from datumrl.evaluation.adastop import State
+    from datumrl.evaluation.report_parts import Options
     from datumrl.evaluation.sequential import Question
 
 _WORDS = {"larger": "larger than", "smaller": "smaller than", "equal": "not separated from"}
 
 
-def checked_settings(question: Question, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Check every job before any is trained; return what fixes the results, as JSON values."""
-    from datumrl.algorithms import training
+def jobs(question: Question, options: Mapping[str, Any]) -> list[Job]:
+    """Return every job of the first interim, checked before any is trained."""
+    from datumrl.algorithms import registry, training
 
-    jobs = [
+    planned = [
         training.plan(algorithm, dataset, range(question.runs), **options)
         for algorithm in question.algorithms
         for dataset in question.datasets
     ]
-    differing = next((job for job in jobs if job.episodes != jobs[0].episodes), None)
-    if differing is not None:
+    first = planned[0]
+    for job in planned:
+        if job.episodes != first.episodes:
+            raise DatumrlError(
+                f"{first.algorithm} would be evaluated over {first.episodes} episodes, "
+                f"{job.algorithm} over {job.episodes}; what is measured differently is not "
+                "compared: set --episodes"
+            )
+        results = registry.entries(job.algorithm, registry.configuration(job.config))
+        if len(results) > 1:
+            raise DatumrlError(
+                f"{job.algorithm} gives {len(results)} results for each seed, and a sequential "
+                "comparison needs one; leave it out, or choose one with --set"
+            )
+    return planned
+
+
+def check_report(jobs: Sequence[Job], options: Options, family: bool) -> None:
+    """Refuse now what the report would refuse once everything is trained.
+
+    The table is made of runs without content: what their datasets, evaluations and units forbid.
+    """
+    if family and options.over_tasks:
         raise DatumrlError(
-            f"{jobs[0].algorithm} would be evaluated over {jobs[0].episodes} episodes, "
-            f"{differing.algorithm} over {differing.episodes}; what is measured differently is not "
-            "compared: set --episodes"
+            "--bootstrap runs+tasks needs as many runs on every dataset, and with --family they "
+            "differ; leave one of the two out"
         )
+    runs = [_unmade(job) for job in jobs]
+    table = score_table.build(runs, rule=options.checkpoint, failed_as=options.failed_as)
+    for name in table.algorithms:
+        table.scores(name)
+
+
+def _unmade(job: Job) -> ScoredRun:
+    points = -(-job.config.steps // job.evaluate_every)
+    known = catalogue.find(job.dataset)
+    scored = known.reference is not None and known.environment is not None
+    scored = scored and known.environment.equivalent
+    values, nothing = np.zeros(points), np.full(points, np.nan)
+    return ScoredRun(
+        job.algorithm, job.dataset, 0, np.arange(points), values, values if scored else nothing
+    )
+
+
+def settings(jobs: Sequence[Job]) -> dict[str, Any]:
+    """Return what fixes the results of jobs, as JSON values."""
     return {
         f"{job.algorithm} on {job.dataset}": {
             key: value for key, value in job.as_json().items() if key != "seeds"

@@ -45,13 +45,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return where
 
 
-FIGURES = ("intervals", "profiles", "improvement", "ranks", "decisions", "sample_efficiency")
-
-
 def test_all_files_are_there_and_the_figures_are_what_they_say(folder: Path) -> None:
     assert {path.name for path in folder.iterdir()} == {*report_files.NAMES, "figures"}
     signs = {"png": b"\x89PNG", "pdf": b"%PDF", "svg": b"<?xml"}
-    expected = {f"{name}.{ending}" for name in FIGURES for ending in signs}
+    expected = {f"{name}.{ending}" for name in report_figures.NAMES for ending in signs}
     assert {path.name for path in (folder / "figures").iterdir()} == expected
     for path in (folder / "figures").iterdir():
         assert path.read_bytes().startswith(signs[path.suffix[1:]])
@@ -59,7 +56,7 @@ def test_all_files_are_there_and_the_figures_are_what_they_say(folder: Path) -> 
 
 def test_every_caption_states_runs_tasks_method_and_level(folder: Path) -> None:
     captions = json.loads((folder / "report.json").read_text())["figures"]
-    assert set(captions) == set(FIGURES)
+    assert set(captions) == set(report_figures.NAMES)
     markdown = (folder / "report.md").read_text().replace("\\", "")
     for name, caption in captions.items():
         assert "5 runs x 1 task" in caption
@@ -193,16 +190,23 @@ def test_the_same_report_gives_the_same_bytes(folder: Path, tmp_path: Path) -> N
         assert path.read_bytes() == (tmp_path / path.relative_to(folder)).read_bytes(), path
 
 
-def test_one_algorithm_and_one_run_draw_what_they_can(tmp_path: Path) -> None:
+def test_one_algorithm_and_one_run_draw_what_they_can_and_replace_what_was_there(
+    tmp_path: Path,
+) -> None:
     rows = [ScoreRow(tier="local", algorithm="bc", dataset=TASK, seed=0, score=40.0)]
     found = report.compare(rows)
     figure = matplotlib.figure.Figure()
     report_figures._profiles(figure, found)
     assert all(not axes.collections for axes in figure.axes)  # no band of no width
-    report_files.write(found, tmp_path)
-    drawn = {path.stem for path in (tmp_path / "figures").iterdir()}
-    assert drawn == {"intervals", "profiles"}
-    assert "not to be trusted" in (tmp_path / "report.tex").read_text()
+    stale = tmp_path / "report" / "figures" / "sample_efficiency.svg"
+    stale.parent.mkdir(parents=True)
+    stale.write_text("of an earlier report, which goes as a whole")
+    (tmp_path / "report" / "report.json").write_text(f'{{"schema": "{report_text.SCHEMA}"}}')
+    written = report_files.write(found, tmp_path / "report")
+    assert set(written) == {path for path in (tmp_path / "report").rglob("*.*") if path.is_file()}
+    assert {path.stem for path in written[4:]} == {"intervals", "profiles"}
+    assert "not to be trusted" in (tmp_path / "report" / "report.tex").read_text()
+    assert list(tmp_path.iterdir()) == [tmp_path / "report"]
 
 
 @pytest.mark.slow
@@ -220,5 +224,29 @@ def test_many_algorithms_have_looks_of_their_own() -> None:
 
 def test_a_file_is_no_folder(tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("")
-    with pytest.raises(DatumrlError, match="is a file; name a folder"):
-        report_files.write(made(), tmp_path / "taken")
+    for target in (tmp_path / "taken", tmp_path / "taken" / "report"):
+        with pytest.raises(DatumrlError, match="taken is a file; name a folder"):
+            report_files.check_target(target)
+
+
+@pytest.mark.parametrize(
+    "name", ["report.md", "notes.txt", "figures/mine.svg", "figures/profiles.txt", "runs/seed.json"]
+)
+def test_what_is_no_report_is_left_alone(tmp_path: Path, name: str) -> None:
+    mine = tmp_path / "report" / name
+    mine.parent.mkdir(parents=True)
+    mine.write_text("mine")
+    with pytest.raises(DatumrlError, match=r"holds .*; name another folder, or move it away"):
+        report_files.check_target(tmp_path / "report")
+    assert mine.read_text() == "mine"
+    (tmp_path / "report" / "report.json").write_text('{"schema": "another"}')
+    with pytest.raises(DatumrlError, match="holds "):
+        report_files.check_target(tmp_path / "report")
+
+
+def test_the_folder_that_the_user_is_in_is_not_replaced(tmp_path: Path, monkeypatch) -> None:
+    (tmp_path / "inside").mkdir()
+    monkeypatch.chdir(tmp_path / "inside")
+    for target in (Path(), Path(".."), tmp_path / "inside"):
+        with pytest.raises(DatumrlError, match=r"is where you are.* --out report"):
+            report_files.check_target(target)

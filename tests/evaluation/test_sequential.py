@@ -94,6 +94,36 @@ def test_other_options_do_not_go_on_in_the_same_place(make_record, tmp_path: Pat
         Training(QUESTION, Trainer(make_record), file).decide()
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"settings": None}, "its settings are no JSON object"),
+        ({"measured": []}, "its measured are no JSON object"),
+        ({"measured": {HOPPER: None}}, "no list for each dataset"),
+        ({"adastop": None}, "its adastop are no JSON object"),
+        ({"adastop": {}}, "no comparison's state of schema|not a comparison's state"),
+    ],
+)
+def test_a_damaged_state_is_refused_with_the_remedy(
+    make_record, tmp_path: Path, change: dict, said: str
+) -> None:
+    file = tmp_path / "state.json"
+    state = Training(QUESTION, Trainer(make_record), file).decide()
+    content = json.loads(file.read_text())
+    other = adastop.to_json(adastop.start(replace(QUESTION, runs=4).design()))
+    damaged = [
+        ({**content, **change}, said),
+        ({key: value for key, value in content.items() if key not in change}, "are no JSON object"),
+        ({**content, "adastop": other}, "its design is not that of its settings"),
+    ]
+    for written, why in damaged:
+        file.write_text(json.dumps(written))
+        with pytest.raises(DatumrlError, match=rf"state\.json is damaged \(.*({why}).*delete it"):
+            Training(QUESTION, Trainer(make_record), file).decide()
+    file.unlink()
+    assert Training(QUESTION, Trainer(make_record), file).decide() == state
+
+
 def test_a_failed_seed_needs_a_score_and_then_goes_on(make_record, tmp_path: Path) -> None:
     file = tmp_path / "state.json"
 
@@ -189,9 +219,10 @@ def test_designs_and_suites_that_cannot_be_are_refused() -> None:
     with pytest.raises(DatumrlError, match="give each once"):
         sequential.check_suite(replace(QUESTION, datasets=(HOPPER, HOPPER)))
     mazes = replace(QUESTION, datasets=(HOPPER, "d4rl/maze2d-large-dense-v0"))
-    with pytest.raises(DatumrlError, match="use --family"):
-        sequential.check_suite(mazes)
-    sequential.check_suite(replace(mazes, family=True))
+    for family in (False, True):
+        with pytest.raises(DatumrlError, match=r"no common scale .*compare on it alone"):
+            sequential.check_suite(replace(mazes, family=family))
+    sequential.check_suite(replace(mazes, datasets=mazes.datasets[1:]))
 
 
 def finished(runs: int) -> list[ScoreRow]:

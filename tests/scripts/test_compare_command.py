@@ -17,6 +17,7 @@ DATASET = "d4rl/hopper-medium-v2"
 LOCAL = "local/inverted-pendulum-mixed-v1@1k"
 PUBLISHED = ["d3rlpy-d4rl-v0", "--resamples", "200"]
 TWO = ["--algorithms", "IQL", "TD3+BC", "--datasets", "d4rl/hopper-medium-v0"]
+START = ["--sequential", "bc", "iql", "--on", LOCAL, "--steps", "20", "--evaluate-every", "10"]
 
 
 @pytest.fixture(autouse=True)
@@ -85,6 +86,19 @@ def test_adastop_decides_the_pairs_given(capsys) -> None:
     ]
 
 
+def test_pairs_without_a_test_say_so_and_by_dataset_is_for_families(capsys) -> None:
+    three = ["--algorithms", "IQL", "TD3+BC", "BEAR", "--only-pairs", "--adastop"]
+    hoppers = ["--datasets", "d4rl/hopper-medium-v0", "d4rl/hopper-medium-replay-v0"]
+    pairs = ["--pairs", "BEAR:IQL", "TD3+BC:IQL"]
+    assert main(["compare", *PUBLISHED, *three, *hoppers, *pairs]) == 0
+    told = capsys.readouterr().out
+    assert told.count("not tested") == 1
+    assert "by dataset" not in told
+    blocks = ["--family", "--runs", "10", "--interims", "1"]
+    assert main(["compare", *PUBLISHED, *three, *hoppers, *blocks]) == 0
+    assert capsys.readouterr().out.count("by dataset") == 3
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -112,6 +126,22 @@ def test_adastop_decides_the_pairs_given(capsys) -> None:
          "can never reject"),
         (["--sequential", "bc", "iql", "--on", LOCAL, "--adastop"], "for finished records"),
         (["--sequential", "bc", "iql", "--on", "local/inverted-pendulum-mixd-v1"], "mixed"),
+        *(([*PUBLISHED, *TWO, *idle], f"{idle[0]} is for --sequential") for idle in (
+            ["--on", LOCAL], ["--steps", "20"], ["--set", "tau=0.1"], ["--workers", "2"],
+            ["--family"], ["--procedure", "shared"], ["--runs", "4"], ["--interims", "2"])),
+        ([*PUBLISHED, *TWO, "--adastop", "--steps", "20"], "--steps is for --sequential"),
+        ([*START, "--algorithms", "bc"], "--algorithms is for finished records"),
+        ([*START, "--datasets", LOCAL], "--datasets is for finished records"),
+        (["adastop-walker", "--gamma", "50"], "--gamma is not for adastop-walker"),
+        ([*START, "--confidence", "95"], "confidence 95.0 is not between 0 and 1"),
+        ([*START, "--resamples", "0"], "resamples 0"),
+        ([*START, "--interval", "bca", "--bootstrap", "runs+tasks"], "does not resample tasks"),
+        ([*START, "--family", "--bootstrap", "runs+tasks"], "as many runs on every dataset"),
+        ([*START, "--failed-as", "nan"], "--failed-as nan is not finite"),
+        ([*START, "--checkpoint", "last-10-mean"], "2 evaluations are too few for last-10-mean"),
+        (["--sequential", "bc", "dt", "--on", LOCAL], "dt gives 2 results for each seed"),
+        (["--sequential", "bc", "iql", "--on", "d4rl/hopper-medium-v0", "d4rl/walker2d-medium-v2"],
+         "versions v0 and v2 hold different data"),
     ],
 )  # fmt: skip
 def test_refusals_end_with_code_2_and_write_nothing(tmp_path, capsys, arguments, said) -> None:
@@ -176,7 +206,7 @@ def test_training_to_a_decision_resumes_without_retraining(tmp_path, capsys, mon
     assert all(path.stat().st_mtime_ns == when for path, when in written.items())
     states = [(tmp_path / name / "state.json").read_text() for name in ("whole", "killed")]
     assert states[0] == states[1]
-    assert (tmp_path / "killed" / "report.tex").exists()
+    assert (tmp_path / "killed" / "report" / "report.tex").exists()
 
 
 @pytest.mark.slow
@@ -192,7 +222,7 @@ def test_a_process_shot_on_its_way_goes_on_to_the_same_state(tmp_path, capsys) -
             assert process.poll() is None, "it ended before it could be shot"
             time.sleep(0.01)
         process.kill()
-    assert not (tmp_path / "shot" / "report.json").exists()
+    assert not (tmp_path / "shot" / "report").exists()
     for name in ("shot", "whole"):
         assert main([*SEQUENTIAL, "--out", name]) == 0
     told = capsys.readouterr().out
