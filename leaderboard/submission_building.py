@@ -33,7 +33,7 @@ from datumrl.leaderboard.submission_schema import (
 EXAMPLE = """\
 # What `datumrl submit RUNS... --method FILE.toml` needs to know of a method.
 name = "TD3+BC"                  # as the leaderboard shows it
-method = "td3-bc"                # the folder's name: small letters, digits, hyphens
+method = "td3-bc"                # the folder's name, its own: small letters, digits, hyphens
 authors = ["Ada Example"]        # those who made and submit the results
 paper = "https://arxiv.org/abs/2106.06860"   # optional
 licence = "CC BY 4.0"            # of the results

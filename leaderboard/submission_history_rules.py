@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Sequence
 
 from datumrl.leaderboard import names, submission_evidence
@@ -90,9 +91,14 @@ def names_taken_once(submission: Submission, context: Context) -> Iterator[Findi
 
 
 def same_name(one: Method, other: Method) -> bool:
-    """Say whether two methods are shown under one name: ``td3_bc`` is shown as ``TD3+BC``."""
-    first, second = (names.alike(names.method(names.alike(each.name))) for each in (one, other))
-    return first == second
+    """Say whether two methods are shown under names that a reader takes for one."""
+    return shown_as(one.name) == shown_as(other.name)
+
+
+@functools.lru_cache(10_000)
+def shown_as(name: str) -> str:
+    """Return what names have in common that are shown alike: ``td3_bc`` is shown as ``TD3+BC``."""
+    return names.alike(names.method(names.alike(name)))
 
 
 def identical_returns(submission: Submission, context: Context) -> Iterator[Finding]:

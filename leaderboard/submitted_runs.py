@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import warnings
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,7 +26,7 @@ from datumrl.leaderboard import (
 from datumrl.leaderboard.runs import Run
 from datumrl.leaderboard.submission_checks import Report
 from datumrl.leaderboard.submission_files import Finding, Submission
-from datumrl.leaderboard.submission_history_rules import same_name
+from datumrl.leaderboard.submission_history_rules import shown_as
 from datumrl.leaderboard.submission_schema import FOLDER, METHOD_FILE, Method
 
 
@@ -79,10 +80,11 @@ def _why_not_shown(submission: Submission, report: Report) -> list[Finding]:
 def shown(report: Report) -> list[tuple[Submission, Method]]:
     """Return every method's last revision, under a name that no other of them has."""
     last = [(one, one.method) for one in latest(report.submissions) if one.method is not None]
+    taken = Counter(shown_as(method.name) for _, method in last)
     found = []
     for one, method in last:
         name = method.name
-        if any(same_name(method, other) for _, other in last if other is not method):
+        while taken[shown_as(name)] > (name == method.name):  # one of them is its own
             name = f"{name} [{method.method}]"
         found.append((one, method.model_copy(update={"name": name})))
     return found

@@ -169,8 +169,15 @@ def test_two_changes_with_one_name_that_each_passed_alone(make: Any, tmp_path: P
     # No row holds the runs of both, and no seed has two results.
     found = submitted_runs.load(both)
     assert {run.row.algorithm for run in found} == {"TD3+BC [one]", "TD3+BC [two]"}
+    third = make("three", level=350)
+    third.method["name"] = "TD3+BC [one]"
+    third.write(both)
+    found = submitted_runs.load(both)
+    assert {run.row.algorithm for run in found} == {
+        "TD3+BC [one]", "TD3+BC [one] [one]", "TD3+BC [two]",
+    }  # fmt: skip
     (table,) = tables.build(found)
-    assert sorted(len(entry.runs) for entry in table.entries) == [10, 10]
+    assert [len(entry.runs) for entry in table.entries] == [10, 10, 10]
 
 
 def test_what_is_broken_is_left_out_and_named(make: Any, tmp_path: Path) -> None:
