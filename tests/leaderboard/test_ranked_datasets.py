@@ -119,6 +119,15 @@ def test_a_failed_run_on_another_dataset_un_ranks_nobody() -> None:
     assert wording.warnings(table.entries[0], table) == ["1 of 37 runs failed"]
 
 
+def test_failed_runs_alone_rank_over_nothing() -> None:
+    failed = [
+        row.model_copy(update={"failed": True, "score": None}) for row in rows_of("A", 80, NINE)
+    ]
+    table = build(failed)
+    assert (table.ranked_over, table.entries[0].rank) == ((), None)
+    assert (wording.left_out(table), wording.extent(table)) == ("", "0 of 9 datasets")
+
+
 def test_scores_choose_nothing() -> None:
     for level in (0.0, 99.0):
         rows = [*rows_of("A", level, NINE[:2]), *rows_of("B", 50, NINE[1:3])]
