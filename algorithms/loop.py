@@ -41,6 +41,11 @@ from datumrl.evaluation import provenance
 from datumrl.evaluation.records import Budget, Evaluation, RunRecord
 
 _REPORT_SECONDS = 0.5
+# kinds of devices that datumrl's tests and benchmarks have never run on -> what to tell of it
+_UNTRIED = {
+    "cuda": "trained on a GPU, on which datumrl has not been tried: hold a short run against one "
+    "with --device cpu before you rely on it"
+}
 
 
 def run(
@@ -117,8 +122,8 @@ class _Training:
         }
         self._failures: dict[int, str] = {}
         self._software: run_software.Spans = []
-        beyond = tasks.beyond_bounds(episodes, task)
-        self._notes = [] if beyond is None else [beyond]
+        notes = (tasks.beyond_bounds(episodes, task), _UNTRIED.get(device.type))
+        self._notes = [note for note in notes if note is not None]
         self._checkpoint_seconds = checkpoint_seconds
         self._saved = self._reported = time.monotonic()
 

@@ -19,7 +19,7 @@ from typing import (
     get_type_hints,
 )
 
-from datumrl.datasets.errors import DatumrlError
+from datumrl.datasets.errors import DatumrlError, installed_by
 
 if TYPE_CHECKING:
     from datumrl.datasets.catalogue import DatasetRecord
@@ -33,6 +33,7 @@ ALGORITHMS = {
     "dt": "Decision Transformer",
     "cql": "CQL",
 }
+_TITLES = {"%BC": "percent_bc"}  # names that some papers use instead
 _MODULES = {"dt": "decision_transformer"}  # where that has a longer name
 # configuration fields that are no use above 1
 _AT_MOST_ONE = ("discount", "tau", "expectile", "fraction")
@@ -145,7 +146,7 @@ def completed(name: str, config: Any, dataset: DatasetRecord, episodes: Any = No
 def find(name: str) -> Method:
     """Return a method's module.  DatumrlError names the nearest one, or what to install."""
     if name not in ALGORITHMS:
-        raise DatumrlError(f"unknown algorithm {name!r}; {_nearest(name, ALGORITHMS)}")
+        raise DatumrlError(f"unknown algorithm {name!r}; {_meant(name)}")
     require_torch(name)
     module: Any = importlib.import_module(f"datumrl.algorithms.{_MODULES.get(name, name)}")
     return module
@@ -161,7 +162,7 @@ def require_torch(name: str) -> None:
     except ImportError as problem:
         raise DatumrlError(
             f"{name} cannot be trained or evaluated ({problem}); install what it needs with "
-            "`pip install datumrl[train]`"
+            f"{installed_by('train')}"
         ) from problem
 
 
@@ -202,9 +203,24 @@ def configuration(config: Any) -> dict[str, Any]:
     }
 
 
+def _meant(name: str) -> str:
+    """Return which method was meant, where that is plain, and which there are."""
+    spelled = _spelled(name)
+    titles = {title: method for method, title in ALGORITHMS.items()}
+    names = {_spelled(title): method for title, method in {**titles, **_TITLES}.items()}
+    # Of two letters, half a name is one letter: that is no likeness.
+    close = [names[spelled]] if spelled in names else []
+    close = close or difflib.get_close_matches(spelled, ALGORITHMS, n=1, cutoff=0.7)
+    meant = f"did you mean {close[0]!r}? " if close else ""
+    return f"{meant}known are {', '.join(ALGORITHMS)}"
+
+
+def _spelled(name: str) -> str:
+    return name.lower().replace("-", "_").replace("+", "_").replace(" ", "_")
+
+
 def _nearest(name: str, known: Iterable[str]) -> str:
-    spelled = name.lower().replace("-", "_").replace("+", "_")
-    close = difflib.get_close_matches(spelled, known, n=1, cutoff=0.5)
+    close = difflib.get_close_matches(_spelled(name), known, n=1, cutoff=0.5)
     return f"did you mean {close[0]!r}?" if close else f"known are {', '.join(known)}"
 
 

@@ -18,7 +18,7 @@ from typing import Any, Protocol
 from datumrl.algorithms import registry
 from datumrl.algorithms.training import Job, Progress
 from datumrl.datasets import files
-from datumrl.datasets.errors import DatumrlError
+from datumrl.datasets.errors import DatumrlError, installed_by
 from datumrl.evaluation.records import RunRecord, read_record, score_rows
 
 FILE = "trackers.json"
@@ -237,5 +237,5 @@ def _require(package: str) -> None:
     except ImportError as problem:
         raise DatumrlError(
             f"--{package}: {package} is not installed ({problem}); install it with "
-            "`pip install datumrl[tracking]`"
+            f"{installed_by('tracking')}"
         ) from problem

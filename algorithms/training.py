@@ -273,7 +273,7 @@ def _checked_seeds(seeds: Iterable[int]) -> tuple[int, ...]:
     except TypeError:
         raise DatumrlError(f"seeds={seeds!r}: seeds are integers, for example range(5)") from None
     if not checked:
-        raise DatumrlError("no seeds; give at least one, for example range(5)")
+        raise DatumrlError("no seeds; give at least one: --seeds 5, or range(5) in Python")
     if min(checked) < 0:
         raise DatumrlError(f"seed {min(checked)}: seeds are not negative")
     repeated = {seed for seed in checked if checked.count(seed) > 1}

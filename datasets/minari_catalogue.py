@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from datumrl.datasets import fact_tables, minari_metadata
-from datumrl.datasets.errors import DatumrlError
+from datumrl.datasets.errors import DatumrlError, installed_by
 from datumrl.datasets.minari_metadata import Metadata
 from datumrl.datasets.record import DatasetRecord, Environment, Reference
 
@@ -33,7 +33,7 @@ BIBTEX = """@software{minari,
   doi = {10.5281/zenodo.13767625},
   year = {2024}
 }"""
-ACCESS = "downloaded by the minari package, which `pip install datumrl[interop]` brings"
+ACCESS = f"downloaded by the minari package, which {installed_by('interop')} brings"
 LICENCE = "not stated in the dataset (Minari's code: MIT)"
 NOT_D4RL = (
     "not D4RL's {}: a benchmark of its own on regenerated data, so that neither D4RL's scores nor "

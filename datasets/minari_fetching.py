@@ -19,7 +19,7 @@ from pathlib import Path
 from datumrl.datasets import fetching, files, identity, leftovers, minari_catalogue, places
 from datumrl.datasets.catalogue import DatasetRecord
 from datumrl.datasets.downloading import Origin, Report
-from datumrl.datasets.errors import DatumrlError
+from datumrl.datasets.errors import DatumrlError, installed_by
 from datumrl.datasets.locking import locked
 
 REMOTE_VARIABLE = "MINARI_REMOTE"  # which the package honours; its own default is below
@@ -205,7 +205,7 @@ def _downloader(record: DatasetRecord) -> Callable[..., None]:
     except ImportError as problem:
         raise DatumrlError(
             f"{record.id}: is downloaded by the minari package ({problem}); install it with "
-            "`pip install datumrl[interop]`, or import a folder at hand with --from"
+            f"{installed_by('interop')}, or import a folder at hand with --from"
         ) from problem
     return download
 

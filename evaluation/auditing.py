@@ -14,7 +14,7 @@ from datumrl.datasets.audit import audit
 from datumrl.datasets.audit_errata import recognised
 from datumrl.datasets.catalogue import DatasetRecord, find
 from datumrl.datasets.episodes import Episodes
-from datumrl.datasets.errors import DatumrlError
+from datumrl.datasets.errors import DatumrlError, installed_by
 from datumrl.datasets.findings import Finding, Report
 from datumrl.evaluation import provenance
 from datumrl.evaluation.environment_facts import environment_facts
@@ -109,7 +109,7 @@ def _replayed(
         return Finding("replay", "not applicable", str(reason))
     engine = provenance.engine_versions(environment.id)
     if "mujoco" not in engine or "gymnasium" not in engine:
-        needed = "gymnasium and mujoco are not installed (pip install datumrl[envs])"
+        needed = f"gymnasium and mujoco are not installed; install them with {installed_by('envs')}"
         return Finding("replay", "not applicable", needed)
     try:
         result = replay(episodes, extras, environment, rows=rows, seed=seed, progress=progress)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from datumrl.datasets.catalogue import DatasetRecord, Environment
-from datumrl.datasets.errors import DatumrlError
+from datumrl.datasets.errors import DatumrlError, installed_by
 from datumrl.evaluation import pointmaze, zero_contact_ant
 
 if TYPE_CHECKING:
@@ -113,5 +113,5 @@ def _import_gymnasium(environment: Environment) -> Any:
 def _missing(environment: Environment, problem: Exception) -> DatumrlError:
     return DatumrlError(
         f"{environment.id} cannot be made ({problem}); install what it needs with "
-        "`pip install datumrl[envs]`"
+        f"{installed_by('envs')}"
     )

@@ -15,9 +15,18 @@ def test_an_unknown_algorithm_names_the_nearest(name):
         registry.find(name)
 
 
-def test_an_algorithm_like_none_lists_them():
-    with pytest.raises(DatumrlError, match="known are td3_bc"):
-        registry.find("xyz")
+@pytest.mark.parametrize(
+    ("name", "method"), [("10% BC", "percent_bc"), ("%BC", "percent_bc"), ("IQL", "iql")]
+)
+def test_a_name_of_the_papers_is_understood(name, method):
+    with pytest.raises(DatumrlError, match=rf"did you mean '{method}'\?"):
+        registry.find(name)
+
+
+@pytest.mark.parametrize("name", ["xyz", "rebrac"])
+def test_an_algorithm_like_none_lists_them(name):
+    with pytest.raises(DatumrlError, match=f"'{name}'; known are td3_bc"):
+        registry.find(name)
 
 
 def test_text_is_read_as_the_type_of_its_field():

@@ -188,7 +188,7 @@ def test_a_tracker_that_is_not_installed_names_the_extra(tmp_path):
     first, second = told.stdout.splitlines()
     assert first.startswith("--tensorboard: tensorboard is not installed")
     assert second.startswith("--wandb: wandb is not installed")
-    assert "pip install datumrl[tracking]" in first
+    assert "pip install -e '.[tracking]'" in first
 
 
 def test_without_trackers_nothing_is_imported_or_written(tmp_path):

@@ -401,7 +401,7 @@ def test_without_torch_the_extra_to_install_is_named(tmp_path):
         "    print(problem)\n"
     )
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "pip install datumrl[train]" in told.stdout
+    assert "pip install -e '.[train]'" in told.stdout
 
 
 def test_records_are_strict_json(home, tmp_path):

@@ -106,7 +106,7 @@ def test_a_missing_package_is_one_message_with_the_remedy(package: str, tmp_path
         timeout=120,
     )
     assert done.returncode == 2, done.stderr
-    assert "pip install datumrl[envs]" in done.stderr
+    assert "pip install -e '.[envs]'" in done.stderr
     assert package in done.stderr.lower()
     assert len(done.stderr.strip().splitlines()) == 1
     assert not list(tmp_path.rglob("*.npy"))

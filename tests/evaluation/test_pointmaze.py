@@ -143,7 +143,7 @@ def test_it_is_quiet_and_leaves_no_files(tmp_path: Path, monkeypatch: pytest.Mon
 def test_without_gymnasium_robotics_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     pointmaze._robotics.cache_clear()
     monkeypatch.setitem(sys.modules, "gymnasium_robotics.envs.maze.point", None)
-    with pytest.raises(DatumrlError, match=r"pip install datumrl\[envs\]"):
+    with pytest.raises(DatumrlError, match=r"pip install -e '\.\[envs\]'"):
         environments.make(record_of("umaze").environment)
     pointmaze._robotics.cache_clear()
 

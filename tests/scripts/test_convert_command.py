@@ -125,7 +125,7 @@ def test_without_gymnasium_minari_datasets_lack_the_environment(mixed: Episodes)
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert "pip install datumrl[envs]" in done.stdout
+    assert "pip install -e '.[envs]'" in done.stdout
     dataset = minari.load_dataset(MINARI)
     assert dataset.env_spec is None
     assert dataset.action_space.high.tolist() == [np.inf]
