@@ -254,12 +254,23 @@ def _short(short: Sequence[RunRecord]) -> Iterator[str]:
     if not short:
         return
     yield from ("## Short budgets, not ranked with the others", "")
-    yield from ("| algorithm | dataset | updates | seeds | mean ± std |", "|:--|:--|--:|--:|--:|")
+    yield "| algorithm | dataset | updates | with | seeds | mean ± std |"
+    yield "|:--|:--|--:|:--|--:|--:|"
     steps = {(each.algorithm, each.dataset): each.budget.steps for each in short}
     for (algorithm, dataset), scores in _scores(short).items():
         values = np.array(list(scores.values()))
-        updates = steps[algorithm, dataset]
-        yield f"| {algorithm} | {dataset} | {updates:,} | {len(values)} | {_spread(values)} |"
+        cells = (f"{steps[algorithm, dataset]:,}", _settings(algorithm, dataset), f"{len(values)}")
+        yield "| " + " | ".join((algorithm, dataset, *cells, _spread(values))) + " |"
+
+
+def _settings(algorithm: str, dataset: str) -> str:
+    """Return what a short run sets otherwise than a method's defaults."""
+    plain = algorithm.partition(",")[0]
+    for batch in train_baselines.BATCHES:
+        here = batch.dataset == dataset and batch.steps < baseline_runs.FULL_BUDGET
+        if here and plain in map(names.method, batch.algorithms):
+            return ", ".join(f"`{setting}`" for setting in batch.settings)
+    return ""
 
 
 if __name__ == "__main__":

@@ -65,7 +65,9 @@ def test_the_page_tells_cells_claims_and_short_budgets(written: Path) -> None:
     assert "22.0 ± 1.4" in text  # 20 to 24, ddof 0
     claims = [line for line in text.splitlines() if line.endswith(" holds |")]
     assert len(claims) == 4
-    assert "| CQL | local/hopper-medium-replay-v1 | 20,000 | 3 | 31.0 ± 0.8 |" in text
+    assert (
+        "| CQL | local/hopper-medium-replay-v1 | 20,000 | `bc_steps=0` | 3 | 31.0 ± 0.8 |" in text
+    )
 
 
 def test_the_sets_of_a_kind_are_tested_together_too(written: Path) -> None:
