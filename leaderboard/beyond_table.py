@@ -13,7 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from datumrl.evaluation import bootstrap, group_test, influence, intervals, ragged, score_table
+from datumrl.evaluation.group_test import GroupTest
 from datumrl.evaluation.scored_runs import ScoredRun
+from datumrl.leaderboard import standings
 from datumrl.leaderboard.table_case import Case, PrintedCell
 
 ALPHA = 0.05
@@ -74,28 +76,33 @@ def pools(case: Case, seed: int = 0) -> list[Pool]:
 
 def pooled(scores: Scores, seed: int = 0) -> list[Pool]:
     """Return the fair comparisons of scores, most algorithms first."""
-    found = []
-    for datasets, algorithms in _fair(scores):
-        held = {
-            name: ragged.gather([scores[name, dataset] for dataset in datasets], None)
-            for name in algorithms
-        }
-        ordered = sorted(held, key=lambda name: -float(influence.IQM.value(held[name])))
-        test = group_test.separate(table(scores, datasets, algorithms), ordered, ALPHA, seed)
-        aggregates = []
-        for name in ordered:
-            interval = None
-            if min(held[name].runs) > 1:
-                generator = np.random.default_rng(seed)  # not used by Student's t
-                interval = intervals.interval(
-                    held[name], influence.IQM, generator, confidence=CONFIDENCE
-                )
-            iqm = float(influence.IQM.value(held[name]))
-            aggregates.append(Aggregate(name, iqm, interval, test.letters.get(name, "")))
-        counts = [len(scores[name, dataset]) for name in algorithms for dataset in datasets]
-        span = (min(counts), max(counts))
-        found.append(Pool(datasets, span, tuple(aggregates), test.method or test.reason))
-    return found
+    return [_pool(scores, datasets, algorithms, seed) for datasets, algorithms in _fair(scores)]
+
+
+def _pool(scores: Scores, datasets: tuple[str, ...], algorithms: Sequence[str], seed: int) -> Pool:
+    held = {
+        name: ragged.gather([scores[name, dataset] for dataset in datasets], None)
+        for name in algorithms
+    }
+
+    def test(names: Sequence[str]) -> GroupTest:
+        return group_test.separate(table(scores, datasets, names), names, ALPHA, seed)
+
+    ordered = sorted(held, key=lambda name: -float(influence.IQM.value(held[name])))
+    tested, untested = standings.separated({name: min(held[name].runs) for name in ordered}, test)
+    aggregates = []
+    for name in ordered:
+        interval = None
+        if min(held[name].runs) > 1:
+            generator = np.random.default_rng(seed)  # not used by Student's t
+            interval = intervals.interval(
+                held[name], influence.IQM, generator, confidence=CONFIDENCE
+            )
+        iqm = float(influence.IQM.value(held[name]))
+        aggregates.append(Aggregate(name, iqm, interval, tested.letters.get(name, "")))
+    counts = [len(scores[name, dataset]) for name in algorithms for dataset in datasets]
+    told = standings.described(tested.method, untested.items())
+    return Pool(datasets, (min(counts), max(counts)), tuple(aggregates), told or tested.reason)
 
 
 def table(

@@ -7,12 +7,13 @@ a test that is planned before it sees the scores: methods that share one were no
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from datumrl.evaluation import group_test, ragged, ragged_comparisons
+from datumrl.evaluation.group_test import GroupTest
 from datumrl.evaluation.ragged import RaggedScores
 from datumrl.evaluation.ragged_comparisons import Plan
 from datumrl.evaluation.score_table import ScoreTable
@@ -35,14 +36,6 @@ class Standings:
     test: str
     untested: dict[str, str] = field(default_factory=dict)
 
-    def described(self, titles: Mapping[str, str]) -> str:
-        """Return the test in words, with the titles of the methods that it leaves out."""
-        if not self.untested:
-            return self.test
-        told = [f"{titles[name]} ({reason})" for name, reason in self.untested.items()]
-        more = f" and {len(told) - _LISTED} more" if len(told) > _LISTED else ""
-        return f"{self.test}; not tested: {', '.join(told[:_LISTED])}{more}"
-
 
 def of(scores: Mapping[str, np.ndarray], confidence: float) -> Standings:
     """Return the standings of methods, best first, on the same tasks.
@@ -51,19 +44,44 @@ def of(scores: Mapping[str, np.ndarray], confidence: float) -> Standings:
     """
     if len(scores) < 2:
         return Standings({}, {}, "")
-    ranks = rank_intervals(scores, confidence)
-    # A method of too few runs would leave no letter to anybody: the test is of the others.
-    for fewest in sorted({len(array) for array in scores.values()}):
-        enough = {name: array for name, array in scores.items() if len(array) >= fewest}
-        tested = group_test.separate(_score_table(enough), list(enough), ALPHA, seed=0)
-        if tested.method:
-            untested = {
-                name: f"{_runs(len(array))}, too few"
-                for name, array in scores.items()
-                if name not in enough
-            }
-            return Standings(ranks, tested.letters, tested.method, untested)
-    return Standings(ranks, {}, _too_few(scores))
+    counts = {name: len(array) for name, array in scores.items()}
+
+    def test(names: Sequence[str]) -> GroupTest:
+        return group_test.separate(
+            _score_table({name: scores[name] for name in names}), names, ALPHA, seed=0
+        )
+
+    tested, untested = separated(counts, test)
+    told = tested.method or _too_few(scores)
+    return Standings(rank_intervals(scores, confidence), tested.letters, told, untested)
+
+
+def separated(
+    counts: Mapping[str, int], test: Callable[[Sequence[str]], GroupTest]
+) -> tuple[GroupTest, dict[str, str]]:
+    """Return the test of all methods with enough runs for one, and why others are left out of it.
+
+    ``counts`` are each method's runs, best first.  A method of too few would leave no letter to
+    anybody.  Without any test that can decide, returned is that of all.
+    """
+    every = test(list(counts))
+    if every.method:
+        return every, {}
+    for fewest in sorted(set(counts.values()))[1:]:
+        found = test([name for name, count in counts.items() if count >= fewest])
+        if found.method:
+            few = {name: count for name, count in counts.items() if count < fewest}
+            return found, {name: f"{_runs(count)}, too few" for name, count in few.items()}
+    return every, {}
+
+
+def described(test: str, untested: Iterable[tuple[str, str]]) -> str:
+    """Return a test in words, with the methods that it leaves out and the reasons."""
+    told = [f"{title} ({reason})" for title, reason in untested]
+    if not told:
+        return test
+    more = f" and {len(told) - _LISTED} more" if len(told) > _LISTED else ""
+    return f"{test}; not tested: {', '.join(told[:_LISTED])}{more}"
 
 
 def _too_few(scores: Mapping[str, np.ndarray]) -> str:

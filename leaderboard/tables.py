@@ -333,4 +333,5 @@ def _with_standings(entries: Sequence[Entry], over: Sequence[str]) -> tuple[tupl
         )
         for entry in entries
     )
-    return told, found.described({name: entry.name for name, entry in ranked.items()})
+    left_out = [(ranked[name].name, reason) for name, reason in found.untested.items()]
+    return told, standings.described(found.test, left_out)

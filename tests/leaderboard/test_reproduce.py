@@ -235,6 +235,19 @@ def test_an_incomplete_algorithm_is_not_pooled_with_the_rest():
     ]
 
 
+def test_an_algorithm_of_one_run_takes_no_letters_from_the_others():
+    generator = np.random.default_rng(0)
+    sizes = {"A": (90, 6), "B": (10, 6), "C": (50, 1)}
+    found = {
+        (name, "d4rl/hopper-medium-v0"): generator.normal(level, size=size)
+        for name, (level, size) in sizes.items()
+    }
+    (pool,) = beyond_table.pooled(found)
+    letters = {each.algorithm: each.letters for each in pool.aggregates}
+    assert letters == {"A": "a", "B": "b", "C": ""}
+    assert pool.test.endswith("not tested: C (1 run, too few)")
+
+
 def test_raw_scores_hold_every_evaluation(raw):
     assert len(raw) == 113
     for (algorithm, _), curves in raw.items():
