@@ -100,7 +100,7 @@ def _median_of_means(means: np.ndarray) -> float:
 
 MEAN = Metric("mean", ragged.mean, _of_mean, metrics.mean)
 MEDIAN = Metric("median", ragged.median, _of_median, metrics.median, of_means=_median_of_means)
-IQM = Metric("iqm", ragged.iqm, _of_iqm, metrics.iqm, trims=ragged.trimmed_share)
+IQM = Metric("IQM", ragged.iqm, _of_iqm, metrics.iqm, trims=ragged.trimmed_share)
 
 
 def optimality_gap(gamma: float) -> Metric:

@@ -179,7 +179,8 @@ def _without_spread(
     """Yield what to say of metrics whose scores, or those that count for them, are all equal."""
     bare = [metric.name for key, metric in kinds.items() if metrics[key].low is None]
     if bare:
-        yield f"‡ {', '.join(bare)}: no interval, as these runs show no spread; others may"
+        where = "" if len(bare) == len(kinds) else f" of {', '.join(bare)}"
+        yield f"‡ no interval{where}: these runs show no spread, which others may have"
     replaced = [
         metric.name
         for key, metric in kinds.items()

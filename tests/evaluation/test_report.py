@@ -254,7 +254,7 @@ def test_scores_that_count_all_equal_are_no_certainty() -> None:
     failed = next(each for each in found.summaries if each.algorithm == "mostly failed")
     assert failed.metrics["iqm"].high > 10.0
     assert failed.metrics["mean"].low < 0.0  # Student's t sees these
-    assert "iqm: the scores that count are all equal" in failed.notes[0]
+    assert "IQM: the scores that count are all equal" in failed.notes[0]
     by_percentile = report.compare(
         [*failing("mostly failed", [0.0] * 8 + [60.0, 80.0]), *rows({"b": 50.0}, 10, 1, TASKS[:1])],
         interval="percentile",
@@ -267,7 +267,7 @@ def test_runs_that_are_all_equal_have_no_interval() -> None:
     found = report.compare([*failing("a", [0.0] * 5), *failing("b", [7.0] * 5)], **FAST)
     for each in found.summaries:
         assert {measure.low for measure in each.metrics.values()} == {None}
-        assert "no interval, as these runs show no spread" in each.notes[0]
+        assert "no interval: these runs show no spread" in each.notes[0]
     assert found.pairs[0].difference.low is None
 
 
