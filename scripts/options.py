@@ -95,24 +95,22 @@ def _rule(info: Any) -> Any:
         return None
     (kind,) = inner
     parts = typing.get_args(kind)
-    if typing.get_origin(kind) is not tuple:
-        readers, count, several = [_reader(kind)], 1, False
-    elif parts[-1] is Ellipsis:
-        readers, count, several = [_reader(parts[0])], "*", True
-    else:
-        readers, count, several = [_reader(part) for part in parts], len(parts), True
+    several = typing.get_origin(kind) is tuple
+    any_number = several and parts[-1] is Ellipsis
+    each = parts[:1] if any_number else parts if several else (kind,)
+    readers = [_reader(part) for part in each]
     if None in readers:
         return None
     names, reads = zip(*(each for each in readers if each is not None), strict=True)
 
     def read(texts: list[str]) -> Any:
-        every = reads * len(texts) if count == "*" else reads
+        every = reads * len(texts) if any_number else reads
         values = tuple(one(text) for one, text in zip(every, texts, strict=True))
         return values if several else values[0]
 
     return tyro.constructors.PrimitiveConstructorSpec(
-        nargs=count,
-        metavar=" ".join(names) + (" ..." if count == "*" else ""),
+        nargs="*" if any_number else len(each),
+        metavar=" ".join(names) + (" ..." if any_number else ""),
         instance_from_str=read,
         is_instance=lambda value: True,
         str_from_instance=lambda value: _texts(value if several else (value,)),
