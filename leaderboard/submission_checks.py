@@ -48,7 +48,7 @@ RULES: tuple[Rule, ...] = (
     submission_history_rules.evidence_holds,
 )
 # What these find depends on the catalogue or on other submissions, which change, while what was
-# submitted may not: of what was accepted before, they flag.
+# submitted may not: of what is there to be shown, they flag.
 CHANGING: frozenset[Rule] = frozenset(
     (
         submission_identity_rules.ids_known,
@@ -133,21 +133,34 @@ def check_read(
     """Check submissions that were read; ``whole`` says that all there are must be among them.
 
     ``others`` are looked at, for copies and confirmed hashes, but not checked.  ``settled`` says
-    that all were accepted before.
+    that all were accepted before: what others and the catalogue changed since is flagged.  Of what
+    is in the base everything is, but for what is done to its files: nobody could mend it, and it
+    is nothing of what is new.
     """
-    findings: list[Finding] = []
     around = submission_context.context(found, others, base, found if settled else ())
+    accepted = {one.folder: one for one in base or ()}
+    findings: list[Finding] = []
     for submission in found:
-        findings += submission.unreadable
-        for rule in RULES:
-            told = itertools.islice(rule(submission, around), MOST_FINDINGS)
-            flagged = rule in CHANGING and submission.folder in around.settled
-            findings += (replace(each, severity="flag") for each in told) if flagged else told
+        findings += _found_in(submission, around, settled, accepted.get(submission.folder))
     if base is not None:
         titles = {one.title for one in found}
         old = [one for one in base if whole or one.title in titles]
         findings += submission_history_rules.append_only(found, old)
     return Report(tuple(found), tuple(findings))
+
+
+def _found_in(
+    submission: Submission, around: Context, settled: bool, before: Submission | None
+) -> Iterator[Finding]:
+    """Yield what there is to say of a submission, which ``before`` was in the base."""
+    for each in submission.unreadable:
+        known = before is not None and each in before.unreadable
+        yield replace(each, severity="flag") if known else each
+    for rule in RULES:
+        accepted = before is not None and rule is not submission_history_rules.evidence_holds
+        flagged = accepted or (settled and rule in CHANGING)
+        for each in itertools.islice(rule(submission, around), MOST_FINDINGS):
+            yield replace(each, severity="flag") if flagged else each
 
 
 def tier(submission: Submission, report: Report) -> Tier:

@@ -155,6 +155,22 @@ def test_a_hash_that_is_pinned_later_breaks_nothing_that_is_there(
     assert any("fetch the file again" in flag for flag in told.flags)
 
 
+def test_what_is_in_the_base_is_no_error_of_what_is_new(make: Any, tmp_path: Path) -> None:
+    base, subs = tmp_path / "base", tmp_path / "subs"
+    old = make("one")
+    del old.runs[2:]  # accepted before the rule was known
+    old.extra["odd.txt"] = b"x"
+    for root in (base, subs):
+        folder = old.write(root)
+    make("two", level=300).write(subs)
+    assert errors(subs, base) == []
+    assert "train more seeds" in flags(subs, base)
+    assert len(errors(subs)) == 2  # without a base, all is new
+    (folder / "page.html").write_text("x")  # nothing that its base had
+    (told,) = errors(subs, base)
+    assert "one/r1/page.html: only JSON files" in told
+
+
 def test_two_changes_with_one_name_that_each_passed_alone(make: Any, tmp_path: Path) -> None:
     first, both = tmp_path / "first", tmp_path / "both"
     one, two = make("one"), make("two", level=300)
