@@ -17,6 +17,7 @@ import pydantic
 
 from datumrl.datasets import catalogue, files, scores
 from datumrl.datasets.errors import DatumrlError
+from datumrl.datasets.record import DatasetRecord
 
 SCHEMA: Literal["datumrl-run/1"] = "datumrl-run/1"
 
@@ -247,6 +248,12 @@ def score_rows(
     return rows
 
 
+def is_scored(record: DatasetRecord) -> bool:
+    """Return whether returns measured in a dataset's environment become normalised scores."""
+    environment = record.environment
+    return record.reference is not None and environment is not None and environment.equivalent
+
+
 def why_unscored(dataset_id: str) -> str:
     """Return why returns of a dataset are not normalised."""
     record = catalogue.known(dataset_id)
@@ -272,7 +279,7 @@ def _is_strict_json(content: dict[str, JsonValue]) -> bool:
 def _score(mean_return: float, record: RunRecord) -> float | None:
     known = catalogue.find(record.dataset)
     environment = known.environment
-    if known.reference is None or environment is None or not environment.equivalent:
+    if environment is None or not is_scored(known):
         return None
     if record.protocol.environment != environment.id or record.protocol.nearest:
         return None

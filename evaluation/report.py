@@ -291,8 +291,8 @@ def _curve(table: ScoreTable, name: str, options: Options) -> Curve | None:
         return None
     steps, values = found
     runs = tuple(len(table.cells[name, dataset]) for dataset in table.common)
-    found = ragged_comparisons.curve(values, runs, influence.IQM, options.curve_plan)
-    return Curve(steps, _band(found, [RaggedScores(values, runs)]))
+    estimate = ragged_comparisons.curve(values, runs, influence.IQM, options.curve_plan)
+    return Curve(steps, _band(estimate, [RaggedScores(values, runs)]))
 
 
 def _notes(table: ScoreTable, options: Options) -> list[str]:

@@ -29,7 +29,7 @@ from datumrl.evaluation import adastop, group_test, score_table, scored_runs
 from datumrl.evaluation.adastop import State
 from datumrl.evaluation.adastop_design import Design
 from datumrl.evaluation.group_test import GroupTest
-from datumrl.evaluation.records import RunRecord
+from datumrl.evaluation.records import RunRecord, is_scored
 from datumrl.evaluation.score_table import ScoreTable
 
 SCHEMA = "datumrl-comparison/1"
@@ -308,8 +308,7 @@ def check_suite(question: Question) -> None:
     if len(known) == 1:
         return
     for record in known:
-        environment = record.environment
-        if record.reference is None or environment is None or not environment.equivalent:
+        if not is_scored(record):
             raise DatumrlError(
                 f"{record.id} has no normalised scores, so its returns have no common scale with "
                 "other datasets; leave it out, or compare on it alone"

@@ -13,7 +13,7 @@ import numpy as np
 
 from datumrl.datasets import catalogue, files
 from datumrl.datasets.errors import DatumrlError
-from datumrl.evaluation import score_table
+from datumrl.evaluation import records, score_table
 from datumrl.evaluation.scored_runs import ScoredRun
 from datumrl.scripts import console
 
@@ -71,13 +71,10 @@ def check_report(jobs: Sequence[Job], options: Options, family: bool) -> None:
 
 def _unmade(job: Job) -> ScoredRun:
     points = -(-job.config.steps // job.evaluate_every)
-    known = catalogue.find(job.dataset)
-    scored = known.reference is not None and known.environment is not None
-    scored = scored and known.environment.equivalent
-    values, nothing = np.zeros(points), np.full(points, np.nan)
-    return ScoredRun(
-        job.algorithm, job.dataset, 0, np.arange(points), values, values if scored else nothing
-    )
+    returns = np.zeros(points)
+    scored = records.is_scored(catalogue.find(job.dataset))
+    scores = returns if scored else np.full(points, np.nan)
+    return ScoredRun(job.algorithm, job.dataset, 0, np.arange(points), returns, scores)
 
 
 def settings(jobs: Sequence[Job]) -> dict[str, Any]:

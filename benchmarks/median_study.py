@@ -1,6 +1,6 @@
 """How often do 95% intervals of the median over tasks hold the truth?  On published scores.
 
-    python benchmarks/median_coverage.py [--draws 300] [--resamples 400]
+    python benchmarks/median_study.py [--draws 300] [--resamples 400]
 
 Runs are drawn with replacement from the ten seeds of each of d3rlpy's algorithms and tasks (the
 widest set of tasks that all have), so that the truth is the median of those seeds' means.  Printed:
