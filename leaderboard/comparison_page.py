@@ -10,7 +10,7 @@ from datumrl.leaderboard import dataset_results, names, wording
 from datumrl.leaderboard.tables import CONFIDENCE, FEW_RUNS, Cell, Entry, Table
 
 PAGE = "compare.html"
-RESAMPLES = 10_000  # of the bootstrap, as in `evaluation.resampling`
+RESAMPLES = 10_000  # of the bootstrap, as in `evaluation.bootstrap`
 BAND_RESAMPLES = 2_000  # of them, for the bands of the profiles
 SEED = 0
 
