@@ -42,6 +42,7 @@ from datumrl.leaderboard.submission_schema import (
 )
 
 _Before = Sequence[tuple[str, str, SeedRun]]  # runs of earlier evidence: file, kind, run
+_ANEW = "retrained"
 _CONCLUSIVE: tuple[Verdict, ...] = ("agrees", "differs")
 _COUNTED = {"last-10-mean": "the mean of the last ten evaluations", "best": "the best evaluation"}
 
@@ -134,7 +135,7 @@ def _of_seeds(
         yield ": a seed is there twice"
     if kind == "re-rolled" and set(seeds) != set(_finished(result.runs)):
         yield ": it has to re-roll every seed that did not fail, no other"
-    if kind == "retrained":
+    if kind == _ANEW:
         if set(seeds) & submitted or len(seeds) < 2:
             yield ": at least two new seeds are needed, none of the submitted ones"
         known = {run.seed: name for name, other, run in before if other == kind}
@@ -145,7 +146,7 @@ def _of_seeds(
 def _of_points(result: DatasetResult, runs: Sequence[SeedRun], kind: str) -> Iterator[str]:
     dataset = dataset_of(result.dataset)
     limits = bounds(dataset) if dataset is not None else None
-    wanted = _last_step(result) if kind == "re-rolled" else counted_steps(result)
+    wanted = counted_steps(result) if kind == _ANEW else _last_step(result)
     for run in runs:
         where = f", seed {run.seed}"
         steps = tuple(point.step for point in run.evaluations)
@@ -164,7 +165,7 @@ def _measures(
     steps: tuple[int, ...], wanted: tuple[int, ...], result: DatasetResult, kind: str
 ) -> bool:
     """Say whether evaluations are those that count; of more, the best is better by luck."""
-    if kind == "retrained" and result.protocol.checkpoint == "best":
+    if kind == _ANEW and result.protocol.checkpoint == "best":
         return steps == wanted
     increase = all(earlier < later for earlier, later in itertools.pairwise(steps))
     return increase and steps[-len(wanted) :] == wanted
@@ -225,24 +226,23 @@ def judged(submission: Submission, evidence: Iterable[Evidence]) -> Judgement:
 
 def _compared(submission: Submission, evidence: Sequence[Evidence]) -> Agreement:
     """Return how new runs, all taken together, agree with the submitted ones."""
+    told: dict[tuple[str, str], list[SeedRun]] = defaultdict(list)
+    for each in evidence:
+        for cell in each.cells:
+            told[cell.dataset, each.kind] += cell.runs
+    by_dataset = {result.dataset: result for result in submission.results.values()}
+    several = len({kind for _, kind in told}) > 1
     cells: dict[str, Sequence[Group]] = {}
-    kinds = sorted({each.kind for each in evidence})
     failed = any(_unmeasured(submission, evidence))
-    for result in submission.results.values():
-        for kind in kinds:
-            runs = [
-                run
-                for each in evidence
-                for cell in each.cells
-                for run in cell.runs
-                if (each.kind, cell.dataset) == (kind, result.dataset)
-            ]
-            living = [run for run in runs if run.status == "complete" and run.evaluations]
-            pairs = _pairs(result, living, kind)
-            failed |= len(living) < len(runs) or (bool(runs) and not pairs)
-            if pairs:
-                name = f"{result.dataset} ({kind})" if len(kinds) > 1 else result.dataset
-                cells[name] = _in_points(result, pairs)
+    for (dataset, kind), runs in told.items():
+        result = by_dataset[dataset]
+        if kind != _ANEW and result.protocol.checkpoint != "last" and (dataset, _ANEW) in told:
+            continue  # last policies are not what counts, and what counts is known
+        living = [run for run in runs if run.status == "complete" and run.evaluations]
+        pairs = _pairs(result, living, kind)
+        failed |= len(living) < len(runs) or not pairs
+        if pairs:
+            cells[f"{dataset} ({kind})" if several else dataset] = _in_points(result, pairs)
     if not cells:
         return Agreement("inconclusive", -np.inf, np.inf, ())
     return agreement.compare(cells, failed)
@@ -253,7 +253,7 @@ def _pairs(result: DatasetResult, new: Sequence[SeedRun], kind: str) -> list[Gro
     old = _finished(result.runs)
     if not old or not new:
         return []
-    if kind == "retrained":
+    if kind == _ANEW:
         rule = result.protocol.checkpoint
         both = (old.values(), new)
         first, second = (np.array([counted(run, rule) for run in runs]) for runs in both)
@@ -273,7 +273,7 @@ def _unmeasured(submission: Submission, evidence: Sequence[Evidence]) -> Iterato
     for result in submission.results.values():
         kinds = {kind for dataset, kind in told if dataset == result.dataset}
         rule = result.protocol.checkpoint
-        if kinds == {"re-rolled"} and rule != "last":
+        if kinds and _ANEW not in kinds and rule != "last":
             yield (
                 f"{result.dataset} counts {_COUNTED[rule]}, which re-rolled last policies cannot "
                 "show; retrain"

@@ -21,6 +21,7 @@ from datumrl.leaderboard import (
 from datumrl.leaderboard.submission_checks import check
 from datumrl.leaderboard.submission_evidence import Judgement
 from datumrl.leaderboard.submission_schema import DatasetResult, evidence_name
+from datumrl.scripts import submit_verify
 
 STEPS = tuple(range(100, 1100, 100))  # ten evaluations
 
@@ -100,7 +101,12 @@ def test_fabricated_evaluations_before_an_honest_last_are_found(
     assert "which re-rolled last policies cannot show; retrain" in str(rolled)
     ((_, told),) = submitted_runs.submitted(submitted_runs.checked(tmp_path)).items()
     assert "cannot show; retrain" in told.evidence
-    assert verified(folder, "Roller", trained(400, 2, STEPS)).verdict == "differs"
+    found = verified(folder, "Trainer", trained(400, 2, STEPS))
+    assert found.verifiers == (("Roller", "inconclusive"), ("Trainer", "differs"))
+    # What the last policies show is no part of what counts.
+    assert [cell.dataset.partition(" ")[2] for cell in found.pooled.cells] == ["(retrained)"]
+    assert (found.verdict, found.pooled.verdict) == ("inconclusive", "differs")
+    assert verified(folder, "A third", trained(400, 3, STEPS)).verdict == "differs"
 
 
 @pytest.mark.parametrize("rule", ["last-10-mean", "best"])
@@ -205,3 +211,27 @@ def test_evidence_is_added_and_never_replaced(draft: Any, tmp_path: Path) -> Non
     told = "\n".join(str(each) for each in check(subs, base).errors)
     assert "evidence.json: was removed" in told
     assert "evidence-02.json: was added" in told
+
+
+@pytest.mark.parametrize(
+    ("rule", "steps", "every"),
+    [
+        ("last", (300, 700, 1000), 1000),
+        ("best", (300, 600, 900, 1000), 300),
+        ("last-10-mean", STEPS, 100),
+        ("best", (300, 700, 1000), None),
+        ("best", (0, 500, 1000), None),
+    ],
+)
+def test_training_anew_meets_the_evaluations_that_count(
+    draft: Any, rule: str, steps: tuple[int, ...], every: int | None
+) -> None:
+    draft.result["protocol"].update(checkpoint=rule)
+    for run in draft.runs:
+        run["evaluations"] = points(steps, 400, run["seed"])
+    result = DatasetResult.model_validate(draft.result, strict=False)
+    if every is None:
+        with pytest.raises(DatumrlError, match="no interval of `datumrl train` meets"):
+            submit_verify._evaluate_every(result)
+    else:
+        assert submit_verify._evaluate_every(result) == every
