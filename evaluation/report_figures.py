@@ -74,20 +74,17 @@ def _wanted(report: Report) -> list[tuple[str, Draw, tuple[float, float], str]]:
     room = _room(names)
     percentile = report_tables.bootstrap_words(report.options.plan)
     pointwise = f"pointwise {report_tables.bootstrap_words(report.options.curve_plan)}"
-    few = "Fewer than 3 runs: intervals are not to be trusted. "
-    flag = few if any(each.few_runs for each in report.summaries) else ""
+    few = any(each.few_runs for each in report.summaries)
+    flag = "Fewer than 3 runs: intervals are not to be trusted. " if few else ""
     found: list[tuple[str, Draw, tuple[float, float], str]] = []
     if names:
         panels = len(report_tables.metric_names(report))
         words = f"Aggregates: {basis}; {report_tables.interval_words(report)}. {flag}"
         found.append(("intervals", _intervals, (1.6 * panels + room, height), words.strip()))
-        words = (
-            f"Performance profiles over runs (left) and over tasks' means (right): {basis}; "
-            f"{pointwise}. {flag}"
-        )
-        found.append(
-            ("profiles", _profiles, (7.0, 2.5 + _legend_height(names, 7.0)), words.strip())
-        )
+        words = "Performance profiles over runs (left) and over tasks' means (right): "
+        words += f"{basis}; {pointwise}. {flag}"
+        size = (7.0, 2.5 + _legend_height(names, 7.0))
+        found.append(("profiles", _profiles, size, words.strip()))
     if len(names) > 1:
         side = 0.6 + room + 0.42 * len(names)
         words = (
