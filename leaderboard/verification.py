@@ -53,11 +53,7 @@ def verify(
     """
     if submission.method is None or submission.unreadable or not submission.results:
         raise DatumrlError(f"{submission.path} cannot be read; `datumrl submit --check` says why")
-    if is_author(submission, verified_by):
-        raise DatumrlError(f"{verified_by!r} is an author; somebody else has to verify")
-    if not says_something(verified_by):
-        raise DatumrlError(f"{verified_by!r} is nobody's name; give your own")
-    submission_files.strict_json(json.dumps(verified_by).encode())
+    _check_name(submission, verified_by)
     cells = []
     for result in sampled(submission, count):
         seeds = _seeds(submission, result, kind, new_seeds)
@@ -82,6 +78,14 @@ def verify(
     if wrong:
         raise DatumrlError(f"{submission.title}: the evidence says nothing: {'; '.join(wrong)}")
     return evidence
+
+
+def _check_name(submission: Submission, verified_by: str) -> None:
+    if is_author(submission, verified_by):
+        raise DatumrlError(f"{verified_by!r} is an author; somebody else has to verify")
+    if not says_something(verified_by):
+        raise DatumrlError(f"{verified_by!r} is nobody's name; give your own")
+    submission_files.strict_json(json.dumps(verified_by).encode())  # it will be read as such
 
 
 def _seeds(submission: Submission, result: DatasetResult, kind: str, new_seeds: int) -> list[int]:

@@ -16,7 +16,12 @@ from datumrl.leaderboard import verification as verifying
 from datumrl.leaderboard.submission_context import canonical
 from datumrl.leaderboard.submission_evidence import Judgement
 from datumrl.leaderboard.submission_files import Submission
-from datumrl.leaderboard.submission_schema import METHOD_FILE, DatasetResult, evidence_name
+from datumrl.leaderboard.submission_schema import (
+    METHOD_FILE,
+    DatasetResult,
+    Evidence,
+    evidence_name,
+)
 from datumrl.scripts import console
 
 if TYPE_CHECKING:
@@ -55,25 +60,28 @@ def verify(
             show = bars.bar(f"training on {result.dataset}", "updates")
             return _retrained(result, wanted, kept, show)
 
-        evidence = verifying.verify(
-            submission,
-            sample,
-            "re-rolled" if runs else "retrained",
-            reroll if runs else retrain,
-            verified_by,
-            seeds,
-        )
+        if runs:
+            evidence = verifying.verify(submission, sample, "re-rolled", reroll, verified_by)
+        else:
+            evidence = verifying.verify(
+                submission, sample, "retrained", retrain, verified_by, seeds
+            )
     written = path / evidence_name(place)
-    files.write_json(written, evidence.model_dump(mode="json"))
-    again = submission_files.read(path)
-    if again.unreadable:  # what was written is what a checker will read
-        raise DatumrlError(str(again.unreadable[0]))
+    found = _written(evidence, written)
     if kept.exists():
         shutil.rmtree(kept)
-    sound, _ = submission_evidence.sorted_out(again)
-    found = submission_evidence.judged(again, sound.values())
     _tell(found, written, as_json)
     return 0 if found.verdict == "agrees" else DISAGREES
+
+
+def _written(evidence: Evidence, path: Path) -> Judgement:
+    """Write evidence beside the submission; return what all that is there says of it."""
+    files.write_json(path, evidence.model_dump(mode="json"))
+    again = submission_files.read(path.parent)
+    if again.unreadable:  # what was written is what a checker will read
+        raise DatumrlError(str(again.unreadable[0]))
+    sound, _ = submission_evidence.sorted_out(again)
+    return submission_evidence.judged(again, sound.values())
 
 
 def _training_folder(submission: Submission) -> Path:
@@ -105,23 +113,11 @@ def _rerolled(
     ``offset`` is added to the evaluation seeds: other episodes than in training or other evidence.
     """
     from datumrl.algorithms import checkpoints, training
-    from datumrl.evaluation.records import read_record
 
-    submitted = {
-        run.seed: run.evaluations[-1].returns for run in result.runs if run.status == "complete"
-    }
     found: dict[int, RunRecord] = {}
     places = sorted({path.parent for each in folders for path in each.rglob(checkpoints.FILE)})
     for place in places:
-        kept = [read_record(path) for path in sorted(place.glob("seed-*.json"))]
-        own = {
-            record.seed
-            for record in kept
-            if record.algorithm == result.algorithm
-            and canonical(record.dataset) == result.dataset
-            and record.evaluations
-            and record.evaluations[-1].returns == submitted.get(record.seed)
-        }
+        own = _submitted_seeds(place, result)
         if own - found.keys():
             rolled = training.reroll(
                 place,
@@ -142,6 +138,24 @@ def _rerolled(
             f"{', '.join(map(str, lacking))}; name its run folder, or retrain (no folders)"
         )
     return [found[seed] for seed in seeds]
+
+
+def _submitted_seeds(folder: Path, result: DatasetResult) -> set[int]:
+    """Return the seeds whose records in a run's folder hold exactly the submitted returns."""
+    from datumrl.evaluation.records import read_record
+
+    submitted = {
+        run.seed: run.evaluations[-1].returns for run in result.runs if run.status == "complete"
+    }
+    kept = [read_record(path) for path in sorted(folder.glob("seed-*.json"))]
+    return {
+        record.seed
+        for record in kept
+        if record.algorithm == result.algorithm
+        and canonical(record.dataset) == result.dataset
+        and record.evaluations
+        and record.evaluations[-1].returns == submitted.get(record.seed)
+    }
 
 
 def _retrained(
