@@ -13,7 +13,7 @@ from datumrl.evaluation.group_test import GroupTest
 from datumrl.evaluation.ragged_comparisons import Plan
 from datumrl.evaluation.score_table import ScoreTable
 
-AUTO = "t"  # holds its confidence best at 3 to 10 runs, see intervals
+AUTO = "t"  # on average holds best at 3 to 5 runs and as well as any at 10, see intervals
 INTERVALS = ("auto", *intervals.METHODS)
 BOOTSTRAPS = ("runs", "runs+tasks")
 CURVE_RESAMPLES = 2_000  # at most, of ranks, profiles and curves: they take the longest

@@ -6,10 +6,15 @@ from collections import Counter
 from collections.abc import Sequence
 
 from datumrl.datasets.errors import DatumrlError
-from datumrl.evaluation import compatibility
+from datumrl.evaluation import compatibility, scored_runs
 from datumrl.evaluation.scored_runs import ScoredRun
-from datumrl.leaderboard import published_tables
+from datumrl.leaderboard import neorl_selection, published_sources, published_tables
 from datumrl.leaderboard.published_tables import RawScores
+
+
+def ids() -> list[str]:
+    """Return the registered tables whose raw scores are at hand, so that they can be compared."""
+    return [*(table.id for table in published_tables.all_tables()), neorl_selection.ABOUT.id]
 
 
 def scored(
@@ -17,9 +22,12 @@ def scored(
 ) -> tuple[list[ScoredRun], list[str]]:
     """Return the runs of a registered table with all their evaluations, and notes on the choice.
 
-    Where datasets are not named, those of the version with the most cells are taken, since v0 and
-    v2 hold different data; a note says so.
+    Where datasets are not named, those that can share a table are taken: of d3rlpy's, those of the
+    version with the most cells, since v0 and v2 hold different data; of NeoRL's, those with
+    reference scores.  A note says so.  Raises DatumrlError for a table without raw scores.
     """
+    if table_id == neorl_selection.ABOUT.id:
+        return _neorl(algorithms, datasets)
     table = published_tables.find(table_id)
     references = published_tables.read_references(table)
     raw = published_tables.read_raw(table)
@@ -46,6 +54,23 @@ def scored(
                 )
             )
     return runs, notes
+
+
+def _neorl(algorithms: Sequence[str], datasets: Sequence[str]) -> tuple[list[ScoredRun], list[str]]:
+    """Return NeoRL's runs, of each algorithm and dataset those of the setting chosen offline."""
+    about = neorl_selection.ABOUT
+    rows = published_sources.neorl_rows()
+    if algorithms:
+        compatibility.pick(algorithms, sorted({row.algorithm for row in rows}), "algorithm")
+    notes = [
+        f"raw scores published by {about.source} ({about.licence}); of every dataset and algorithm "
+        "the setting that fitted Q evaluation ranks first"
+    ]
+    if not datasets:
+        left = {row.dataset for row in rows if row.score is None}
+        rows = [row for row in rows if row.score is not None]
+        notes.append(f"{len(left)} datasets without reference scores are left out")
+    return scored_runs.from_rows(rows), notes
 
 
 def _of_one_version(

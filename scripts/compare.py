@@ -32,13 +32,14 @@ _FINISHED = ("algorithms", "datasets", "adastop")
 class Command:
     """Compare finished records (IQM, intervals, groups, pairs), or train until they are decided.
 
-    RECORDS are folders of runs, record files, CSV files of scores, or ids of published tables
-    (`datumrl reproduce` lists them). With --sequential, algorithms are trained in blocks of seeds
-    until AdaStop has decided every comparison; a killed comparison goes on where it was.
+    RECORDS are folders of runs, record files, CSV files of scores, or ids of published tables with
+    raw scores (`datumrl reproduce` lists them). With --sequential, algorithms are trained in blocks
+    of seeds until AdaStop has decided every comparison; a killed comparison goes on where it was.
     """
 
     records: Annotated[tuple[str, ...], tyro.conf.Positional] = ()
-    """run folders, seed-*.json files, CSV files of scores, or ids of published tables;
+    """run folders, seed-*.json files, CSV files of scores, or ids of published tables
+    with raw scores;
     adastop-walker shows AdaStop's published example, decided as released and at its level"""
     algorithms: tuple[str, ...] = ()
     """only these algorithms"""
@@ -49,7 +50,7 @@ class Command:
     failed_as: float | None = None
     """score of a failed run; without it a failure leaves the algorithm's numbers undefined"""
     interval: Literal["auto", "percentile", "basic", "bca", "studentised", "t"] = "auto"
-    """interval method; auto is t, which holds its confidence best at 3 to 10 runs"""
+    """interval method; auto is t, on average the one that holds best at 3 to 5 runs"""
     bootstrap: Literal["runs", "runs+tasks"] = "runs"
     """what is resampled: runs on these tasks, or also the choice of tasks"""
     confidence: float = 0.95
@@ -297,12 +298,18 @@ def gather(
 ) -> tuple[list[ScoredRun], list[str]]:
     """Return the runs of paths and published tables, and notes on what was left out."""
     from datumrl.evaluation import scored_runs
-    from datumrl.leaderboard import published_runs, published_tables
+    from datumrl.leaderboard import published_runs, registered
 
-    known = {table.id for table in published_tables.all_tables()}
+    known = published_runs.ids()
+    without = {table.about.id for table in registered.all_tables()} - set(known)
     paths = [Path(name) for name in names if name not in known]
     for path in paths:
         if not path.exists():
+            if str(path) in without:
+                raise DatumrlError(
+                    f"{path}: no raw scores of this table are at hand, only its cells; those of "
+                    f"{', '.join(known)} are"
+                )
             close = difflib.get_close_matches(str(path), known, n=1, cutoff=0.5)
             remedy = f"did you mean the published table {close[0]}?" if close else "check the path"
             raise DatumrlError(f"{path}: no such file, folder or published table; {remedy}")

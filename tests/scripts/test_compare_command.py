@@ -106,6 +106,8 @@ def test_pairs_without_a_test_say_so_and_by_dataset_is_for_families(capsys) -> N
         (["runs", "--sequential", "bc"], "not both"),
         (["--sequential", "bc", "iql"], "--sequential needs datasets"),
         (["nowhere"], "nowhere: no such file, folder or published table"),
+        (["corl-offline"], "only its cells; those of d3rlpy-d4rl-v0, neorl-derived are"),
+        (["neorl-derived", "--algorithms", "IQL"], "no scores of algorithm 'IQL'"),
         (["d3rlpy-d4rl"], "did you mean the published table d3rlpy-d4rl-v0"),
         (["."], "no run records"),
         (["d3rlpy-d4rl-v0", "--algorithms", "iql"], "did you mean 'IQL'"),
