@@ -92,7 +92,7 @@ def write(
             _write(folder, f"data/{table.id}.csv", _csv(table, records))
         _write(folder, "data/summary.json", _json(wording.summary(board, published, submitted)))
         templates = _Templates(published, submitted, records, datasets, recomputed, board)
-        _write(folder, "index.html", templates.index(board, suites))
+        _write(folder, "index.html", templates.index(board, suites, beside.left_out))
         for suite in suites:
             _write(folder, suite.page, templates.suite(suite))
             _write_all(folder, suite_pages.downloads(suite).items())
@@ -228,12 +228,15 @@ class _Templates:
             script_digest=_digest(script),
         )
 
-    def index(self, board: Sequence[Table], suites: Sequence[SuitePage]) -> str:
+    def index(
+        self, board: Sequence[Table], suites: Sequence[SuitePage], left_out: Sequence[str]
+    ) -> str:
         """Render the front page: every table at a glance."""
         every = [run for table in board for run in table.runs]
         published = any(suite.reported for suite in suites)
         return self._environment.get_template("index.html").render(
             suites=suites,
+            left_out=left_out,
             waiting=suite_pages.without_results(suites) if published else [],
             protocols=suite_pages.protocols(suites, self._published),
             algorithms=len({run.row.algorithm for run in every}),

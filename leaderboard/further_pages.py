@@ -46,6 +46,7 @@ class Beside:
 
     submitted: Mapping[str, Submitted] = field(default_factory=dict)  # by the source of score rows
     trainable: Collection[str] = ()  # methods that `datumrl train` knows
+    left_out: Sequence[str] = ()  # why submissions are not shown, one reason each
 
 
 class Pages:

@@ -7,7 +7,6 @@ a neighbour comes; a submission that is broken is left out, and it is said which
 from __future__ import annotations
 
 import csv
-import warnings
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -39,15 +38,11 @@ def load(root: Path = FOLDER) -> list[Run]:
 _NOT_SHOWN = {"ids-known", "attainable-returns"}
 
 
-class LeftOutWarning(UserWarning):
-    """A submission is not on the board."""
-
-
 def checked(root: Path = FOLDER) -> Report:
     """Check a folder of submissions that are there to be shown.
 
     Returned are those that can be; of every other method, its last revision and the first of its
-    errors are in ``left_out``, and warned of.
+    errors are in ``left_out``.
     """
     report = submission_checks.check_read(submission_files.read_all(root), settled=True)
     left_out = []
@@ -56,9 +51,6 @@ def checked(root: Path = FOLDER) -> Report:
         if reasons:
             more = f"; {len(reasons)} errors in all" if len(reasons) > 1 else ""
             left_out.append(replace(reasons[0], message=f"{reasons[0].message}{more}"))
-            # The folder stands for the line of code that Python's warnings name.
-            told = f"{one.title} is left out: {left_out[-1]}"
-            warnings.warn_explicit(told, LeftOutWarning, str(root), 1)
     broken = {each.where.partition("/")[0] for each in left_out}
     kept = tuple(one for one in report.submissions if one.folder[0] not in broken)
     return replace(report, submissions=kept, left_out=tuple(left_out))

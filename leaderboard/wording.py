@@ -14,7 +14,8 @@ from datumrl.leaderboard.tables import FEW_RUNS, Cell, Entry, Table
 
 # Who vouches for a number, strongest first.
 TIERS = {
-    "reproduced": "trained with this suite, or submitted and confirmed with evidence; raw returns",
+    "reproduced": "submitted and confirmed with evidence of others, or trained by datumrl itself; "
+    "raw returns",
     "submitted": "submitted with every episode's return; checked for form, not run again",
     "raw published": "per-seed scores of a publication; statistics recomputed here",
     "reported": "means as printed, without raw scores; never pooled or ranked",

@@ -140,12 +140,15 @@ def _refuse_shared_names(reports: Mapping[Path, Report]) -> None:
 
 def _beside(reports: Sequence[Report]) -> Beside:
     from datumrl.algorithms import registry
-    from datumrl.leaderboard import submitted_runs
+    from datumrl.leaderboard import names, submitted_runs
     from datumrl.leaderboard.further_pages import Beside
 
     found = [submitted_runs.submitted(report) for report in reports]
     submissions = {source: each for one in found for source, each in one.items()}
-    return Beside(submissions, tuple(registry.ALGORITHMS))
+    left_out = [f"{each.where}: {each.message}" for report in reports for each in report.left_out]
+    for reason in left_out:
+        console.notes.print(f"left out: {names.shown(reason)}", markup=False)
+    return Beside(submissions, tuple(registry.ALGORITHMS), left_out)
 
 
 def _cards(given: Sequence[Path], runs: Sequence[Path], published: bool) -> list[Card]:

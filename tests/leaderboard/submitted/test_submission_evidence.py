@@ -25,7 +25,6 @@ from datumrl.leaderboard.submission_schema import (
     DatasetResult,
     json_schemas,
 )
-from datumrl.leaderboard.submitted_runs import LeftOutWarning
 
 
 def rerun(level: int, spread: int = 50, status: str = "complete") -> Callable[..., list[RunRecord]]:
@@ -127,8 +126,10 @@ def test_evidence_that_does_not_hold_is_refused(
     if told != "Extra inputs":
         assert {run.row.tier for run in submitted_runs.load(tmp_path / "subs")} == {"submitted"}
         return
-    with pytest.warns(LeftOutWarning, match=r"my-bc/r1 is left out: error \[files\]"):
-        assert submitted_runs.load(tmp_path / "subs") == []
+    report = submitted_runs.checked(tmp_path / "subs")
+    assert submitted_runs.runs_of(report) == []
+    (reason,) = report.left_out
+    assert str(reason).startswith("error [files] my-bc/r1")
 
 
 def test_evidence_comes_after_the_submission(draft: Any, tmp_path: Path) -> None:

@@ -44,3 +44,20 @@ def test_one_name_in_two_folders_is_refused(
     told = " ".join(capsys.readouterr().err.split())
     assert f"my-bc/r1 in theirs and {folder}/r1 in other would be shown as one method" in told
     assert not (theirs.parent / "board").exists()
+
+
+def test_what_is_left_out_is_told_by_the_command_and_on_the_page(
+    theirs: Path, capsys: pytest.CaptureFixture[str], make: Any
+) -> None:
+    broken = make("your-bc", level=600)
+    broken.runs[0]["evaluations"][1]["returns"][0] = 1e14  # more than a table can hold
+    broken.write(theirs)
+    (theirs / "<b>stray").write_text("x")
+    assert main(["board", "--no-published", "--submissions", "theirs"]) == 0
+    told = " ".join(capsys.readouterr().err.split())
+    assert "left out: your-bc/r1" in told
+    page = Path("board/index.html").read_text(encoding="utf-8")
+    assert "Submissions left out" in page
+    assert "<li>your-bc/r1" in page
+    assert "&lt;b&gt;stray" in page
+    assert "<b>stray" not in page
