@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tomllib
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import pydantic
 
 from datumrl.datasets import catalogue, files
 from datumrl.datasets.errors import DatumrlError
-from datumrl.datasets.suites import suite_of
+from datumrl.datasets.suites import Suite, suite_of
 from datumrl.evaluation.records import RunRecord, describe_invalid
 from datumrl.leaderboard import names, submission_evidence, submission_files
 from datumrl.leaderboard.submission_context import canonical, may_follow
@@ -51,6 +51,7 @@ datasets = []
 
 [not_run]                        # dataset id = why; a suite's datasets are run or named here
 # "d4rl/hopper-random-v2" = "no time left"
+# "D4RL locomotion v2" = "no time left"      # all others of a suite at once
 """
 _QUESTIONS = {
     "name": "name of the method, as the leaderboard shows it",
@@ -67,6 +68,7 @@ _QUESTIONS = {
 _LISTS = {"authors", "tuning.seeds", "tuning.datasets"}
 _NUMBERS = {"tuning.seeds", "tuning.configurations"}
 _NOT_RUN = "not_run."
+_MANY = 4  # datasets of a suite that were not run: one reason is asked for them all
 
 
 @dataclass(frozen=True)
@@ -98,15 +100,43 @@ def questions(given: Mapping[str, Any], records: Sequence[RunRecord]) -> list[Qu
     asked = [
         Question(key, text) for key, text in wanted.items() if _at(given, key) in (None, "", [])
     ]
-    present = {record.dataset for record in records}
-    not_run = given.get("not_run", {})
-    for suite in sorted({suite_of(dataset) for dataset in present}):
-        asked += [
-            Question(f"{_NOT_RUN}{name}", f"why {name} was not run ({suite.title} has it)")
-            for name in members(suite)
-            if name not in present and not (isinstance(not_run, dict) and name in not_run)
-        ]
+    not_run = _reasons(given)
+    for suite, others in _not_run(records):
+        missing = [] if suite.title in not_run else [each for each in others if each not in not_run]
+        if len(missing) < _MANY:
+            asked += [
+                Question(f"{_NOT_RUN}{name}", f"why {name} was not run ({suite.title} has it)")
+                for name in missing
+            ]
+        else:
+            names = f"{', '.join(missing[:3])} and {len(missing) - 3} more datasets"
+            text = f"why {names} of this suite were not run (or name each with its reason)"
+            asked.append(Question(f"{_NOT_RUN}{suite.title}", text))
     return asked
+
+
+def with_suites_spelled_out(
+    given: Mapping[str, Any], records: Sequence[RunRecord]
+) -> dict[str, Any]:
+    """Return a TOML's content with a suite's reason at each of its datasets that was not run."""
+    reasons = dict(_reasons(given))
+    for suite, others in _not_run(records):
+        if suite.title in reasons:
+            reason = reasons.pop(suite.title)
+            reasons = {**dict.fromkeys(others, reason), **reasons}
+    return {**given, "not_run": reasons} if reasons else dict(given)
+
+
+def _reasons(given: Mapping[str, Any]) -> Mapping[str, Any]:
+    not_run = given.get("not_run", {})
+    return not_run if isinstance(not_run, dict) else {}
+
+
+def _not_run(records: Sequence[RunRecord]) -> Iterator[tuple[Suite, list[str]]]:
+    """Yield every suite that runs are of and its datasets without runs."""
+    present = {record.dataset for record in records}
+    for suite in sorted({suite_of(dataset) for dataset in present}):
+        yield suite, [name for name in members(suite) if name not in present]
 
 
 def answered(given: Mapping[str, Any], question: Question, answer: str) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tyro
 
 from datumrl.datasets.errors import DatumrlError
-from datumrl.scripts import console
+from datumrl.scripts import console, options
 
 if TYPE_CHECKING:
     from datumrl.evaluation.group_test import GroupTest
@@ -149,10 +149,8 @@ class Command:
             self._refuse(_DECIDING, "for --sequential and --adastop")
 
     def _refuse(self, names: Sequence[str], why: str) -> None:
-        default = {field.name: field.default for field in dataclasses.fields(self)}
-        for name in names:
-            if getattr(self, name) != default[name]:
-                raise DatumrlError(f"--{name.replace('_', '-')} is {why}; leave it out")
+        if given := options.changed(self, names):
+            raise DatumrlError(f"{given}: {why}; leave it out")
 
     def _report_folder(self, out: Path) -> Path:
         return out / "report" if self.sequential else out  # state and runs are no report's
@@ -232,8 +230,8 @@ class Command:
         question = self._question(self.sequential, self.on)
         question.design()  # refuses what can never decide, before anything is trained
         sequential.check_suite(question)
-        options = self._training_options()
-        jobs = sequential_comparison.jobs(question, options)
+        training = self._training_options()
+        jobs = sequential_comparison.jobs(question, training)
         sequential_comparison.check_report(jobs, self._options(), self.family)
         settings = sequential_comparison.settings(jobs)
         folder = self.out or sequential_comparison.default_folder(question, settings)
@@ -243,7 +241,7 @@ class Command:
             show = sequential_comparison.shown_in(bars)
             training = sequential.Training(
                 question,
-                executor.trainer(root, self.workers, show, **options),
+                executor.trainer(root, self.workers, show, **training),
                 folder / "state.json",
                 settings,
                 self.checkpoint,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,13 @@ def tell_defaults_plainly(command: type[T]) -> type[T]:
             continue
         command.__annotations__[field.name] = typing.Annotated[hints[field.name], hint]
     return command
+
+
+def changed(command: Any, names: Iterable[str]) -> str:
+    """Return which of these fields are not at their default, as options: ``--steps, --on``."""
+    default = {field.name: field.default for field in dataclasses.fields(command)}
+    found = [name for name in names if getattr(command, name) != default[name]]
+    return ", ".join(f"--{name.replace('_', '-')}" for name in found)
 
 
 def whole_number(text: str) -> int:

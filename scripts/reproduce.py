@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tyro
 
 from datumrl.datasets.errors import DatumrlError
-from datumrl.scripts import console
+from datumrl.scripts import console, options
 
 if TYPE_CHECKING:
     from datumrl.leaderboard.outcome import CellVerdict, Outcome, Progress
@@ -104,9 +104,8 @@ class Command:
         own = self.published is not None or self.raw is not None
         if self.train:
             return self._train()
-        for name in _ONLY_TRAINED:
-            if getattr(self, name) != _default(name):
-                raise DatumrlError(f"--{name.replace('_', '-')} is for training; give --train too")
+        if given := options.changed(self, _ONLY_TRAINED):
+            raise DatumrlError(f"{given}: for training; give --train too")
         if self.table is None and not own:
             _list(self.json)
             return 0
@@ -197,10 +196,8 @@ class Command:
         if self.published is None:
             if self.table is None:
                 raise DatumrlError("--train: name a registered table, or give --published FILE.csv")
-            for option in ("published_seeds", "returns"):
-                if getattr(self, option) != _default(option):
-                    name = option.replace("_", "-")
-                    raise DatumrlError(f"--{name} is for a table of your own (--published)")
+            if given := options.changed(self, ("published_seeds", "returns")):
+                raise DatumrlError(f"{given}: for a table of your own (--published)")
             return training_tables.find(self.table)
         if self.table is not None:
             raise DatumrlError(f"{self.table!r} with --published: give one or the other")
@@ -230,10 +227,6 @@ class Command:
             if not isinstance(value, bool):
                 words += map(str, value) if isinstance(value, tuple) else [str(value)]
         return shlex.join(words)
-
-
-def _default(name: str) -> Any:
-    return next(each.default for each in dataclasses.fields(Command) if each.name == name)
 
 
 def _list(as_json: bool) -> None:

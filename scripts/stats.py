@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from datumrl.datasets.errors import DatumrlError
-from datumrl.scripts import console
+from datumrl.scripts import console, options
 
 if TYPE_CHECKING:
     from datumrl.datasets.dataset_statistics import DatasetStatistics
+
+_MEASURES = ("reference", "preset", "rows", "plot", "card")  # options that the audit has no use for
+_AUDITS = ("against", "replay_rows", "strict")
 
 
 @dataclass(frozen=True)
@@ -86,20 +89,7 @@ class Command:
 
     def _check_kind(self) -> None:
         """Raise DatumrlError for options of the measures with --audit, or of the audit without."""
-        measures = {
-            "--reference": self.reference,
-            "--preset": self.preset,
-            "--rows": self.rows,
-            "--plot": self.plot,
-            "--card": self.card,
-        }
-        audits = {
-            "--against": self.against or None,
-            "--replay-rows": self.replay_rows,
-            "--strict": self.strict or None,
-        }
-        given = measures if self.audit else audits
-        unused = ", ".join(name for name, value in given.items() if value is not None)
+        unused = options.changed(self, _MEASURES if self.audit else _AUDITS)
         if unused and self.audit:
             raise DatumrlError(
                 f"{unused}: for the measures, which --audit replaces; leave --audit out"

@@ -11,7 +11,7 @@ import tyro
 
 from datumrl.datasets import files
 from datumrl.datasets.errors import DatumrlError
-from datumrl.scripts import console
+from datumrl.scripts import console, options
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,6 +22,13 @@ if TYPE_CHECKING:
 
 REFUSED = 1
 SUBMISSIONS = Path("leaderboard/submissions")
+_USEFUL = {  # options -> what they belong to
+    ("dataset", "metric", "quantity", "published"): ("--from",),
+    ("base",): ("--check",),
+    ("sample", "seeds", "verified_by"): ("--verify",),
+    ("method",): ("RUNS",),
+    ("algorithm", "out"): ("RUNS", "--from"),
+}
 
 
 @dataclass(frozen=True)
@@ -73,6 +80,7 @@ class Command:
         wanted = [self.example, self.source, self.check, self.verify]
         if sum(bool(each) for each in wanted) > 1:
             raise DatumrlError("--example, --from, --check and --verify: one at a time")
+        self._refuse_idle()
         if self.example:
             from datumrl.leaderboard.submission_building import EXAMPLE
 
@@ -89,6 +97,19 @@ class Command:
                 self.verify, self.runs, self.sample, self.seeds, self.verified_by, self.json
             )
         return _build(self)
+
+    def _refuse_idle(self) -> None:
+        """Refuse options that would change nothing: whoever gives one expects that it does."""
+        ways = {
+            "--from": self.source is not None,
+            "--check": self.check is not None,
+            "--verify": self.verify is not None,
+            "RUNS": not (self.example or self.source or self.check or self.verify),
+        }
+        for names, useful in _USEFUL.items():
+            given = options.changed(self, names)
+            if given and not any(ways[way] for way in useful):
+                raise DatumrlError(f"{given}: only with {' or '.join(useful)}; leave it out")
 
 
 def _build(command: Command) -> int:
@@ -152,6 +173,7 @@ def _method(path: Path | None, records: Sequence[RunRecord], root: Path) -> Meth
         answer = console.notes.input(f"{names.shown(question.text)}: ", markup=False)
         if answer.strip():
             given = submission_building.answered(given, question, answer)
+    given = submission_building.with_suites_spelled_out(given, records)
     return submission_building.method_of(given, root)
 
 

@@ -128,13 +128,13 @@ def test_pairs_without_a_test_say_so_and_by_dataset_is_for_families(capsys) -> N
          "can never reject"),
         (["--sequential", "bc", "iql", "--on", LOCAL, "--adastop"], "for finished records"),
         (["--sequential", "bc", "iql", "--on", "local/inverted-pendulum-mixd-v1"], "mixed"),
-        *(([*PUBLISHED, *TWO, *idle], f"{idle[0]} is for --sequential") for idle in (
+        *(([*PUBLISHED, *TWO, *idle], f"{idle[0]}: for --sequential") for idle in (
             ["--on", LOCAL], ["--steps", "20"], ["--set", "tau=0.1"], ["--workers", "2"],
             ["--family"], ["--procedure", "shared"], ["--runs", "4"], ["--interims", "2"])),
-        ([*PUBLISHED, *TWO, "--adastop", "--steps", "20"], "--steps is for --sequential"),
-        ([*START, "--algorithms", "bc"], "--algorithms is for finished records"),
-        ([*START, "--datasets", LOCAL], "--datasets is for finished records"),
-        (["adastop-walker", "--gamma", "50"], "--gamma is not for adastop-walker"),
+        ([*PUBLISHED, *TWO, "--adastop", "--steps", "20"], "--steps: for --sequential"),
+        ([*START, "--algorithms", "bc"], "--algorithms: for finished records"),
+        ([*START, "--datasets", LOCAL], "--datasets: for finished records"),
+        (["adastop-walker", "--gamma", "50"], "--gamma, --out: not for adastop-walker"),
         ([*START, "--confidence", "95"], "confidence 95.0 is not between 0 and 1"),
         ([*START, "--resamples", "0"], "resamples 0"),
         ([*START, "--interval", "bca", "--bootstrap", "runs+tasks"], "does not resample tasks"),

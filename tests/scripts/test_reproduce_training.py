@@ -112,7 +112,7 @@ def test_bad_input_is_one_line(home, tmp_path, capsys, options, said):
 
 def test_options_of_training_need_it(capsys):
     assert main.main(["reproduce", "jax-corl", "--budget", "3"]) == 2
-    assert "--budget is for training; give --train too" in capsys.readouterr().err
+    assert "--budget: for training; give --train too" in capsys.readouterr().err
 
 
 def test_a_budget_for_nothing_is_no_success_under_strict(home, tmp_path, capsys):

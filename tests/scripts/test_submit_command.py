@@ -203,6 +203,49 @@ def test_on_a_terminal_the_missing_is_asked_for(
 
 
 @pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["runs", "--base", "x", "--sample", "2"], "--base: only with --check"),
+        (["runs", "--sample", "2"], "--sample: only with --verify"),
+        (["--check", "x", "--dataset", DATASET], "--dataset: only with --from"),
+        (["--check", "x", "--out", "y"], "--out: only with RUNS or --from"),
+        (["--verify", "x", "--method", "y"], "--method: only with RUNS"),
+    ],
+)
+def test_options_that_would_change_nothing_are_refused(
+    arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["submit", *arguments]) == 2
+    assert told in capsys.readouterr().err
+
+
+def test_one_reason_does_for_all_other_datasets_of_a_suite(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_runs(tmp_path / "runs")
+    example = EXAMPLE.replace('"TD3+BC"', '"mine"').replace('"td3-bc"', '"mine"')
+    reasons = f'"Local inverted pendulum v1" = "no time"\n"{OTHERS[0]}" = "too easy"\n'
+    (tmp_path / "m.toml").write_text(example + reasons)
+    assert main(["submit", "runs", "--method", "m.toml"]) == 0
+    method = json.loads(Path("leaderboard/submissions/mine/r1/method.json").read_text())
+    assert method["not_run"] == {
+        OTHERS[0]: "too easy", OTHERS[1]: "no time", OTHERS[2]: "no time",
+    }  # fmt: skip
+
+
+def test_of_many_datasets_one_reason_is_asked_for() -> None:
+    one = RunRecord.model_construct(dataset="local/hopper-medium-v1")
+    asked = submission_building.questions({}, [one])[-1]
+    assert asked.key == "not_run.Local locomotion v1"
+    assert "and 11 more datasets" in asked.text
+    given = submission_building.answered({}, asked, "no time")
+    named = submission_building.with_suites_spelled_out(given, [one])["not_run"]
+    assert len(named) == 14
+    assert set(named.values()) == {"no time"}
+    assert "local/hopper-medium-v1" not in named
+
+
+@pytest.mark.parametrize(
     ("changes", "told"),
     [
         ({"status": "running"}, "still running or cut off"),
