@@ -96,6 +96,12 @@ def test_a_dataset_without_environment_says_so() -> None:
         environments.environment_of(record)
 
 
+def test_minigrid_is_named_and_refused() -> None:
+    record = catalogue.find("d4rl/minigrid-fourrooms-v0")
+    with pytest.raises(DatumrlError, match=r"MiniGrid-FourRooms-v0 is not made here: .*Recorder"):
+        environments.make(environments.environment_of(record), nearest=True)
+
+
 @pytest.mark.parametrize("package", ["gymnasium", "mujoco"])
 def test_a_missing_package_is_one_message_with_the_remedy(package: str, tmp_path) -> None:
     done = subprocess.run(
