@@ -1,4 +1,4 @@
-"""One policy trained by d3rlpy 2.8.1, run by `benchmarks/returns_against_d3rlpy.py` in its venv.
+"""One policy trained by d3rlpy 2.8.1, run by `benchmarks/returns_study.py` in its venv.
 
     python benchmarks/peers/d3rlpy_policies.py METHOD DATA.npz STEPS SEED POLICY.pt
 

@@ -1,6 +1,6 @@
 """Do our reference results agree with policies that d3rlpy 2.8.1 trains on the same data?
 
-    DATUMRL_HOME=... python benchmarks/returns_against_d3rlpy.py [--datasets ID ...]
+    DATUMRL_HOME=... python benchmarks/returns_study.py [--datasets ID ...]
         [--methods iql td3_bc bc] [--seeds 3] [--results FILE]
 
 d3rlpy trains each method with the settings of our defaults (`benchmarks/peers/d3rlpy_policies.py`),
@@ -31,7 +31,7 @@ from datumrl.leaderboard import baseline_runs
 from datumrl.leaderboard.training_verdict import MARGIN, Pair, Sample, judge
 from datumrl.scripts import train_baselines
 
-RESULTS = Path(__file__).parent / "results" / "returns_against_d3rlpy.json"
+RESULTS = Path(__file__).parent / "results" / "returns_study.json"
 PEER = ("d3rlpy==2.8.1", "gymnasium==1.0.0", "torch==2.13.0")
 SCALE = 1000.0  # of IQL's rewards: this over the range of the returns of complete episodes
 
