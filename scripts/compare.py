@@ -230,8 +230,8 @@ class Command:
         question = self._question(self.sequential, self.on)
         question.design()  # refuses what can never decide, before anything is trained
         sequential.check_suite(question)
-        training = self._training_options()
-        jobs = sequential_comparison.jobs(question, training)
+        asked = self._training_options()
+        jobs = sequential_comparison.jobs(question, asked)
         sequential_comparison.check_report(jobs, self._options(), self.family)
         settings = sequential_comparison.settings(jobs)
         folder = self.out or sequential_comparison.default_folder(question, settings)
@@ -241,7 +241,7 @@ class Command:
             show = sequential_comparison.shown_in(bars)
             training = sequential.Training(
                 question,
-                executor.trainer(root, self.workers, show, **training),
+                executor.trainer(root, self.workers, show, **asked),
                 folder / "state.json",
                 settings,
                 self.checkpoint,
