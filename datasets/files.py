@@ -54,6 +54,9 @@ def storage_errors(path: Path) -> Iterator[None]:
     except OSError as problem:
         remedy = _STORAGE_REMEDIES.get(problem.errno or 0)
         if remedy is None:
+            # The temporary name beside it tells the user nothing.
+            if Path(str(problem.filename)).name.startswith(f".{path.name}."):
+                problem.filename = str(path)
             raise
         if not path.absolute().is_relative_to(home().absolute()):  # a place that the user named
             remedy = remedy.replace("point DATUMRL_HOME at", "name").replace(
