@@ -7,6 +7,7 @@ field may be None, names empty defaults, and answers a wrong number with names o
 from __future__ import annotations
 
 import dataclasses
+import re
 import types
 import typing
 from collections.abc import Callable, Iterable
@@ -60,7 +61,8 @@ def whole_number(text: str) -> int:
 
     Raises ValueError for anything else.
     """
-    plain = text.replace(",", "")
+    # A comma that does not part thousands parts a list, which is no number.
+    plain = text.replace(",", "") if re.fullmatch(r"[+-]?\d{1,3}(,\d{3})+", text) else text
     try:
         return int(plain)
     except ValueError:

@@ -48,6 +48,9 @@ def test_whole_numbers_as_people_write_them(text: str) -> None:
     [
         (["--steps", "many"], "'many' is no whole number; write it as"),
         (["--steps", "1.5"], "'1.5' is no whole number"),
+        (["--steps", "0,1,2"], "'0,1,2' is no whole number"),
+        (["--steps", "10,11"], "'10,11' is no whole number"),
+        (["--steps", "10,"], "'10,' is no whole number"),
         (["--steps", "inf"], "'inf' is no whole number"),
         (["--steps", "None"], "'None' is no whole number"),
         (["--rate", "fast"], "'fast' is no number"),
