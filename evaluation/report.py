@@ -180,7 +180,10 @@ def _without_spread(
     bare = [metric.name for key, metric in kinds.items() if metrics[key].low is None]
     if bare:
         where = "" if len(bare) == len(kinds) else f" of {', '.join(bare)}"
-        yield f"‡ no interval{where}: these runs show no spread, which others may have"
+        yield (
+            f"‡ no interval{where}: the scores that count are all equal, so nothing tells how "
+            "others would scatter"
+        )
     replaced = [
         metric.name
         for key, metric in kinds.items()
@@ -239,7 +242,9 @@ def _pairs(samples: dict[str, RaggedScores], options: Options, test: GroupTest) 
         improvement, difference = (_of(found, 2 * number + k, told) for k in (0, 1))
         if told and options.method == "t":
             ends = ragged_comparisons.student_difference(x, y, influence.IQM, options.confidence)
-            difference = _measure(difference.value, *ends) if ends else difference
+            difference = Measure(difference.value, *ends) if ends else difference
+        if difference.low is not None and difference.high is not None:
+            difference = _measure(difference.value, difference.low, difference.high)
         pairs.append(Pair(first, second, improvement, difference, test.decision(first, second)))
     return tuple(pairs)
 

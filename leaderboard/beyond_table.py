@@ -94,7 +94,7 @@ def _pool(scores: Scores, datasets: tuple[str, ...], algorithms: Sequence[str], 
     for name in ordered:
         interval = None
         if min(held[name].runs) > 1:
-            generator = np.random.default_rng(seed)  # not used by Student's t
+            generator = np.random.default_rng(seed)  # used where Student's t is blind
             interval = intervals.interval(
                 held[name], influence.IQM, generator, confidence=CONFIDENCE
             )

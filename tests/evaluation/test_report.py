@@ -267,7 +267,17 @@ def test_runs_that_are_all_equal_have_no_interval() -> None:
     found = report.compare([*failing("a", [0.0] * 5), *failing("b", [7.0] * 5)], **FAST)
     for each in found.summaries:
         assert {measure.low for measure in each.metrics.values()} == {None}
-        assert "no interval: these runs show no spread" in each.notes[0]
+        assert "no interval: the scores that count are all equal" in each.notes[0]
+    assert found.pairs[0].difference.low is None
+
+
+@pytest.mark.parametrize("interval", ["t", "percentile"])
+def test_a_difference_of_no_width_is_no_interval(interval: str) -> None:
+    """The one run of ``a`` that differs never reaches the middle half."""
+    a = [0.0] * 20 + [5.0]
+    runs = [*failing("a", a), *failing("b", [7.0] * 21)]
+    found = report.compare(runs, interval=interval, **FAST)
+    assert abs(found.pairs[0].difference.value) == 7.0
     assert found.pairs[0].difference.low is None
 
 
