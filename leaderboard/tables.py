@@ -188,7 +188,7 @@ def _table(
     identity = names.slug(suite.title, protocol, str(normalised))
     datasets = tuple(sorted({run.row.dataset for run in members}))
     entries = _entries(identity, members, normalised)
-    over = ranked_datasets.chosen(entry.finished for entry in entries) if normalised else ()
+    over = _ranked_over(entries) if normalised else ()
     for place, entry in enumerate(entries):
         entries[place] = _counted(entry, over, over if normalised else datasets)
         if progress is not None:
@@ -218,6 +218,11 @@ def _entries(identity: str, members: Sequence[Run], normalised: bool) -> list[En
         for (algorithm, tier), own in sorted(by_algorithm.items())
         for label, variant in variants.split(own)
     ]
+
+
+def _ranked_over(entries: Sequence[Entry]) -> tuple[str, ...]:
+    made = [(entry.algorithm, frozenset(run.row.source for run in entry.runs)) for entry in entries]
+    return ranked_datasets.chosen([entry.finished for entry in entries], made)
 
 
 def _counted(entry: Entry, over: Sequence[str], needed: Sequence[str]) -> Entry:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from datumrl.evaluation.records import ScoreRow
+from datumrl.evaluation.records import Budget, Evaluation, Protocol, RunRecord, ScoreRow
 from datumrl.leaderboard import board, ranked_datasets, runs, tables, wording
 from datumrl.leaderboard.tables import Entry, Table
 
@@ -65,6 +65,52 @@ def test_the_set_with_most_methods_times_datasets_is_taken() -> None:
     assert chosen(["abc", "abc", "abcdefghijkl"]) == ("a", "b", "c")
     assert chosen(["", "ab"]) == ("a", "b")
     assert chosen([[], []]) == chosen([]) == ()
+
+
+def test_settings_of_one_method_count_once() -> None:
+    chosen = ranked_datasets.chosen
+    four, sweep = list("wxyz"), ["iql"] * 9
+    assert chosen(["abc"] * 4 + ["a"] * 9) == ("a",)  # nine methods
+    assert chosen(["abc"] * 4 + ["a"] * 9, four + sweep) == ("a", "b", "c")
+    # For each set that any of its rows covers: neither their union nor the widest alone.
+    assert chosen(["ab", "ab", "acde"], ["w", "iql", "iql"]) == ("a", "b")
+    assert chosen(["abcd", "ab", "cd"], ["w", "iql", "iql"]) == ("a", "b")
+    # Of one method alone, its settings are what is ranked.
+    assert chosen(["abc", "a", "a", "a", ""], ["iql"] * 4 + ["w"]) == ("a",)
+
+
+def test_a_sweep_of_one_method_un_ranks_nobody() -> None:
+    three = [f"local/hopper-{kind}-v1" for kind in ("expert", "medium", "random")]
+
+    def records(name: str, lr: float, datasets: Sequence[str]) -> list[RunRecord]:
+        return [
+            RunRecord(
+                algorithm=name, configuration={"lr": lr}, dataset=dataset, dataset_sha256=None,
+                protocol=Protocol(
+                    dataset=dataset, environment="Hopper-v4", engine={}, time_limit=1000, episodes=1
+                ),
+                budget=Budget(steps=9), seed=seed, status="complete", software={}, hardware="",
+                evaluations=(Evaluation(step=9, returns=(900.0 + seed,), lengths=(9,)),),
+            )
+            for dataset in datasets
+            for seed in range(2)
+        ]  # fmt: skip
+
+    found = [each for name in ("bc", "td3_bc") for each in records(name, 0, three)]
+    found += records("iql", 0.0, three)
+    found += [each for number in range(1, 8) for each in records("iql", number, three[:1])]
+    (table,) = tables.build(runs.from_records(found))
+    assert len(table.entries) == 10
+    assert table.ranked_over == tuple(three)
+    assert sum(entry.rank is not None for entry in table.entries) == 3
+
+
+def test_a_shared_dataset_more_can_change_the_set_one_methods_own_cannot() -> None:
+    chosen = ranked_datasets.chosen
+    partial = ["ab", "ab", "ab", "a", "a", "a"]
+    assert chosen([*partial, "a"]) == ("a",)
+    assert chosen([*partial, "ac"]) == ("a",)
+    assert chosen([*partial, "ab"]) == ("a", "b")  # the other three are un-ranked by it
 
 
 def test_no_other_set_has_more() -> None:
