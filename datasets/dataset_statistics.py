@@ -84,12 +84,12 @@ def stats(
     if len(episodes) == 0:
         raise DatumrlError(f"{episodes.id}: has no rows, so there is nothing to measure")
     other, notes = _reference(episodes, known_record(episodes.id), reference)
+    entropy = None
+    if policy is not None:  # first: it may be refused
+        entropy = behaviour_entropy(episodes, policy, action_bounds=action_bounds, seed=seed)
     counted = coverages.coverage(episodes, other, preset, rows, tell(f"{episodes.id}: coverage"))
     found = _measures(episodes, other, counted, seed, tell(f"{episodes.id}: duplicates"))
-    if policy is not None:
-        entropy = behaviour_entropy(episodes, policy, action_bounds=action_bounds, seed=seed)
-        found = replace(found, entropy=entropy)
-    return replace(found, notes=(*episodes.notes, *notes))
+    return replace(found, entropy=entropy, notes=(*episodes.notes, *notes))
 
 
 def _measures(

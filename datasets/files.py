@@ -35,7 +35,12 @@ def home() -> Path:
     The default is a folder where this system keeps its users' data.
     """
     given = os.environ.get("DATUMRL_HOME")
-    return Path(given).expanduser() if given else _user_data() / "datumrl"
+    if not given:
+        return _user_data() / "datumrl"
+    try:
+        return Path(given).expanduser()
+    except RuntimeError:
+        raise DatumrlError(f"DATUMRL_HOME={given}: no such user; name a folder") from None
 
 
 def _user_data() -> Path:

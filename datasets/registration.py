@@ -70,20 +70,23 @@ def register(path: Path, *, replace: bool = False, progress: Any = None) -> Regi
         "members": [str(member) for member in members],
     }
     changes = _changes(target, content, own)
+    links = _links(target, own["sha256"])
+    linked = links.exists()
     if target.exists() and not changes:
+        if not single and not linked:
+            _link(links, members)
         return Registered(record(target), target, (), True)
     if changes and not replace:
         raise DatumrlError(
             f"{content['id']} is registered with another meaning ({'; '.join(changes)}); choose "
             "another id, such as the next version, or --replace it"
         )
-    links = _links(target, own["sha256"])
     if not single:
         _link(links, members)
     try:
         _read_and_keep(target, text, content, own, progress)
     except BaseException:
-        if not single and not any("lie elsewhere" in change for change in changes):
+        if not single and not linked:  # else what is registered stands on it
             shutil.rmtree(links, ignore_errors=True)
         raise
     return Registered(record(target), target, changes, False)

@@ -20,7 +20,7 @@ ROBOTICS = ("PointMaze_", "AntMaze_", "AdroitHand", "FrankaKitchen")  # of gymna
 # Which parts of a dict of observations, one after the other, are D4RL's: positions and velocities.
 _LAYOUTS = {"PointMaze_": ("observation",), "AntMaze_": ("achieved_goal", "observation")}
 _ENDS = ("low", "high")
-_NOT_MADE = "MiniGrid-"  # of the package minigrid; policies of images are not rolled out here
+_NOT_MADE = ("MiniGrid-", "FrankaKitchen")  # nearest to D4RL's, with other observations
 
 
 def environment_of(record: DatasetRecord) -> Environment:
@@ -40,16 +40,17 @@ def make(environment: Environment, nearest: bool = False) -> gymnasium.Env:
     unless ``nearest`` is set, if the environment is only the nearest to the one that the dataset's
     scores are defined on.
     """
+    if not environment.equivalent and environment.id.startswith(_NOT_MADE):
+        raise DatumrlError(
+            f"{environment.id} is not made here: its observations cannot be laid out as this "
+            "dataset's are; roll out by your own code and hand the returns to "
+            "datumrl.Recorder(...).log"
+        )
     if not environment.equivalent and not nearest:
         raise DatumrlError(
             f"{environment.id} is only the nearest to the environment of this dataset's scores"
             f"{f' ({environment.note})' if environment.note else ''}, so returns are not "
             "comparable; pass --nearest (nearest=True) to evaluate in it all the same"
-        )
-    if environment.id.startswith(_NOT_MADE):
-        raise DatumrlError(
-            f"{environment.id} is not made here: its observations are dicts with text; roll out by "
-            "your own code and hand the returns to datumrl.Recorder(...).log"
         )
     gym: Any = _import_gymnasium(environment)
     for ours in (pointmaze, zero_contact_ant):

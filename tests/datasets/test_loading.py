@@ -220,6 +220,9 @@ def test_home_may_be_given_by_the_users_folder(raw, tmp_path, monkeypatch):
     monkeypatch.setenv("DATUMRL_HOME", "~/home")
     assert len(loading.load(ID)) == 200
     assert (tmp_path / "home" / "prepared").is_dir()
+    monkeypatch.setenv("DATUMRL_HOME", "~nobody-of-that-name/home")
+    with pytest.raises(DatumrlError, match="DATUMRL_HOME=~nobody-of-that-name/home: no such user"):
+        loading.load(ID)
 
 
 @pytest.fixture

@@ -652,6 +652,24 @@ def test_columns_of_a_path_are_of_the_description_there_is(
         datumrl.load("user/robot-v1", path=copy)
 
 
+def test_what_is_registered_survives_a_refused_replacement(
+    describe: Callable[..., Path], tmp_path: Path
+) -> None:
+    """The links that stand for a pattern's files are those of the old description too."""
+    (tmp_path / "logs").mkdir()
+    save(tmp_path / "logs" / "a.npz", columns())
+    done = registration.register(describe("npz", "logs/*.npz"))
+    bad = {"rule": "fixed-length", "length": len(columns()["reward"]) - 1}
+    with pytest.raises(DatumrlError):
+        registration.register(describe("npz", "logs/*.npz", boundaries=bad), replace=True)
+    assert len(datumrl.load("user/robot-v1")) == len(columns()["reward"])
+    shutil.rmtree(next(done.path.parent.glob("*.files")))
+    with pytest.raises(DatumrlError, match="is gone"):
+        datumrl.load("user/robot-v1")
+    assert registration.register(describe("npz", "logs/*.npz")).unchanged
+    assert len(datumrl.load("user/robot-v1")) == len(columns()["reward"])
+
+
 def test_columns_of_an_earlier_reader_are_made_anew(
     describe: Callable[..., Path], tmp_path: Path
 ) -> None:

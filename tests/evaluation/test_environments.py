@@ -96,10 +96,12 @@ def test_a_dataset_without_environment_says_so() -> None:
         environments.environment_of(record)
 
 
-def test_minigrid_is_named_and_refused() -> None:
-    record = catalogue.find("d4rl/minigrid-fourrooms-v0")
-    with pytest.raises(DatumrlError, match=r"MiniGrid-FourRooms-v0 is not made here: .*Recorder"):
-        environments.make(environments.environment_of(record), nearest=True)
+@pytest.mark.parametrize("nearest", [True, False])
+@pytest.mark.parametrize("dataset", ["d4rl/minigrid-fourrooms-v0", "d4rl/kitchen-complete-v0"])
+def test_what_cannot_be_laid_out_is_named_and_refused(dataset: str, nearest: bool) -> None:
+    environment = environments.environment_of(catalogue.find(dataset))
+    with pytest.raises(DatumrlError, match=r"is not made here: .*Recorder"):
+        environments.make(environment, nearest=nearest)
 
 
 @pytest.mark.parametrize("package", ["gymnasium", "mujoco"])
