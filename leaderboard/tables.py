@@ -204,18 +204,18 @@ def _table(
 
 def _entries(identity: str, members: Sequence[Run], normalised: bool) -> list[Entry]:
     """Return the rows with their cells; what these add up to is computed later."""
-    by_algorithm: dict[tuple[str, str], list[Run]] = defaultdict(list)
+    by_name: dict[tuple[str, str], list[Run]] = defaultdict(list)
     for run in members:
-        by_algorithm[run.row.algorithm, run.row.tier].append(run)
+        by_name[names.alike(names.method(run.row.algorithm)), run.row.tier].append(run)
     return [
         Entry(
-            id=f"{identity}--{names.slug(algorithm, label, tier)}",
-            algorithm=algorithm,
+            id=f"{identity}--{names.slug(variant[0].row.algorithm, label, tier)}",
+            algorithm=variant[0].row.algorithm,
             label=label,
             tier=tier,
             cells=_cells(variant, normalised),
         )
-        for (algorithm, tier), own in sorted(by_algorithm.items())
+        for (_, tier), own in sorted(by_name.items())
         for label, variant in variants.split(own)
     ]
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from datumrl.leaderboard import runs
@@ -13,20 +13,36 @@ _LABELLED = 3  # how many differing settings a variant's label names
 
 
 def split(own: Sequence[Run]) -> list[tuple[str, list[Run]]]:
-    """Split an algorithm's runs by who made them, and by configurations or budgets.
+    """Split runs that are shown under one name by who made them, and by configurations or budgets.
 
     Returns (label, runs) of each variant; the label is "" where there is but one.  Records of
-    different sources are never one row: a submission may have the name of a method of ours.
+    different sources are never one row: a submission may have the name of a method of ours, or one
+    that is shown alike.
     """
-    by_source: dict[str, list[Run]] = defaultdict(list)
+    by_maker: dict[tuple[str, str], list[Run]] = defaultdict(list)
     for run in own:
-        by_source[run.row.source if run.record is not None else ""].append(run)
-    found = []
-    for source, members in sorted(by_source.items()):
-        for label, variant in _by_settings(members):
-            named = label if len(by_source) == 1 else ", ".join(filter(None, (source, label)))
-            found.append((named, variant))
-    return found
+        by_maker[run.row.algorithm, run.row.source if run.record is not None else ""].append(run)
+    makers = _makers(by_maker)
+    return [
+        (", ".join(filter(None, (makers[maker], label))), variant)
+        for maker, members in sorted(by_maker.items())
+        for label, variant in _by_settings(members)
+    ]
+
+
+def _makers(by_maker: Mapping[tuple[str, str], Sequence[Run]]) -> dict[tuple[str, str], str]:
+    """Return what sets each (algorithm, source) apart: sources, and where they are equal names."""
+    if len(by_maker) == 1:
+        return dict.fromkeys(by_maker, "")
+    found = {
+        maker: " and ".join(sorted({run.row.source for run in own} - {""}))
+        for maker, own in by_maker.items()
+    }
+    count = Counter(found.values())
+    return {
+        (name, source): ", ".join(filter(None, (told, name))) if count[told] > 1 else told
+        for (name, source), told in found.items()
+    }
 
 
 def _by_settings(own: Sequence[Run]) -> list[tuple[str, list[Run]]]:

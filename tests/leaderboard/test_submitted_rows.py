@@ -96,3 +96,25 @@ def test_a_verified_submission_of_a_name_of_ours_is_a_row_of_its_own() -> None:
     ]  # fmt: skip
     assert [entry.rank for entry in table.entries] == [1, 2]
     assert "BC" not in {row.name for row in reference_rows.of_table(table, {}, {SOURCE})}
+
+
+@pytest.mark.parametrize("name", ["TD3+BC", "td3+bc", "TD3 + BC"])
+def test_a_verified_submission_that_is_shown_as_one_of_ours_is_told_apart(name: str) -> None:
+    found = own_runs("td3_bc", 900, "reproduced", "datumrl baselines")
+    (alone,) = tables.build(found)[0].entries
+    assert alone.name == "TD3+BC"
+    (table,) = tables.build(found + own_runs(name, 100, "reproduced", SOURCE))
+    assert [(entry.algorithm, entry.label) for entry in table.entries] == [
+        ("td3_bc", "datumrl baselines"), (name, SOURCE),
+    ]  # fmt: skip
+    assert len({entry.id for entry in table.entries}) == 2
+    # Tiers are shown beside the name: rows of two need no label.
+    (table,) = tables.build(found + own_runs(name, 100, "submitted", SOURCE))
+    assert {entry.label for entry in table.entries} == {""}
+
+
+def test_names_of_one_source_that_are_shown_alike_stay_two_rows() -> None:
+    found = own_runs("td3_bc", 900, "local", "") + own_runs("TD3+BC", 100, "local", "")
+    (table,) = tables.build(found)
+    assert [entry.label for entry in table.entries] == ["td3_bc", "TD3+BC"]
+    assert [len(entry.runs) for entry in table.entries] == [4, 4]
