@@ -1,13 +1,14 @@
 """Which method for which data: the best methods on every dataset of the TQ-SACo map.
 
 On each dataset the methods of one table are tested against each other, one score per seed; what
-the test does not separate from the highest mean is the best group.  Nothing here says that a place
-on the map makes a method good: it is what was found on these datasets.
+the test does not separate from the highest mean of those tested is the best group.  Nothing here
+says that a place on the map makes a method good: it is what was found on these datasets.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,6 +35,11 @@ class Verdict:
     untested: tuple[Entry, ...] = ()  # of too few runs for the test of the others
 
     @property
+    def all_best(self) -> bool:
+        """Return whether no method that was tested was separated from the highest mean of them."""
+        return len(self.best) == len(self.measured) - len(self.untested)
+
+    @property
     def best_lines(self) -> list[tuple[Entry, Cell]]:
         """Return the best group with its cells, highest mean first."""
         ids = {entry.id for entry in self.best}
@@ -45,10 +51,32 @@ def verdicts(points: Iterable[MapPoint], board: Sequence[Table]) -> list[Verdict
     return [_verdict(point, board) for point in sorted(points, key=lambda point: point.id)]
 
 
-def letters(found: Sequence[Verdict]) -> dict[str, str]:
-    """Return a capital letter for every method that is measured on the map, by name."""
-    named = sorted({entry.name for each in found for entry, _ in each.measured}, key=str.casefold)
-    return {name: _letter(number) for number, name in enumerate(named)}
+@dataclass(frozen=True)
+class Named:
+    """What a row is called on the map: a capital letter, and its name."""
+
+    letter: str
+    title: str  # with the tier where rows of other tiers have the same name
+
+
+def letters(found: Sequence[Verdict]) -> dict[str, Named]:
+    """Return what every row that is measured on the map is called, by id and in order of letters.
+
+    A letter is that of a name in a tier: rows of it in several tables share it.
+    """
+    entries = [entry for each in found for entry, _ in each.measured]
+    kinds = sorted({_kind(entry) for entry in entries}, key=lambda kind: (kind[0].casefold(), kind))
+    names = Counter(name for name, _ in kinds)
+    called = {
+        (name, tier): Named(_letter(number), f"{name}, {tier}" if names[name] > 1 else name)
+        for number, (name, tier) in enumerate(kinds)
+    }
+    ordered = sorted(entries, key=lambda entry: kinds.index(_kind(entry)))
+    return {entry.id: called[_kind(entry)] for entry in ordered}
+
+
+def _kind(entry: Entry) -> tuple[str, str]:
+    return entry.name, entry.tier
 
 
 def as_json(found: Iterable[Verdict]) -> list[dict[str, Any]]:
@@ -69,13 +97,13 @@ def as_json(found: Iterable[Verdict]) -> list[dict[str, Any]]:
     ]
 
 
-def label(verdict: Verdict, of: dict[str, str]) -> str:
-    """Return what is written beside a dataset: the letters of its best group."""
+def label(verdict: Verdict, of: Mapping[str, Named]) -> str:
+    """Return what is written beside a dataset: the letters of its best group, or that all are."""
     if not verdict.best:
         return "?" if len(verdict.measured) > 1 else ""
-    if len(verdict.best) == len(verdict.measured):
+    if verdict.all_best:
         return f"all {len(verdict.best)}"
-    return "".join(of[entry.name] for entry in verdict.best)
+    return "".join(of[entry.id].letter for entry in verdict.best)
 
 
 def _verdict(point: MapPoint, board: Sequence[Table]) -> Verdict:

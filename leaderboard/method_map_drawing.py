@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup, escape
 
 from datumrl.leaderboard import dataset_drawing, drawing, method_map, names
-from datumrl.leaderboard.method_map import Verdict
+from datumrl.leaderboard.method_map import Named, Verdict
 
 _WIDTH, _HEIGHT = 760, 470
 _LEFT, _RIGHT, _TOP, _BOTTOM = 48.0, 740.0, 24.0, 424.0
@@ -38,8 +38,11 @@ class _Box:
         return self.left >= _LEFT - 2 and self.right <= _WIDTH and 12 <= self.top < _BOTTOM - 10
 
 
-def draw(found: Sequence[Verdict], letters: dict[str, str]) -> Markup:
-    """Draw the map; datasets without a tested group are hollow and grey."""
+def draw(found: Sequence[Verdict], letters: Mapping[str, Named]) -> Markup:
+    """Draw the map; datasets without a tested group are hollow and grey.
+
+    ``letters`` are what rows are called, by id.
+    """
     found = sorted(found, key=lambda verdict: bool(verdict.best))  # the last lie on top
     points = [verdict.point for verdict in found]
     x = drawing.axis([point.tq for point in points], (0.0, 1.0))
@@ -59,7 +62,8 @@ def draw(found: Sequence[Verdict], letters: dict[str, str]) -> Markup:
         box, anchor = _place(left, top, f"{words} {kind}".strip(), taken)
         if words:
             taken.append(box)
-        parts.append(_mark(verdict, left, top, (words, kind), box, anchor))
+        best = ", ".join(letters[entry.id].title for entry in verdict.best) or verdict.how
+        parts.append(_mark(verdict, best, left, top, (words, kind), box, anchor))
     size = f'viewBox="0 0 {_WIDTH} {_HEIGHT}"'
     told = 'role="img" aria-label="TQ-SACo map; the table below holds all of it"'
     return Markup(f'<svg class="plot" {size} {told}>{"".join(parts)}</svg>')
@@ -109,12 +113,17 @@ def _place(left: float, top: float, words: str, taken: Sequence[_Box]) -> tuple[
 
 
 def _mark(
-    verdict: Verdict, left: float, top: float, label: tuple[str, str], box: _Box, anchor: str
+    verdict: Verdict,
+    best: str,
+    left: float,
+    top: float,
+    label: tuple[str, str],
+    box: _Box,
+    anchor: str,
 ) -> str:
     point = verdict.point
     kind = "marked" if verdict.best else "none"
     hollow = " hollow" if point.own_reference else ""
-    best = ", ".join(entry.name for entry in verdict.best) or verdict.how
     title = f"{point.id}: TQ {point.tq:.3f}, SACo {point.saco:.3f}; {best}"
     shape = dataset_drawing.SHAPES[point.environment]
     where = {"start": box.left, "middle": (box.left + box.right) / 2, "end": box.right}[anchor]

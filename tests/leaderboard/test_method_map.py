@@ -1,10 +1,12 @@
 """The map of methods: groups by the planned test, letters, labels that keep apart."""
 
+import dataclasses
 import re
+from pathlib import Path
 
 from datumrl.datasets.quality_map import MapPoint
 from datumrl.evaluation.records import Budget, Evaluation, Protocol, RunRecord, ScoreRow
-from datumrl.leaderboard import method_map, method_map_drawing, runs, tables
+from datumrl.leaderboard import board, method_map, method_map_drawing, runs, tables
 
 
 def row(algorithm: str, dataset: str, seed: int, score: float) -> ScoreRow:
@@ -31,7 +33,9 @@ def test_the_best_group_is_what_the_test_does_not_separate() -> None:
     assert [cell.values.size for _, cell in medium.best_lines] == [8, 8]
     assert "closed" in medium.how
     letters = method_map.letters([expert, medium, random])
-    assert letters == {"best": "A", "far": "B", "near": "C"}
+    named = [(each.letter, each.title) for each in dict.fromkeys(letters.values())]
+    assert named == [("A", "best"), ("B", "far"), ("C", "near")]
+    assert letters.keys() == {entry.id for each in (medium, random) for entry, _ in each.measured}
     assert method_map.label(medium, letters) == "AC"
     assert (expert.best, random.best) == ((), ())
     assert "no method" in expert.how
@@ -104,6 +108,59 @@ def test_marks_and_labels_stay_inside_and_apart() -> None:
     places = {(round(float(x) + float(dx)), round(float(y) + float(dy))) for x, y, dx, dy in marks}
     assert len(places) == 3
     assert all(0 < x < 760 and 0 < y < 470 for x, y in places)
+
+
+def test_rows_of_one_name_have_letters_of_their_own() -> None:
+    def tiered(name: str, level: float, tier: str, source: str) -> list[runs.Run]:
+        found = runs.from_records([record(name, seed, level) for seed in range(8)])
+        told = {"tier": tier, "source": source}
+        return [dataclasses.replace(run, row=run.row.model_copy(update=told)) for run in found]
+
+    found = tiered("td3_bc", 2000, "reproduced", "ours") + tiered("far", 9, "local", "")
+    found += tiered("TD3+BC", 500, "reproduced", "theirs") + tiered("TD3+BC", 1000, "local", "")
+    verdicts = method_map.verdicts([POINT], tables.build(found))
+    letters = method_map.letters(verdicts)
+    assert [(each.letter, each.title) for each in letters.values()] == [
+        ("A", "far"), ("B", "TD3+BC"), ("C", "TD3+BC (ours)"), ("D", "TD3+BC (theirs)"),
+    ]  # fmt: skip
+    assert method_map.label(verdicts[0], letters) == "C"
+    found = tiered("td3_bc", 2000, "reproduced", "ours") + tiered("TD3+BC", 1000, "local", "")
+    verdicts = method_map.verdicts([POINT], tables.build(found))
+    letters = method_map.letters(verdicts)
+    assert [(each.letter, each.title) for each in letters.values()] == [
+        ("A", "TD3+BC, local"), ("B", "TD3+BC, reproduced"),
+    ]  # fmt: skip
+    assert "; TD3+BC, reproduced</title>" in method_map_drawing.draw(verdicts, letters)
+
+
+def test_rows_of_several_tables_share_a_letter() -> None:
+    rows = [
+        row(name, f"d4rl/hopper-medium-{version}", seed, level)
+        for name, level in (("a", 80.0), ("b", 20.0))
+        for version in ("v0", "v2")
+        for seed in range(2)
+    ]
+    points = [MapPoint(f"d4rl/hopper-medium-{v}", 0.5, 0.5, False, "x") for v in ("v0", "v2")]
+    letters = method_map.letters(method_map.verdicts(points, tables.build(runs.from_rows(rows))))
+    assert sorted(each.letter for each in letters.values()) == ["A", "A", "B", "B"]
+
+
+def test_all_is_of_the_methods_that_were_tested(tmp_path: Path) -> None:
+    point = MapPoint("d4rl/hopper-medium-v0", 0.5, 0.5, False, "published")
+    rows = [row(name, point.id, seed, 60.0 + seed) for name in "ab" for seed in range(8)]
+    rows.append(row("few", point.id, 0, 9.0))
+    built = tables.build(runs.from_rows(rows))
+    (verdict,) = method_map.verdicts([point], built)
+    assert (len(verdict.measured), [each.algorithm for each in verdict.untested]) == (3, ["few"])
+    assert method_map.label(verdict, method_map.letters([verdict])) == "all 2"
+    rows += [row("low", point.id, seed, 5.0 + seed) for seed in range(8)]
+    (separated,) = method_map.verdicts([point], tables.build(runs.from_rows(rows)))
+    assert method_map.label(separated, method_map.letters([separated])) == "AB"
+    board.write(built, tmp_path / "board")
+    page = (tmp_path / "board" / "map.html").read_text(encoding="utf-8")
+    assert "none of the 2 tested separated from the highest mean" in page
+    assert "too few runs to be tested: few<" in page
+    assert page.count("<li><b>") == 3
 
 
 def test_hostile_names_are_inert_on_the_map() -> None:
