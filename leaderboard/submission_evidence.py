@@ -3,10 +3,14 @@
 The verified cells are drawn by the hash of the submission's files, so that neither side picks them.
 Compared is what the board counts: the last evaluation, the mean of the last ten, or the best.
 
-Several people may verify.  All files of one are one verifier's.  What over half of the verifiers
-find on their own data is the verdict.  Else the runs of all are pooled and judged together, without
-those of a minority whose own data differ; where half differ, nothing is decided.  So one verifier,
-however much data he brings, overrules no two who agree, and no two who differ.
+Re-rolled policies are the submitted ones: they agree almost by construction, and say nothing of
+what training yields.  They confirm only where nobody trained seeds anew; else those decide alone.
+
+Several people may verify.  All files of one are one verifier's.  Those whose own data conclude
+(agree, or differ) are counted: of two or more, over half are the verdict, and halves decide
+nothing.  Where fewer conclude, the runs of all are pooled and judged together.  So one verifier,
+however much data he brings, overrules no two who agree and no two who differ, and evidence that
+says nothing by itself turns nobody's verdict into the other one.
 """
 
 from __future__ import annotations
@@ -54,6 +58,8 @@ class Judgement:
     verdict: Verdict
     pooled: Agreement  # of the runs that were judged together
     verifiers: tuple[tuple[str, Verdict], ...]  # each one's name and what his own data say
+    outvoted: tuple[str, ...]  # the minority, whose runs are not among the pooled ones
+    rerolled: tuple[str, ...]  # whose re-rolled policies do not count beside seeds trained anew
     unmeasured: tuple[str, ...]  # datasets whose score the evidence cannot measure, and why
 
     def __str__(self) -> str:
@@ -61,8 +67,15 @@ class Judgement:
             f"{self.verdict}, mean difference between {self.pooled.low:.1f} and "
             f"{self.pooled.high:.1f} points (90%)"
         )
+        if self.outvoted:
+            told += ", without " + " and ".join(f"{name}'s" for name in self.outvoted) + " runs"
         if len(self.verifiers) > 1:
             told += "; " + ", ".join(f"{name}: {verdict}" for name, verdict in self.verifiers)
+        if self.rerolled:
+            told += (
+                f"; seeds trained anew decide, not the policies re-rolled by "
+                f"{' and '.join(self.rerolled)}"
+            )
         return "; ".join((told, *self.unmeasured))
 
 
@@ -209,40 +222,60 @@ def judged(submission: Submission, evidence: Iterable[Evidence]) -> Judgement:
     by_verifier: dict[str, list[Evidence]] = defaultdict(list)
     for each in evidence:
         by_verifier[names.alike(each.verified_by)].append(each)
-    alone = {name: _compared(submission, files) for name, files in by_verifier.items()}
-    differing = [name for name, found in alone.items() if found.verdict == "differs"]
-    minority = differing if 2 * len(differing) < len(alone) else []
-    rest = [each for name, own in by_verifier.items() if name not in minority for each in own]
-    pooled = _compared(submission, rest) if len(alone) > 1 else next(iter(alone.values()))
-    verdict = pooled.verdict
-    if 2 * len(differing) == len(alone):
-        verdict = "inconclusive"
-    for one in _CONCLUSIVE:
-        if 2 * sum(found.verdict == one for found in alone.values()) > len(alone):
-            verdict = one
-    said = [(by_verifier[name][0].verified_by, found.verdict) for name, found in alone.items()]
-    return Judgement(verdict, pooled, tuple(said), tuple(_unmeasured(submission, rest)))
+    shown = {name: own[0].verified_by for name, own in by_verifier.items()}
+    anew = {
+        name: trained
+        for name, own in by_verifier.items()
+        if (trained := [each for each in own if each.kind == _ANEW])
+    }
+    alone = {name: _compared(submission, anew.get(name, own)) for name, own in by_verifier.items()}
+    deciding = anew or by_verifier
+    sides = [[name for name in deciding if alone[name].verdict == one] for one in _CONCLUSIVE]
+    fewer, more = sorted(sides, key=len)
+    minority = fewer if len(fewer) < len(more) else []
+    rest = [each for name, own in deciding.items() if name not in minority for each in own]
+    single = next(iter(deciding)) if len(deciding) == 1 else None
+    pooled = alone[single] if single is not None else _compared(submission, rest)
+    return Judgement(
+        _voted(*map(len, sides), pooled.verdict),
+        pooled,
+        tuple((shown[name], found.verdict) for name, found in alone.items()),
+        tuple(shown[name] for name in minority),
+        tuple(shown[name] for name, own in by_verifier.items() if anew and _any_rerolled(own)),
+        tuple(_unmeasured(submission, rest)),
+    )
+
+
+def _any_rerolled(evidence: Iterable[Evidence]) -> bool:
+    return any(each.kind != _ANEW for each in evidence)
+
+
+def _voted(agreeing: int, differing: int, pooled: Verdict) -> Verdict:
+    """Return the verdict of those who conclude, or if they are fewer than two, of pooled runs."""
+    if agreeing + differing < 2:
+        contrary = {"agrees": differing, "differs": agreeing, "inconclusive": 0}[pooled]
+        return "inconclusive" if contrary else pooled
+    if agreeing == differing:
+        return "inconclusive"
+    return "agrees" if agreeing > differing else "differs"
 
 
 def _compared(submission: Submission, evidence: Sequence[Evidence]) -> Agreement:
-    """Return how new runs, all taken together, agree with the submitted ones."""
-    told: dict[tuple[str, str], list[SeedRun]] = defaultdict(list)
+    """Return how new runs of one kind, all taken together, agree with the submitted ones."""
+    told: dict[str, list[SeedRun]] = defaultdict(list)
     for each in evidence:
         for cell in each.cells:
-            told[cell.dataset, each.kind] += cell.runs
+            told[cell.dataset] += cell.runs
     by_dataset = {result.dataset: result for result in submission.results.values()}
-    several = len({kind for _, kind in told}) > 1
     cells: dict[str, Sequence[Group]] = {}
     failed = any(_unmeasured(submission, evidence))
-    for (dataset, kind), runs in told.items():
+    for dataset, runs in told.items():
         result = by_dataset[dataset]
-        if kind != _ANEW and result.protocol.checkpoint != "last" and (dataset, _ANEW) in told:
-            continue  # last policies are not what counts, and what counts is known
         living = [run for run in runs if run.status == "complete" and run.evaluations]
-        pairs = _pairs(result, living, kind)
+        pairs = _pairs(result, living, evidence[0].kind)
         failed |= len(living) < len(runs) or not pairs
         if pairs:
-            cells[f"{dataset} ({kind})" if several else dataset] = _in_points(result, pairs)
+            cells[dataset] = _in_points(result, pairs)
     if not cells:
         return Agreement("inconclusive", -np.inf, np.inf, ())
     return agreement.compare(cells, failed)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from datumrl.datasets import files
 from datumrl.datasets.errors import DatumrlError
@@ -210,6 +211,15 @@ def _evaluate_every(result: DatasetResult) -> int:
     return first
 
 
+def _finite(content: Any) -> Any:
+    """Return JSON content with null in place of numbers that are not finite, at any depth."""
+    if isinstance(content, dict):
+        return {key: _finite(value) for key, value in content.items()}
+    if isinstance(content, list):
+        return [_finite(each) for each in content]
+    return None if isinstance(content, float) and not math.isfinite(content) else content
+
+
 def _tell(found: Judgement, path: Path, as_json: bool) -> None:
     pooled = found.pooled
     if as_json:
@@ -219,13 +229,11 @@ def _tell(found: Judgement, path: Path, as_json: bool) -> None:
             "high": pooled.high,
             "cells": [vars(cell) for cell in pooled.cells],
             "verifiers": [{"name": name, "verdict": own} for name, own in found.verifiers],
+            "outvoted": list(found.outvoted),
+            "rerolled": list(found.rerolled),
             "unmeasured": list(found.unmeasured),
         }
-        finite = {
-            key: None if isinstance(value, float) and abs(value) == float("inf") else value
-            for key, value in content.items()
-        }
-        console.print_json({**finite, "file": str(path)})
+        console.print_json(_finite({**content, "file": str(path)}))
         return
     for cell in pooled.cells:
         console.output.print(

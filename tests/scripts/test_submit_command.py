@@ -4,7 +4,7 @@ import builtins
 import json
 import re
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,8 @@ from datumrl.datasets.errors import DatumrlError
 from datumrl.evaluation.records import Budget, Evaluation, Protocol, RunRecord, read_record
 from datumrl.leaderboard import submission_building
 from datumrl.leaderboard.submission_building import EXAMPLE
-from datumrl.scripts import console
+from datumrl.leaderboard.submission_schema import DatasetResult
+from datumrl.scripts import console, submit_verify
 from datumrl.scripts.main import main
 
 ROOT = Path(__file__).parents[2]
@@ -202,6 +203,34 @@ def test_on_a_terminal_the_missing_is_asked_for(
     assert sorted(method["not_run"].values()) == ["x", "y", "z"]
 
 
+def test_a_verdict_without_an_interval_is_strict_json(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_runs(tmp_path / "runs")
+    assert main(["submit", "runs", "--method", str(method_toml(tmp_path / "m.toml"))]) == 0
+
+    def half_failed(result: DatasetResult, seeds: Sequence[int], *_: object) -> list[RunRecord]:
+        """Train two seeds, of which one fails: a single value has no spread."""
+        write_runs(tmp_path / "new", seeds=7, evaluations=(
+            Evaluation(step=10, returns=tuple(map(float, range(50, 60))),
+                       lengths=tuple(range(50, 60))),
+        ))  # fmt: skip
+        told = [read_record(tmp_path / "new" / f"seed-{seed:03d}.json") for seed in seeds]
+        failed = {"status": "failed", "failure": "diverged", "evaluations": ()}
+        return [told[0], told[1].model_copy(update=failed)]
+
+    monkeypatch.setattr(submit_verify, "_retrained", half_failed)
+    capsys.readouterr()
+    folder = "leaderboard/submissions/mine/r1"
+    words = ("--verify", folder, "--verified-by", "Somebody", "--seeds", "2", "--json")
+    assert main(["submit", *words]) == submit_verify.DISAGREES
+    told = json.loads(capsys.readouterr().out)
+    assert (told["verdict"], told["low"], told["high"]) == ("inconclusive", None, None)
+    (cell,) = told["cells"]
+    assert cell["error"] is None
+    assert cell["difference"] < 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
@@ -348,7 +377,8 @@ def test_from_training_and_a_foreign_agent_to_a_reproduced_row_on_the_board(
     retrained = json.loads(capsys.readouterr().out)
     assert (verdict == 0) == (retrained["verdict"] == "agrees")
     assert Path(retrained["file"]).name == "evidence-2.json"
-    assert len(retrained["cells"]) == 2  # the dataset re-rolled, and trained anew
+    assert len(retrained["cells"]) == 1  # trained anew, which decides alone
+    assert retrained["rerolled"] == ["Somebody"]
     assert run("submit", "--check", subs) == 0
     capsys.readouterr()
     assert run("board", "--no-published", "--submissions", subs, "--json", "--out", "board") == 0

@@ -41,9 +41,12 @@ def points(steps: Sequence[int], level: int, *key: int, spread: int = 50) -> lis
 
 
 def trained(
-    level: int, salt: int, steps: Sequence[int] = (1000,), spread: int = 50
+    level: int, salt: int, steps: Sequence[int] = (1000,), spread: int = 50, living: int = 1_000
 ) -> Callable[..., list[RunRecord]]:
-    """Return a stand-in for what trains or rolls out: records with returns around a level."""
+    """Return a stand-in for what trains or rolls out: records with returns around a level.
+
+    Of its seeds, all after the first ``living`` ones fail.
+    """
 
     def run(result: DatasetResult, seeds: Sequence[int]) -> list[RunRecord]:
         first = result.records()[0].model_dump()
@@ -52,7 +55,8 @@ def trained(
             curve = points(steps, level, 7, salt, seed, spread=spread)
             told = tuple(Evaluation.model_validate(point, strict=False) for point in curve)
             found.append(RunRecord(**{**first, "seed": seed, "evaluations": told}))
-        return found
+        failed = {"status": "failed", "failure": "diverged", "evaluations": ()}
+        return found[:living] + [each.model_copy(update=failed) for each in found[living:]]
 
     return run
 
@@ -104,8 +108,8 @@ def test_fabricated_evaluations_before_an_honest_last_are_found(
     found = verified(folder, "Trainer", trained(400, 2, STEPS))
     assert found.verifiers == (("Roller", "inconclusive"), ("Trainer", "differs"))
     # What the last policies show is no part of what counts.
-    assert [cell.dataset.partition(" ")[2] for cell in found.pooled.cells] == ["(retrained)"]
-    assert (found.verdict, found.pooled.verdict) == ("inconclusive", "differs")
+    assert (found.verdict, found.pooled.verdict) == ("differs", "differs")
+    assert (found.rerolled, found.unmeasured) == (("Roller",), ())
     assert verified(folder, "A third", trained(400, 3, STEPS)).verdict == "differs"
 
 
@@ -135,7 +139,9 @@ def test_the_verdict_of_one_outvotes_nobody(draft: Any, tmp_path: Path) -> None:
         ("Honest", "agrees"), ("Malicious", "differs"), ("A third", "agrees"),
     )  # fmt: skip
     assert abs(found.pooled.low) < 5 > abs(found.pooled.high)  # without the minority's data
-    assert "Malicious: differs" in submitted_runs._verified(submission_files.read(folder))
+    told = submitted_runs._verified(submission_files.read(folder))
+    assert "Malicious: differs" in told
+    assert "points (90%), without Malicious's runs; " in told
 
 
 def test_one_who_agrees_outvotes_nobody_either(draft: Any, tmp_path: Path) -> None:
@@ -161,14 +167,61 @@ def test_seeds_of_several_decide_together(draft: Any, tmp_path: Path) -> None:
     assert seeds == list(range(10, 25))  # none twice: the same seed would count twice
 
 
-def test_policies_and_training_are_judged_together(draft: Any, tmp_path: Path) -> None:
+def test_policies_rolled_out_again_outvote_no_training(draft: Any, tmp_path: Path) -> None:
     folder = draft.write(tmp_path)
-    verified(folder, "One", trained(400, 1), "re-rolled")
-    found = verified(folder, "Two", trained(400, 2), "retrained")
-    assert found.verdict == "agrees"
-    assert [cell.dataset.partition(" ")[2] for cell in found.pooled.cells] == [
-        "(re-rolled)", "(retrained)",
-    ]  # fmt: skip
+    for number, name in enumerate(("One", "Two")):
+        found = verified(folder, name, trained(400, number), "re-rolled")
+    assert (found.verdict, found.rerolled) == ("agrees", ())
+    found = verified(folder, "Trainer", trained(700, 2))
+    assert found.verdict == "differs"
+    assert found.verifiers == (("One", "agrees"), ("Two", "agrees"), ("Trainer", "differs"))
+    assert "seeds trained anew decide, not the policies re-rolled by One and Two" in str(found)
+    # Nor do they among the files of the same person.
+    found = verified(folder, "Trainer", trained(400, 3), "re-rolled")
+    assert (found.verdict, found.verifiers[-1]) == ("differs", ("Trainer", "differs"))
+    assert found.rerolled == ("One", "Two", "Trainer")
+    assert found.pooled.low > 5
+
+
+@pytest.mark.parametrize("order", [0, 1, 2])
+def test_what_says_nothing_undoes_no_difference(draft: Any, tmp_path: Path, order: int) -> None:
+    folder = draft.write(tmp_path)
+    for number in range(3):
+        if number == order:
+            found = verified(folder, f"V{number}", trained(700, number))
+        else:  # one seed shows no spread
+            found = verified(folder, f"V{number}", trained(400, number, living=1), seeds=2)
+        assert found.verdict == ("differs" if number >= order else "inconclusive")
+    own = [verdict for _, verdict in found.verifiers]
+    assert sorted(own) == ["differs", "inconclusive", "inconclusive"]
+    assert found.outvoted == ()
+    # One who agrees is as many as one who differs; those who conclude nothing break no tie.
+    found = verified(folder, "Agreeing", trained(400, 60), seeds=30)
+    assert found.verifiers[-1] == ("Agreeing", "agrees")
+    assert (found.verdict, found.outvoted) == ("inconclusive", ())
+
+
+@pytest.mark.parametrize(
+    ("agreeing", "differing", "pooled", "verdict"),
+    [
+        (0, 0, "agrees", "agrees"),
+        (0, 0, "inconclusive", "inconclusive"),
+        (1, 0, "inconclusive", "inconclusive"),  # with failed seeds of others
+        (1, 0, "agrees", "agrees"),
+        (1, 0, "differs", "inconclusive"),
+        (0, 1, "differs", "differs"),
+        (0, 1, "agrees", "inconclusive"),  # others bring many seeds just within the margin
+        (1, 1, "agrees", "inconclusive"),
+        (2, 0, "inconclusive", "agrees"),
+        (0, 2, "agrees", "differs"),
+        (2, 1, "differs", "agrees"),
+        (2, 3, "agrees", "differs"),
+    ],
+)
+def test_votes_are_of_those_who_conclude(
+    agreeing: int, differing: int, pooled: Any, verdict: str
+) -> None:
+    assert submission_evidence._voted(agreeing, differing, pooled) == verdict
 
 
 @pytest.mark.parametrize(
