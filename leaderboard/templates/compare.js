@@ -173,7 +173,8 @@
     return [make("h2", {}, link(x, "first"), make("span", { class: "against" }, " against "), link(y, "second")),
       make("p", { class: "protocol" }, make("b", {}, "Protocol. "), `${table.title}. ${table.protocol}`)];
   };
-  // The table's own datasets unless asked for more: its numbers and these are then the same.
+  // The table's own datasets unless asked for more.  Its numbers are these where both rows
+  // have all of these, with equally many runs; the table cuts datasets to the fewest, this page counts all.
   const extent = (table, x, y, { shared, both, ranked }, runs) => {
     const words = `Over ${count(shared.length, "dataset")} that both have, ${count(runs, "finished run")}.`;
     if (!ranked.length || ranked.length === both.length) return make("p", { class: "sub" }, words);

@@ -112,6 +112,20 @@ def test_addresses_name_the_table_and_both_rows(built: list[Table]) -> None:
     assert comparison_page.rival(table, second) is table.entries[0]
 
 
+def test_the_page_counts_runs_that_the_table_cuts_and_says_so(
+    built: list[Table], page: Path
+) -> None:
+    (entry,) = (each for table in built for each in table.entries if each.algorithm == "ragged")
+    runs_of = [cell.values.size for cell in entry.cells.values()]
+    assert runs_of == [6, 3, 9, 4]
+    assert entry.aggregate is not None
+    assert entry.aggregate.runs == 3
+    whole = ragged.iqm(ragged.gather([cell.values for cell in entry.cells.values()]))
+    assert float(whole) != pytest.approx(entry.aggregate.iqm)  # what the page computes
+    text = page.read_text(encoding="utf-8")
+    assert "the table takes as many seeds of every dataset as the one with the fewest" in text
+
+
 def test_the_page_holds_every_raw_score_exactly(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     match = re.search(r'<template id="scores">(.*?)</template>', text, re.DOTALL)
