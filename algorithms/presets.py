@@ -98,10 +98,11 @@ def choose(
 ) -> Choice:
     """Return all values of a run: those given, else the preset's, else the method's defaults.
 
-    ``settings`` are fields of the method's Config, ``run`` of `RUN_DEFAULTS`.  Raises DatumrlError
+    ``settings`` are fields of the method's Config, with its name before a dot where they are for it
+    alone, ``run`` of `RUN_DEFAULTS`.  Raises DatumrlError
     for a field or value that cannot be, and for a preset without values for the dataset.
     """
-    settings, run = dict(settings or {}), dict(run or {})
+    settings, run = registry.of_method(algorithm, settings or {}), dict(run or {})
     given = registry.resolve(algorithm, settings)  # names what is wrong before any table is read
     published = values(preset, algorithm, dataset_id) if preset not in (None, NONE) else {}
     of_config = {f: row.value for f, row in published.items() if f not in RUN_DEFAULTS}

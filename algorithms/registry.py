@@ -138,7 +138,7 @@ def completed(name: str, config: Any, dataset: DatasetRecord, episodes: Any = No
             setting = remedy.format(tenth=config.steps // 10)
             raise DatumrlError(
                 f"{field}={length:,}: {name} would {what} in all of its {config.steps:,} steps; "
-                f"use --set {setting}, or more --steps"
+                f"use --set {setting} (beside other methods {name}.{field}=...), or more --steps"
             )
     return method.completed(config, dataset, episodes) if hasattr(method, "completed") else config
 
@@ -182,17 +182,36 @@ def resolve(name: str, settings: Mapping[str, object]) -> Any:
     return config_class(**changes)
 
 
-def parse_settings(texts: Iterable[str]) -> dict[str, str]:
-    """Return ``field=value`` texts as a dict; DatumrlError for another form or a repeated field."""
+def parse_settings(
+    texts: Iterable[str], methods: Iterable[str] = tuple(ALGORITHMS)
+) -> dict[str, str]:
+    """Return ``field=value`` and ``method.field=value`` texts as a dict; see `of_method`.
+
+    Raises DatumrlError for another form, a repeated field, and a method that is none of these.
+    """
     settings: dict[str, str] = {}
+    known = list(methods)
     for text in texts:
         field, equals, value = text.partition("=")
         if not equals or not field:
             raise DatumrlError(f"{text!r} is no setting; write for example alpha=1.0")
+        method = field.rpartition(".")[0]
+        if method and method not in known:
+            raise DatumrlError(f"{text!r}: {method!r} is none of {', '.join(known)}")
         if field in settings:
             raise DatumrlError(f"{text!r}: {field} is set to {settings[field]} too; set it once")
         settings[field] = value
     return settings
+
+
+def of_method(name: str, settings: Mapping[str, object]) -> dict[str, object]:
+    """Return what settings say of one method: ``cql.bc_steps`` is for CQL, and goes first."""
+    own = {
+        field.removeprefix(f"{name}."): value
+        for field, value in settings.items()
+        if field.startswith(f"{name}.")
+    }
+    return {**{field: value for field, value in settings.items() if "." not in field}, **own}
 
 
 def configuration(config: Any) -> dict[str, Any]:

@@ -267,7 +267,7 @@ class Command:
 
         return {
             "steps": self.steps,
-            "settings": registry.parse_settings(self.set),
+            "settings": registry.parse_settings(self.set, self.sequential),
             "evaluate_every": self.evaluate_every,
             "episodes": self.episodes,
             "device": self.device,

@@ -38,7 +38,8 @@ class Command:
     steps: int | None = None
     """gradient steps (default: the algorithm's own)"""
     set: tuple[str, ...] = ()
-    """fields of the algorithm's configuration, e.g. --set alpha=1.0 batch_size=128"""
+    """fields of the algorithm's configuration, e.g. --set alpha=1.0 batch_size=128; of one of
+    several algorithms, e.g. cql.bc_steps=0"""
     preset: Literal["official", "corl"] | None = None
     """values published for the dataset: official code or paper, or CORL; --set goes before them"""
     evaluate_every: int | None = None
@@ -114,7 +115,7 @@ class Command:
                     dataset,
                     parse_seeds(self.seeds),
                     self.steps,
-                    registry.parse_settings(self.set),
+                    registry.parse_settings(self.set, self.algorithms),
                     self.evaluate_every,
                     self.episodes,
                     self.device,
@@ -126,7 +127,7 @@ class Command:
                 yield job, self.out / algorithm / dataset if several and self.out else self.out
 
     def _described(self, jobs: list[tuple[training.Job, Path | None]]) -> list[Shown]:
-        settings: dict[str, object] = {**registry.parse_settings(self.set)}
+        settings: dict[str, object] = {**registry.parse_settings(self.set, self.algorithms)}
         if self.steps is not None:
             settings["steps"] = self.steps
         names = ("evaluate_every", "episodes", "view")

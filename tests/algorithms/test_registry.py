@@ -107,3 +107,14 @@ def test_a_run_that_ends_before_its_own_training_is_refused(name, settings, fitt
         training.plan(name, dataset.id, settings=settings)
     config = training.plan(name, dataset.id, settings={**settings, **fitting}).config
     assert vars(config).items() >= fitting.items()
+
+
+def test_a_setting_may_be_for_one_of_several_methods():
+    given = registry.parse_settings(["batch_size=64", "cql.bc_steps=0", "cql.batch_size=8"])
+    assert registry.of_method("td3_bc", given) == {"batch_size": "64"}
+    assert registry.of_method("cql", given) == {"batch_size": "8", "bc_steps": "0"}
+    for method, size in (("td3_bc", 64), ("cql", 8)):
+        planned = training.plan(method, "local/hopper-medium-v1", steps=20_000, settings=given)
+        assert planned.config.batch_size == size
+    with pytest.raises(DatumrlError, match="'cql' is none of td3_bc, iql"):
+        registry.parse_settings(["cql.bc_steps=0"], ["td3_bc", "iql"])
