@@ -230,14 +230,16 @@ def judged(submission: Submission, evidence: Iterable[Evidence]) -> Judgement:
     }
     alone = {name: _compared(submission, anew.get(name, own)) for name, own in by_verifier.items()}
     deciding = anew or by_verifier
-    sides = [[name for name in deciding if alone[name].verdict == one] for one in _CONCLUSIVE]
-    fewer, more = sorted(sides, key=len)
+    agreeing, differing = (
+        [name for name in deciding if alone[name].verdict == one] for one in _CONCLUSIVE
+    )
+    fewer, more = sorted((agreeing, differing), key=len)
     minority = fewer if len(fewer) < len(more) else []
     rest = [each for name, own in deciding.items() if name not in minority for each in own]
     single = next(iter(deciding)) if len(deciding) == 1 else None
     pooled = alone[single] if single is not None else _compared(submission, rest)
     return Judgement(
-        _voted(*map(len, sides), pooled.verdict),
+        _voted(len(agreeing), len(differing), pooled.verdict),
         pooled,
         tuple((shown[name], found.verdict) for name, found in alone.items()),
         tuple(shown[name] for name in minority),
