@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-from datumrl.datasets import files
+from datumrl.datasets import files, locking
 from datumrl.datasets.errors import DatumrlError
 
 try:
@@ -18,7 +17,6 @@ except ImportError:  # not POSIX: nothing then keeps two processes out of one fo
     fcntl = None  # type: ignore[assignment]
 
 _PATIENCE_SECONDS = 2.0  # for whoever else is in a run's folder
-_WITHOUT_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)  # what a file system may answer
 
 
 @contextlib.contextmanager
@@ -51,6 +49,6 @@ def _locked(handle: IO[str]) -> bool:
                 return False
             time.sleep(0.05)
         except OSError as problem:
-            if problem.errno in _WITHOUT_LOCKS:
+            if problem.errno in locking.WITHOUT_LOCKS:
                 return True
             raise

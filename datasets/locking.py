@@ -17,7 +17,7 @@ except ImportError:  # not POSIX: processes then do not wait for each other
     fcntl = None  # type: ignore[assignment]
 
 _READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
-_WITHOUT_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)  # what a file system may answer
+WITHOUT_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)  # what a file system may answer
 _PAUSE = 0.1  # seconds between two looks at a lock that another holds
 
 
@@ -37,7 +37,7 @@ def locked(path: Path, waiting: Callable[[], None]) -> Iterator[None]:
     try:
         handle = _acquire(lock, waiting)
     except OSError as problem:
-        if problem.errno in _WITHOUT_LOCKS:
+        if problem.errno in WITHOUT_LOCKS:
             lock.unlink(missing_ok=True)
         elif problem.errno not in _READ_ONLY:
             raise

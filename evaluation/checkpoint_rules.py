@@ -13,8 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from datumrl.datasets.errors import DatumrlError
+from datumrl.evaluation.records import COUNTED
 
-WINDOW = 10  # evaluations of last-10-mean
+WINDOW = COUNTED["last-10-mean"]
 SPLITS = 20
 
 

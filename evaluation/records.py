@@ -22,6 +22,7 @@ from datumrl.datasets.record import DatasetRecord
 SCHEMA: Literal["datumrl-run/1"] = "datumrl-run/1"
 
 NO_ENVIRONMENT = "none"  # what a protocol names where a dataset has none
+COUNTED = {"last": 1, "last-10-mean": 10, "best": 0}  # evaluations that a rule counts; 0: all
 
 Name = Annotated[str, pydantic.StringConstraints(min_length=1, max_length=200)]
 Finite = Annotated[float, pydantic.Field(allow_inf_nan=False)]

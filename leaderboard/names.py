@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import re
@@ -54,6 +55,12 @@ def method(name: str) -> str:
     plain, _, target = name.partition("-target-")
     title = _METHODS.get(plain, plain)
     return f"{title}, target {target}" if target else title
+
+
+@functools.lru_cache(10_000)
+def shown_as(name: str) -> str:
+    """Return what names have in common that are shown alike: ``td3_bc`` is shown as ``TD3+BC``."""
+    return alike(method(alike(name)))
 
 
 def spreadsheet_text(text: str) -> str:

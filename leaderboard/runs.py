@@ -17,15 +17,10 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from datumrl.datasets.errors import DatumrlError
-from datumrl.evaluation import checkpoint_rules, records
+from datumrl.evaluation import records
 from datumrl.evaluation.records import RunRecord, ScoreRow
 
 Status = Literal["complete", "failed", "unfinished"]
-
-_COUNTED = {
-    "last": 1,
-    "last-10-mean": checkpoint_rules.WINDOW,
-}  # evaluations that a checkpoint rule looks at, if not all
 
 
 @dataclass(frozen=True)
@@ -126,7 +121,7 @@ def _finished(row: ScoreRow) -> bool:
 
 
 def _from_record(record: RunRecord) -> Run:
-    counted = _COUNTED.get(record.protocol.checkpoint, 0)
+    counted = records.COUNTED[record.protocol.checkpoint]
     points = record.evaluations[-counted:]  # a row for each of hundreds takes its time
     rows = records.score_rows(record.model_copy(update={"evaluations": points}))
     status: Status = "unfinished" if record.status == "running" else record.status

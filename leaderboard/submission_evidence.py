@@ -26,6 +26,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from datumrl.datasets import scores
+from datumrl.evaluation.records import COUNTED
 from datumrl.leaderboard import agreement, names
 from datumrl.leaderboard.agreement import Agreement, Group, Verdict
 from datumrl.leaderboard.attainable import bounds
@@ -38,7 +39,6 @@ from datumrl.leaderboard.submission_context import (
 from datumrl.leaderboard.submission_files import Submission
 from datumrl.leaderboard.submission_run_rules import outside_protocol, unattainable
 from datumrl.leaderboard.submission_schema import (
-    COUNTED,
     DatasetResult,
     Evidence,
     SeedRun,
@@ -48,7 +48,7 @@ from datumrl.leaderboard.submission_schema import (
 _Before = Sequence[tuple[str, str, SeedRun]]  # runs of earlier evidence: file, kind, run
 _ANEW = "retrained"
 _CONCLUSIVE: tuple[Verdict, ...] = ("agrees", "differs")
-_COUNTED = {"last-10-mean": "the mean of the last ten evaluations", "best": "the best evaluation"}
+_QUANTITY = {"last-10-mean": "the mean of the last ten evaluations", "best": "the best evaluation"}
 
 
 @dataclass(frozen=True)
@@ -310,7 +310,7 @@ def _unmeasured(submission: Submission, evidence: Sequence[Evidence]) -> Iterato
         rule = result.protocol.checkpoint
         if kinds and _ANEW not in kinds and rule != "last":
             yield (
-                f"{result.dataset} counts {_COUNTED[rule]}, which re-rolled last policies cannot "
+                f"{result.dataset} counts {_QUANTITY[rule]}, which re-rolled last policies cannot "
                 "show; retrain"
             )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterator, Sequence
 
 from datumrl.leaderboard import names, submission_evidence
@@ -85,20 +84,10 @@ def names_taken_once(submission: Submission, context: Context) -> Iterator[Findi
     for other in context.known:
         if other.method is None or other.folder[0] == submission.folder[0]:
             continue
-        if same_name(other.method, submission.method) and context.is_last(other):
+        alike = names.shown_as(other.method.name) == names.shown_as(submission.method.name)
+        if alike and context.is_last(other):
             message = f"{other.title} is called {other.method.name!r} too; choose another name"
             yield error("names-taken-once", submission, message, METHOD_FILE)
-
-
-def same_name(one: Method, other: Method) -> bool:
-    """Say whether two methods are shown under names that a reader takes for one."""
-    return shown_as(one.name) == shown_as(other.name)
-
-
-@functools.lru_cache(10_000)
-def shown_as(name: str) -> str:
-    """Return what names have in common that are shown alike: ``td3_bc`` is shown as ``TD3+BC``."""
-    return names.alike(names.method(names.alike(name)))
 
 
 def identical_returns(submission: Submission, context: Context) -> Iterator[Finding]:

@@ -6,11 +6,11 @@ import itertools
 from collections import Counter
 from collections.abc import Iterator
 
+from datumrl.evaluation.records import COUNTED
 from datumrl.leaderboard.attainable import Bounds, bounds
 from datumrl.leaderboard.submission_context import Context, dataset_of, error, flag
 from datumrl.leaderboard.submission_files import Finding, Submission
 from datumrl.leaderboard.submission_schema import (
-    COUNTED,
     METHOD_FILE,
     DatasetResult,
     Point,

@@ -22,8 +22,6 @@ FOLDER = Path(__file__).parent / "submissions"
 METHOD_FILE = "method.json"
 EVIDENCE_FILE = "evidence.json"  # the first; the next are evidence-2.json, evidence-3.json...
 _EVIDENCE = re.compile(r"evidence(?:-(?P<number>[2-9]|[1-9][0-9]))?\.json")
-# Evaluations that a checkpoint rule counts, 0 for all, as the board does (see `runs`).
-COUNTED = {"last": 1, "last-10-mean": 10, "best": 0}
 
 MOST_SEEDS = 100
 MOST_POINTS = 2_000  # evaluation points of a run

@@ -17,6 +17,7 @@ import pydantic
 from datumrl.datasets.errors import DatumrlError
 from datumrl.evaluation.records import ScoreRow, describe_invalid
 from datumrl.leaderboard import (
+    names,
     runs,
     submission_checks,
     submission_evidence,
@@ -25,7 +26,6 @@ from datumrl.leaderboard import (
 from datumrl.leaderboard.runs import Run
 from datumrl.leaderboard.submission_checks import Report
 from datumrl.leaderboard.submission_files import Finding, Submission
-from datumrl.leaderboard.submission_history_rules import shown_as
 from datumrl.leaderboard.submission_schema import FOLDER, METHOD_FILE, Method
 
 
@@ -72,11 +72,11 @@ def _why_not_shown(submission: Submission, report: Report) -> list[Finding]:
 def shown(report: Report) -> list[tuple[Submission, Method]]:
     """Return every method's last revision, under a name that no other of them has."""
     last = [(one, one.method) for one in latest(report.submissions) if one.method is not None]
-    taken = Counter(shown_as(method.name) for _, method in last)
+    taken = Counter(names.shown_as(method.name) for _, method in last)
     found = []
     for one, method in last:
         name = method.name
-        while taken[shown_as(name)] > (name == method.name):  # one of them is its own
+        while taken[names.shown_as(name)] > (name == method.name):  # one of them is its own
             name = f"{name} [{method.method}]"
         found.append((one, method.model_copy(update={"name": name})))
     return found

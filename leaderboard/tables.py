@@ -206,7 +206,7 @@ def _entries(identity: str, members: Sequence[Run], normalised: bool) -> list[En
     """Return the rows with their cells; what these add up to is computed later."""
     by_name: dict[tuple[str, str], list[Run]] = defaultdict(list)
     for run in members:
-        by_name[names.alike(names.method(run.row.algorithm)), run.row.tier].append(run)
+        by_name[names.shown_as(run.row.algorithm), run.row.tier].append(run)
     return [
         Entry(
             id=f"{identity}--{names.slug(variant[0].row.algorithm, label, tier)}",

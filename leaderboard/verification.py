@@ -13,12 +13,11 @@ from typing import Literal
 import pydantic
 
 from datumrl.datasets.errors import DatumrlError
-from datumrl.evaluation.records import RunRecord, describe_invalid
+from datumrl.evaluation.records import COUNTED, RunRecord, describe_invalid
 from datumrl.leaderboard import names, submission_evidence, submission_files
 from datumrl.leaderboard.submission_context import is_author, says_something
 from datumrl.leaderboard.submission_files import Submission
 from datumrl.leaderboard.submission_schema import (
-    COUNTED,
     FORMAT,
     MOST_CELLS,
     DatasetResult,

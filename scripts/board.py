@@ -125,13 +125,13 @@ def _checked(folders: Sequence[Path], published: bool) -> list[Report]:
 def _refuse_shared_names(reports: Mapping[Path, Report]) -> None:
     """Refuse one name in two folders: its runs would be shown as one method's."""
     from datumrl.leaderboard import names, submitted_runs
-    from datumrl.leaderboard.submission_history_rules import same_name
 
     every = [
         (root, *each) for root, report in reports.items() for each in submitted_runs.shown(report)
     ]
     for (root, one, method), (there, other, theirs) in itertools.combinations(every, 2):
-        if root != there and (one.folder[0] == other.folder[0] or same_name(method, theirs)):
+        alike = names.shown_as(method.name) == names.shown_as(theirs.name)
+        if root != there and (alike or one.folder[0] == other.folder[0]):
             raise DatumrlError(
                 f"{one.title} in {root} and {other.title} in {there} would be shown as one method "
                 f"({names.shown(theirs.name)}); give one folder only, or another name"
