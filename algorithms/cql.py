@@ -256,7 +256,8 @@ def clone_loss(
     """Return L(pi) while it clones."""
     mean, log_std = policy(config, networks["actor"], batch.observations)
     _, log_prob = squashed(mean, log_std, noise["policy"])
-    actions = (batch.actions / task.max_action).clamp(-1, 1)  # beyond, none has a density
+    # Beyond the bound none has a density. No REVISION: without this, such a run has only failed.
+    actions = (batch.actions / task.max_action).clamp(-1, 1)
     up, down = (1 + actions).clamp(min=TANH_EPSILON), (1 - actions).clamp(min=TANH_EPSILON)
     before_tanh = torch.log(up / down) / 2
     bounded = mean.clamp(-LARGEST_CLONED_MEAN, LARGEST_CLONED_MEAN)

@@ -38,7 +38,7 @@ from datumrl.datasets.episodes import Episodes
 from datumrl.datasets.errors import DatumrlError
 from datumrl.datasets.loading import load
 from datumrl.evaluation import provenance
-from datumrl.evaluation.records import Budget, Evaluation, RunRecord
+from datumrl.evaluation.records import Budget, Evaluation, RunRecord, read_record
 
 _REPORT_SECONDS = 0.5
 # kinds of devices that datumrl's tests and benchmarks have never run on -> what to tell of it
@@ -154,14 +154,19 @@ class _Training:
 
     def _go_on(self) -> None:
         """Note what trains from here on; a run that is done keeps what trained it."""
-        if self._software and not self._left():
+        before = self._software = self._software or self._of_records()
+        if before and not self._left():
             return
         now = run_software.versions(self._job.algorithm)
-        before = self._software
         self._software = run_software.gone_on(before, self._step, now)
         change = run_software.change(self._software)
         if change is not None and self._software != before:
             self._notes.append(change)
+
+    def _of_records(self) -> run_software.Spans:
+        """Return what the records of a run tell that began before checkpoints kept spans."""
+        paths = (path for _, _, path in self._places() if self._step > 0 and path.exists())
+        return [[0, dict(read_record(path).software)] for path in paths][:1]
 
     def _left(self) -> bool:
         return self._step < self._job.config.steps and len(self._failures) < len(self._job.seeds)
@@ -279,10 +284,13 @@ class _Training:
         self._saved = time.monotonic()
 
     def _write_records(self) -> None:
+        for seed, entry, path in self._places():
+            self._record(seed, entry).write(path)
+
+    def _places(self) -> Iterator[tuple[int, registry.Entry, Path]]:
         for entry in self._entries:
             for seed in self._job.seeds:
-                path = self._folder / f"seed-{seed:03d}{entry.suffix}.json"
-                self._record(seed, entry).write(path)
+                yield seed, entry, self._folder / f"seed-{seed:03d}{entry.suffix}.json"
 
     def _record(self, seed: int, entry: registry.Entry) -> RunRecord:
         failure, steps = self._failures.get(seed), self._job.config.steps
@@ -295,6 +303,7 @@ class _Training:
                 **entry.settings,
                 "view": self._job.view,
                 **self._job.recorded_precision(),
+                **registry.recorded_revision(self._job.algorithm),
             },
             dataset=self._job.dataset,
             dataset_sha256=self._sha256,

@@ -24,6 +24,8 @@ from datumrl.evaluation.recorder import protocol_for
 from datumrl.evaluation.records import Budget, Evaluation, Protocol, RunRecord
 from datumrl.evaluation.rollout import rollout
 
+_TOLD = ("view", "matmul_precision", "revision")  # of a run's identity, among a record's settings
+
 
 class Policies:
     """The policies of some seeds of a stack: observations of all, seed by seed, to actions."""
@@ -265,7 +267,7 @@ def _record(
         configuration={
             **configuration,
             **entry.settings,
-            **{name: identity[name] for name in ("view", "matmul_precision") if name in identity},
+            **{name: identity[name] for name in _TOLD if name in identity},
         },
         dataset=identity["dataset"],
         dataset_sha256=identity["dataset_sha256"],

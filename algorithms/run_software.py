@@ -1,7 +1,7 @@
 """Which versions a run was trained with.  One that goes on with others says so, and its records do.
 
 A checkpoint keeps spans, a list of ``[updates done before, versions]`` in the order of training.
-Of a run that began before they were kept, what came before the first one is unknown.
+Of a run that began before they were kept, its records tell the first; without any it is unknown.
 """
 
 from __future__ import annotations
@@ -42,8 +42,9 @@ def change(spans: Spans) -> str | None:
 
 def recorded(spans: Spans) -> dict[str, str]:
     """Return the versions that a record tells, such as ``2.13.0 (2.12.0 until step 300)``."""
-    *_, (_, last) = spans
-    return {name: _told(name, spans) for name in last}
+    (start, _), *_, (_, last) = [spans[0], *spans]
+    unknown = f" (unknown until step {start})" if start else ""
+    return {name: _told(name, spans) + unknown for name in last}
 
 
 def _told(name: str, spans: Sequence[Sequence[Any]]) -> str:

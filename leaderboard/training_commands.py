@@ -13,7 +13,7 @@ from datumrl.evaluation.records import RunRecord
 from datumrl.leaderboard.tables import Entry
 
 # In a record's configuration, but options or results of the command and no fields of a method.
-_NO_FIELDS = ("steps", "view", "matmul_precision", "return_target", "seed")
+_NO_FIELDS = ("steps", "view", "matmul_precision", "revision", "return_target", "seed")
 _RUN_FIELDS = ("evaluate_every", "episodes", "view")  # that a preset may fix too
 _TARGET = re.compile(r"(?P<name>.+)-target-\d+")
 

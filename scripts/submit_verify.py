@@ -175,6 +175,7 @@ def _retrained(
         )
     settings = dict(result.configuration)
     view, precision = settings.pop("view", None), settings.pop("matmul_precision", "highest")
+    settings.pop("revision", None)  # of the code, which is as it is here
     for name in ("steps", "return_target"):  # given apart; what tells a method's entries apart
         settings.pop(name, None)
     job = training.plan(

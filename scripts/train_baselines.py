@@ -155,7 +155,7 @@ def differences(batch: Batch, algorithm: str, record: RunRecord) -> list[str]:
         "preset": (record.budget.preset, job.preset),
         "view": (record.configuration.get("view"), job.view),
         "revision": (
-            record.software.get("revision"),
+            record.configuration.get("revision"),
             registry.recorded_revision(algorithm).get("revision"),
         ),
         **{

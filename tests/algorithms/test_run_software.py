@@ -26,7 +26,8 @@ def test_a_record_tells_every_change():
         "numpy": "2.0",
         "revision": "2 (missing until step 80)",
     }
-    assert run_software.recorded([[25, NEW]]) == NEW
+    assert run_software.recorded([[0, NEW]]) == NEW
+    assert run_software.recorded([[25, NEW]])["torch"] == "2.13 (unknown until step 25)"
 
 
 def test_what_becomes_of_rewards_is_said_in_words():

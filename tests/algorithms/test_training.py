@@ -245,7 +245,14 @@ def test_going_on_with_other_software_is_told_and_recorded(home, tmp_path, monke
     assert not any(report.notes for report in reports)
     older, straight = content(tmp_path / "older")[1], content(tmp_path / "run")[1]
     assert_equal(older["stack"], straight["stack"])
-    assert older["software"] == [[25, first]]
+    assert older["software"] == [[0, first]]  # as its records tell
+    with pytest.raises(Stopped):
+        train(tmp_path / "bare", progress=_stop_at(25))
+    saved(tmp_path / "bare", software=None)
+    for path in (tmp_path / "bare").glob("seed-*.json"):
+        path.unlink()
+    told = train(tmp_path / "bare")[0].software["torch"]
+    assert told == f"{first['torch']} (unknown until step 25)"
 
 
 def test_a_revision_of_a_methods_code_is_another_run(home, tmp_path, monkeypatch):
@@ -258,7 +265,9 @@ def test_a_revision_of_a_methods_code_is_another_run(home, tmp_path, monkeypatch
     assert training.plan("td3_bc", DATASET).folder() != folder
     with pytest.raises(DatumrlError, match="revision is missing there and '2' here"):
         train(tmp_path / "run", steps=4)
-    assert train(tmp_path / "anew", steps=4)[0].software["revision"] == "2"
+    (record, _) = train(tmp_path / "anew", steps=4)
+    assert record.configuration["revision"] == "2"
+    assert training.reroll(tmp_path / "anew", 1)[0].configuration["revision"] == "2"
 
 
 def test_the_same_run_as_ever():

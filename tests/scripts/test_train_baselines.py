@@ -89,7 +89,7 @@ def test_what_differs_is_named(kept):
     assert found(budget__preset="corl") == ["preset is 'corl' and not 'none'"]
     assert found(configuration__view="d4rl-legacy") == ["view is 'd4rl-legacy' and not 'correct'"]
     assert found(configuration__actor_lr=0.5) == ["actor_lr is 0.5 and not 0.0003"]
-    assert found(software__revision="2") == ["revision is '2' and not None"]
+    assert found(configuration__revision="2") == ["revision is '2' and not None"]
     elsewhere = train_baselines.differences(
         replace(BATCH, dataset="local/hopper-medium-v1"), "bc", read_record(path)
     )
