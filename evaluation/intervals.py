@@ -182,6 +182,14 @@ def _studentised(
     return value - high * error, value - low * error
 
 
+def has_width(low: float, high: float) -> bool:
+    """Return whether ends are two numbers: an interval that is a point is no certainty, but blind.
+
+    So it is where all scores that count are equal: nothing tells how others would scatter.
+    """
+    return not np.isclose(low, high, rtol=1e-9, atol=1e-9)
+
+
 def t_is_blind(scores: RaggedScores, metric: Metric) -> bool:
     """Return whether Student's t would give a point though runs of a task differ.
 

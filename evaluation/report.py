@@ -165,9 +165,7 @@ def _measured(scores: RaggedScores, metric: influence.Metric, options: Options) 
 
 def _measure(value: float, low: float, high: float) -> Measure:
     """Return a number with its interval, without one of no width: no spread is no certainty."""
-    return (
-        Measure(value) if np.isclose(low, high, rtol=1e-9, atol=1e-9) else Measure(value, low, high)
-    )
+    return Measure(value, low, high) if intervals.has_width(low, high) else Measure(value)
 
 
 def _without_spread(

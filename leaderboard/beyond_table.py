@@ -95,9 +95,8 @@ def _pool(scores: Scores, datasets: tuple[str, ...], algorithms: Sequence[str], 
         interval = None
         if min(held[name].runs) > 1:
             generator = np.random.default_rng(seed)  # used where Student's t is blind
-            interval = intervals.interval(
-                held[name], influence.IQM, generator, confidence=CONFIDENCE
-            )
+            found = intervals.interval(held[name], influence.IQM, generator, confidence=CONFIDENCE)
+            interval = found if intervals.has_width(found.low, found.high) else None
         iqm = float(influence.IQM.value(held[name]))
         aggregates.append(Aggregate(name, iqm, interval, tested.letters.get(name, "")))
     counts = [len(scores[name, dataset]) for name in algorithms for dataset in datasets]

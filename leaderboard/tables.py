@@ -290,9 +290,10 @@ def aggregate(scores: np.ndarray) -> Aggregate | None:
     count, tasks = scores.shape
     low = high = None
     if count > 1:  # one run says nothing of its spread
-        generator = np.random.default_rng(0)  # Student's t draws nothing from it
+        generator = np.random.default_rng(0)  # used where Student's t is blind
         found = intervals.interval(scores, influence.IQM, generator, "t", confidence=CONFIDENCE)
-        low, high = found.low, found.high
+        if intervals.has_width(found.low, found.high):
+            low, high = found.low, found.high
     return Aggregate(
         iqm=float(metrics.iqm(scores)),
         low=low,

@@ -154,6 +154,17 @@ def test_page_shows_the_numbers_that_plain_python_gets(tmp_path: Path) -> None:
     assert rows["hopper-medium-v2"][2] == expected
 
 
+def test_a_point_is_no_interval() -> None:
+    equal = tables.aggregate(np.full((5, 2), 7.0))
+    assert equal is not None
+    assert (equal.iqm, equal.low, equal.high) == (7.0, None, None)
+    failing = tables.aggregate(np.array([[0.0]] * 8 + [[60.0], [80.0]]))  # the IQM sees zeros only
+    assert failing is not None
+    assert failing.low is not None
+    assert failing.high is not None
+    assert failing.high > 10.0
+
+
 def test_the_interval_is_tukeys_and_mclaughlins() -> None:
     scores = np.random.default_rng(7).normal(50, 10, 12)
     found = tables.aggregate(scores[:, None])
