@@ -1,26 +1,31 @@
-"""Fixtures of the dataset tests: a home of their own, and the writer of D4RL-like files."""
+"""Fixtures of the dataset tests: a home of their own, servers, and writers of files."""
 
 from __future__ import annotations
 
-import importlib.util
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
-_SPEC = importlib.util.spec_from_file_location(
-    "d4rl_files", Path(__file__).parent / "d4rl_files.py"
-)
-_D4RL_FILES = importlib.util.module_from_spec(_SPEC)
-_SPEC.loader.exec_module(_D4RL_FILES)
+# The modules beside this one, which tests import by name; --import-mode=importlib adds no path.
+sys.path.insert(0, str(Path(__file__).parent))
+
+import d4rl_files as _d4rl_files
+from robot_files import describe
+
+pytest.register_assert_rewrite("fetch_checks")
+from fetch_checks import make_server, record, server  # noqa: E402
+
+__all__ = ["d4rl_files", "describe", "home", "make_server", "record", "server", "small_disk"]
 
 
 @pytest.fixture
 def d4rl_files() -> ModuleType:
     """The independent writer of D4RL-like files."""
-    return _D4RL_FILES
+    return _d4rl_files
 
 
 @pytest.fixture
