@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -11,7 +12,6 @@ from typing import Any
 from datumrl.evaluation.scored_runs import ScoredRun
 
 _LABELLED = 3  # how many differing settings a label names
-_ABSENT = "absent"
 
 
 def told_apart(runs: Sequence[ScoredRun]) -> list[ScoredRun]:
@@ -26,32 +26,44 @@ def told_apart(runs: Sequence[ScoredRun]) -> list[ScoredRun]:
 
 
 def _renamed(runs: Sequence[ScoredRun]) -> list[ScoredRun]:
-    keys = [json.dumps(run.settings, sort_keys=True, default=str) for run in runs]
+    keys = [digest(run.settings) for run in runs]
     on_dataset: dict[str, set[str]] = defaultdict(set)
     for run, key in zip(runs, keys, strict=True):
         on_dataset[run.dataset].add(key)
     if all(len(found) == 1 for found in on_dataset.values()):
         return list(runs)
-    labels = _labels(dict(zip(keys, [run.settings for run in runs], strict=True)))
+    told = labels(dict(zip(keys, [run.settings for run in runs], strict=True)))
     return [
-        replace(run, algorithm=f"{run.algorithm} ({labels[key]})")
+        replace(run, algorithm=f"{run.algorithm} ({told[key]})")
         for run, key in zip(runs, keys, strict=True)
     ]
 
 
-def _labels(variants: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+def labels(variants: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """Return what sets apart each of the variants, settings by their digest: ``tau=0.9``.
+
+    The first settings that differ are named; where these do not tell two apart, all labels end in
+    digits of their digests.
+    """
     fields = sorted({name for settings in variants.values() for name in settings})
     differing = [
         name
         for name in fields
-        if len({str(settings.get(name, _ABSENT)) for settings in variants.values()}) > 1
+        if len({digest([name in given, given.get(name)]) for given in variants.values()}) > 1
     ]
-    labels = {
+    told = {
         key: ", ".join(
-            f"{name}={settings.get(name, _ABSENT)!s:.30}" for name in differing[:_LABELLED]
+            f"{name}={settings[name]!s:.30}" if name in settings else f"no {name}"
+            for name in differing[:_LABELLED]
         )
         for key, settings in variants.items()
     }
-    if len(set(labels.values())) == len(labels):
-        return labels
-    return {key: f"{label}, #{place}" for place, (key, label) in enumerate(labels.items(), 1)}
+    if len(set(told.values())) == len(told):
+        return told
+    return {key: f"{label}, #{key[:6]}" for key, label in told.items()}
+
+
+def digest(settings: Any) -> str:
+    """Return 12 hex digits of a JSON value; what is none counts as its text."""
+    text = json.dumps(settings, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -6,9 +6,7 @@ common is decided here.
 
 from __future__ import annotations
 
-import hashlib
 import itertools
-import json
 import math
 import re
 from collections import defaultdict
@@ -19,6 +17,7 @@ from typing import Any, Literal
 from datumrl.datasets.errors import DatumrlError
 from datumrl.evaluation import records
 from datumrl.evaluation.records import RunRecord, ScoreRow
+from datumrl.evaluation.variants import digest
 
 Status = Literal["complete", "failed", "unfinished"]
 
@@ -52,8 +51,8 @@ def _distinct(found: Sequence[RunRecord]) -> Sequence[RunRecord]:
     """Return each record once, in an order that does not depend on how they were found."""
     if len(found) == 1:
         return found
-    by_text = {_canonical(record.model_dump(mode="json")): record for record in found}
-    return [by_text[text] for text in sorted(by_text)]
+    by_content = {digest(record.model_dump(mode="json")): record for record in found}
+    return [by_content[text] for text in sorted(by_content)]
 
 
 def from_rows(rows: Iterable[ScoreRow], places: Iterable[str] = ()) -> list[Run]:
@@ -104,15 +103,6 @@ def settings(record: RunRecord) -> dict[str, Any]:
     """Return what distinguishes two variants of an algorithm: configuration and budget."""
     configuration = {key: value for key, value in record.configuration.items() if key != "seed"}
     return {**configuration, **record.budget.model_dump(mode="json")}
-
-
-def digest(content: Any) -> str:
-    """Return 12 hex digits of a JSON value."""
-    return hashlib.sha256(_canonical(content).encode()).hexdigest()[:12]
-
-
-def _canonical(content: Any) -> str:
-    return json.dumps(content, sort_keys=True)
 
 
 def _finished(row: ScoreRow) -> bool:

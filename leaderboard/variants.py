@@ -6,10 +6,9 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from datumrl.evaluation.variants import labels
 from datumrl.leaderboard import runs
 from datumrl.leaderboard.runs import Run
-
-_LABELLED = 3  # how many differing settings a variant's label names
 
 
 def split(own: Sequence[Run]) -> list[tuple[str, list[Run]]]:
@@ -55,26 +54,9 @@ def _by_settings(own: Sequence[Run]) -> list[tuple[str, list[Run]]]:
     apart: dict[str, list[Run]] = defaultdict(list)
     for run in own:
         apart[run.variant].append(run)
-    labels = _labels({key: _settings(members[0]) for key, members in apart.items()})
-    return [(labels[key], apart[key]) for key in sorted(apart)]
+    told = labels({key: _settings(members[0]) for key, members in apart.items()})
+    return [(told[key], apart[key]) for key in sorted(apart)]
 
 
 def _settings(run: Run) -> dict[str, Any]:
     return runs.settings(run.record) if run.record is not None else {}
-
-
-def _labels(variants: dict[str, dict[str, Any]]) -> dict[str, str]:
-    keys = sorted({key for content in variants.values() for key in content})
-    differing = [
-        key
-        for key in keys
-        if len({runs.digest(content.get(key)) for content in variants.values()}) > 1
-    ]
-    labels = {}
-    for variant, content in variants.items():
-        parts = [
-            f"{key}={content[key]!s:.30}" if key in content else f"no {key}"
-            for key in differing[:_LABELLED]
-        ]
-        labels[variant] = ", ".join([*parts, f"#{variant[:6]}"])
-    return labels
