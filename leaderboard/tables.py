@@ -14,7 +14,7 @@ import numpy as np
 
 from datumrl.datasets.errors import DatumrlError
 from datumrl.datasets.suites import Suite, suite_of
-from datumrl.evaluation import bootstrap, influence, intervals, metrics
+from datumrl.evaluation import bootstrap, influence, intervals, metrics, ragged
 from datumrl.leaderboard import names, ranked_datasets, standings, variants
 from datumrl.leaderboard.runs import Run, Status
 
@@ -68,6 +68,7 @@ class Aggregate:
     runs: int
     tasks: int
     per_run: tuple[float, ...]  # the IQM over tasks of each run
+    percentile: bool = False  # the interval is not Student's t, which sees no spread in the scores
 
 
 @dataclass(frozen=True)
@@ -289,11 +290,13 @@ def aggregate(scores: np.ndarray) -> Aggregate | None:
         return None
     count, tasks = scores.shape
     low = high = None
+    percentile = False
     if count > 1:  # one run says nothing of its spread
         generator = np.random.default_rng(0)  # used where Student's t is blind
         found = intervals.interval(scores, influence.IQM, generator, "t", confidence=CONFIDENCE)
         if intervals.has_width(found.low, found.high):
             low, high = found.low, found.high
+            percentile = intervals.t_is_blind(ragged.gather_matrix(scores), influence.IQM)
     return Aggregate(
         iqm=float(metrics.iqm(scores)),
         low=low,
@@ -304,6 +307,7 @@ def aggregate(scores: np.ndarray) -> Aggregate | None:
         runs=count,
         tasks=tasks,
         per_run=tuple(metrics.iqm(scores[:, None, :]).tolist()),
+        percentile=percentile,
     )
 
 

@@ -205,6 +205,8 @@ def warnings(entry: Entry, table: Table) -> list[str]:
     notes += _ends_early(entry)
     if entry.aggregate and entry.aggregate.runs < max(finished):
         notes.append(f"{entry.aggregate.runs} seeds per dataset in the aggregate")
+    if entry.aggregate and entry.aggregate.percentile:
+        notes.append("percentile interval: the scores that count are all equal")
     return notes
 
 
@@ -292,6 +294,7 @@ def summary(
 
 def _row(entry: Entry, submitted: SubmittedBy) -> dict[str, Any]:
     found = entry.aggregate
+    spread = found if found and found.low is not None else None
     return {
         "id": entry.id,
         "algorithm": entry.algorithm,
@@ -303,7 +306,8 @@ def _row(entry: Entry, submitted: SubmittedBy) -> dict[str, Any]:
         "letters": entry.letters,
         "untested": entry.untested,
         "iqm": found and found.iqm,
-        "interval": [found.low, found.high] if found and found.low is not None else None,
+        "interval": spread and [spread.low, spread.high],
+        "interval_method": spread and ("percentile" if spread.percentile else "t"),
         "mean": found and found.mean,
         "median": found and found.median,
         "optimality_gap": found and found.optimality_gap,

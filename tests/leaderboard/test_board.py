@@ -163,6 +163,20 @@ def test_a_point_is_no_interval() -> None:
     assert failing.low is not None
     assert failing.high is not None
     assert failing.high > 10.0
+    assert failing.percentile
+
+
+def test_a_percentile_interval_is_marked_in_its_row() -> None:
+    scores = [make_record("BC", HOPPER[0], seed, 900) for seed in range(8)]
+    alike = scores[0].evaluations
+    records = [record.model_copy(update={"evaluations": alike}) for record in scores[:6]]
+    (table,) = build([*records, *scores[6:]])
+    (entry,) = table.entries
+    assert wording.warnings(entry, table) == [
+        "percentile interval: the scores that count are all equal"
+    ]
+    (spread,) = build(scores)
+    assert wording.warnings(spread.entries[0], spread) == []
 
 
 def test_the_interval_is_tukeys_and_mclaughlins() -> None:

@@ -79,6 +79,7 @@ def test_given_runs_only(tmp_path: Path, capsys: pytest.CaptureFixture[str], wri
     assert row["cells"][0]["values"] == pytest.approx(expected)
     assert row["iqm"] == pytest.approx(sum(expected) / 3)
     assert row["interval"][0] < row["iqm"] < row["interval"][1]
+    assert row["interval_method"] == "t"
 
 
 @pytest.mark.parametrize(
