@@ -199,9 +199,10 @@ def run(
 
     Of a finished job the records are read, unless it is to ``restart``.  A job that fails is
     reported with its error and the others go on.  Ctrl-C lets every job save
-    and raises KeyboardInterrupt; the next call goes on.  Results do not depend on ``workers``, up
-    to floating-point order between numbers of threads, nor on ``memory_limit``, the bytes that the
-    data of all workers may take before it stays on disk.
+    and raises KeyboardInterrupt; the next call goes on.  Results do not depend on ``workers``, but
+    for rounding in other stacks and with other numbers of threads, which grows over a long run;
+    nor on ``memory_limit``, the bytes that the data of all workers may take before it stays on
+    disk.
     """
     for dataset in {each.job.dataset for each in placed}:
         load(dataset)  # so that what it prepares is prepared once

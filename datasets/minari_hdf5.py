@@ -127,6 +127,7 @@ class Episode:
         self, number: int, group: h5g.GroupID, metadata: Metadata, types: _Types, error: Error
     ) -> None:
         self._error, self._number, self._group, self._types = error, number, group, types
+        self._written: set[str | Leaf] = set()  # arrays known to be in the file as a whole
         self._opened: dict[str | Leaf, _Opened] = {name: self._open(name) for name in _COLUMNS}
         for leaf in metadata.observations:
             self._opened[leaf] = self._open(_path(leaf).decode())
@@ -205,13 +206,19 @@ class Episode:
                 stored = dataset.get_space()
                 stored.select_hyperslab((begin, *(0,) * (len(shape) - 1)), values.shape)
                 dataset.read(h5s.create_simple(values.shape), stored, values, kind)
-            lacking = 0 if kind is not None and values.all() else never_written(dataset)
-        if lacking:  # only zeros can be rows that are not in the file
+            # Only zeros can be rows that are not in the file.
+            if name not in self._written and (kind is None or not values.all()):
+                self._check_written(name)
+        return values
+
+    def _check_written(self, name: str | Leaf) -> None:
+        lacking = never_written(self._opened[name].dataset)
+        if lacking:
             raise self.error(
                 f"holds {_label(name)} of which {lacking} chunks were never written, and HDF5 "
                 "would read them as zeros"
             )
-        return values
+        self._written.add(name)
 
 
 def _label(name: str | Leaf) -> str:

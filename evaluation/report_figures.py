@@ -89,10 +89,13 @@ def _wanted(report: Report) -> list[tuple[str, Draw, tuple[float, float], str]]:
         side = 0.6 + room + 0.42 * len(names)
         words = (
             "Probability of improvement: chance that a run of the row's algorithm scores above one "
-            f"of the column's on the same task, with {percentile} below it: {basis}."
+            f"of the column's on the same task, with {percentile} below it: {basis}. {flag}"
         )
-        found.append(("improvement", _improvement, (side + 1.2, side), words))
-        words = f"Rank distributions, rank 1 is best: {basis}."
+        found.append(("improvement", _improvement, (side + 1.2, side), words.strip()))
+        words = (
+            "Rank distributions: chance of each rank (1 is best) when every algorithm draws one "
+            f"run per task, exact for these runs, without intervals: {basis}."
+        )
         found.append(("ranks", _ranks, (5.0 + room, height + 0.3), words))
     if report.test.decisions:
         groups = _decision_groups(report)

@@ -53,7 +53,8 @@ class Command:
     threads: int | None = None
     """threads of torch on the CPU (default: its own choice); 1 if other work shares the cores"""
     matmul_precision: Literal["highest", "medium"] = "highest"
-    """medium rounds the factors of matrix products to bfloat16: faster, and recorded"""
+    """medium rounds factors and results of matrix products to bfloat16: faster, and recorded; what
+    it does to final scores has not been studied"""
     memory: str | None = None
     """most memory for training data, e.g. 4GB; the rest stays on disk (default: half the free)"""
     nearest: bool = False

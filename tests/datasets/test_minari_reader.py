@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from minari.data_collector import EpisodeBuffer
 
 import datumrl
-from datumrl.datasets import catalogue, exports, minari_writer, prepared
+from datumrl.datasets import catalogue, exports, hdf5_chunks, minari_writer, prepared
 from datumrl.datasets.columns import parts
 from datumrl.datasets.episodes import Episodes, episode_starts
 from datumrl.datasets.errors import DatumrlError
@@ -414,6 +414,26 @@ def test_a_large_episode_is_read_in_pieces(root: Path, monkeypatch: pytest.Monke
         dataset = write("test/large-v0", storage, NESTED, spaces.Discrete(3), (50, 7))
         assert_equal(datumrl.load("minari/test/large-v0"), dataset)
         shutil.rmtree(root / "test")
+
+
+def test_an_array_read_in_pieces_is_asked_once_for_rows_never_written(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Counting its chunks for every piece would take hours where they are small."""
+    from datumrl.datasets import minari_blocks, minari_columns, minari_hdf5
+
+    asked = []
+
+    def ask(dataset: h5py.h5d.DatasetID) -> int:
+        asked.append(h5py.h5i.get_name(dataset))
+        return hdf5_chunks.never_written(dataset)
+
+    monkeypatch.setattr(minari_columns, "_BYTES_AT_ONCE", 100)
+    monkeypatch.setattr(minari_blocks, "_BYTES", 100)
+    monkeypatch.setattr(minari_hdf5, "never_written", ask)
+    write("test/large-v0", "hdf5", spaces.Box(-1, 1, (2,)), spaces.Discrete(3), (50, 40))
+    datumrl.load("minari/test/large-v0")
+    assert asked.count(b"/episode_1/terminations") == asked.count(b"/episode_1/truncations") == 1
 
 
 @st.composite

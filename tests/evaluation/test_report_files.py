@@ -65,7 +65,9 @@ def test_every_caption_states_runs_tasks_method_and_level(folder: Path) -> None:
         if name == "decisions":
             assert "permutation test" in caption
             assert "alpha 0.05" in caption
-        elif name != "ranks":
+        elif name == "ranks":
+            assert "exact for these runs, without intervals" in caption
+        else:
             assert "95% intervals" in caption
             assert "bootstrap" in caption or "Student's t" in caption
 
