@@ -76,11 +76,17 @@ _ANT_NOTE = (
     "scores were measured so, which matters by 1 score point at most (contact costs up to 0.042 a "
     "step)"
 )
-_RETURNS = {
-    "maze2d": "a row of the data is no episode of evaluation: timeouts mark goals reached",
-    "maze2d-bullet": "a row of the data is no episode of evaluation: timeouts mark goals reached",
-    "antmaze": "rewards are repeated while the ant stays at the goal, where evaluation ends at it",
-    "kitchen": "rewards of the data count finished elements at every step; the environment's once",
+_RETURNS = {  # erratum -> why returns of the episodes of a dataset that has it are no scores
+    "maze2d-goals": "a row of the data is no episode of evaluation: timeouts mark goals reached",
+    "antmaze-clusters": "rewards are repeated while the ant stays at the goal, where evaluation "
+    "ends at it",
+    "adroit-human": "the demonstrations are longer than the episodes of evaluation, whose returns "
+    "the reference scores are",
+    "adroit-cloned": "half the data are demonstrations, repeated and longer than the episodes of "
+    "evaluation, whose returns the reference scores are",
+    "kitchen-rewards": "rewards of the data count finished elements at every step; the "
+    "environment's once",
+    "minigrid-rewards": "rewards of the data are 0 unless relabelled; those of evaluation are not",
 }
 _DICT = "its observations are a dict with the goal"
 _KWARGS = {"antmaze": (("continuing_task", False),)}  # D4RL ends an episode at the goal
@@ -112,6 +118,7 @@ def records() -> Iterator[DatasetRecord]:
 def _other_families() -> Iterator[DatasetRecord]:
     for row in fact_tables.rows("d4rl_other.csv"):
         family, limit = row["family"], int(row["time_limit"])
+        errata = row["errata"].split()
         environment = reference = None
         if row["environment"]:
             environment = Environment(
@@ -135,8 +142,8 @@ def _other_families() -> Iterator[DatasetRecord]:
             citation=CITATION,
             bibtex=BIBTEX,
             source="Farama-Foundation/D4RL: d4rl/infos.py and the family's registration",
-            errata=tuple(ERRATA[key] for key in row["errata"].split()),
-            returns_note=_RETURNS.get(family, ""),
+            errata=tuple(ERRATA[key] for key in errata),
+            returns_note="; ".join(_RETURNS[key] for key in errata if key in _RETURNS),
             observation_layout=row["observation_layout"],
             discrete_actions=family == "minigrid",
             layout="by its publisher's code" if row["layout"] == "code" else "unverified",

@@ -240,7 +240,7 @@ def score_refusal(record: DatasetRecord | None) -> str:
     """Return why a dataset's returns cannot be put on the scale of scores; "" if they can.
 
     They cannot where there are no reference scores, or where the catalogue says that returns of
-    the stored episodes are no scores (``returns_note``), as for maze2d, antmaze and kitchen.
+    the stored episodes are no scores (``returns_note``), as for maze2d, demonstrations and OGBench.
     """
     if record is None:
         return "this dataset is not in the catalogue, so it has no reference scores"

@@ -102,6 +102,17 @@ def test_scores_by_hand(make_episodes):
     assert found.refused == ""
 
 
+REFUSED = (  # their episodes or rewards are not those that the reference scores are of
+    "d4rl/maze2d-umaze-v1",
+    "d4rl/antmaze-umaze-v2",
+    "d4rl/kitchen-complete-v0",
+    "d4rl/pen-human-v1",
+    "d4rl/hammer-human-longhorizon-v1",
+    "d4rl/door-cloned-v1",
+    "d4rl/minigrid-fourrooms-v0",
+)
+
+
 def test_scores_are_refused_with_the_reason(make_episodes):
     episodes = make_episodes("--T")
     values = quality.episode_returns(episodes)
@@ -109,12 +120,13 @@ def test_scores_are_refused_with_the_reason(make_episodes):
     without = dataclasses.replace(record, reference=None)
     assert "has no reference scores" in quality.scores(episodes, without, values).refused
     assert "not in the catalogue" in quality.scores(episodes, None, values).refused
-    for name in ("d4rl/maze2d-umaze-v1", "d4rl/kitchen-complete-v0"):
+    for name in REFUSED:
         known = catalogue.find(name)
         found = quality.scores(episodes, known, values)
         assert found.refused == f"{name}: {known.returns_note}"
         assert known.returns_note
-    assert (found.tq, found.neorl_score, found.psv) == (None, None, None)
+        assert (found.tq, found.neorl_score, found.psv) == (None, None, None)
+    assert quality.score_refusal(catalogue.find("d4rl/pen-expert-v1")) == ""
     open_ended = make_episodes("---")
     found = quality.scores(open_ended, record, quality.episode_returns(open_ended))
     assert "no completed episode" in found.refused
