@@ -13,7 +13,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from datumrl.datasets import catalogue
 from datumrl.datasets.dataset_card import Card
+from datumrl.datasets.errors import DatumrlError
 from datumrl.leaderboard import known_quality, published_tables, reported_tables, tables
 from datumrl.leaderboard.tables import EXPERT, Aggregate, Table
 
@@ -109,9 +111,7 @@ def _behaviour(table: Table, behaviour: Mapping[str, Behaviour]) -> ReferenceRow
             values[dataset] = value
             origins.add(known.origin)
     if not values:
-        return _without(
-            table, "behaviour", "Behaviour policy", "not measured", "no card of these datasets"
-        )
+        return _without(table, "behaviour", "Behaviour policy", *_why_unknown(table))
     note = "mean return of the datasets"
     counted = table.ranked_over or table.datasets
     known_of = [values[dataset] for dataset in counted if dataset in values]
@@ -121,6 +121,23 @@ def _behaviour(table: Table, behaviour: Mapping[str, Behaviour]) -> ReferenceRow
         f"{table.id}--behaviour", "Behaviour policy", ", ".join(sorted(origins)), note, values,
         _aggregate(known_of) if table.normalised else None,
     )  # fmt: skip
+
+
+def _why_unknown(table: Table) -> tuple[str, str]:
+    """Return what stands in place of the tier, and why no dataset's own policy has a value."""
+    notes = dict.fromkeys(_returns_note(dataset) for dataset in table.datasets)
+    if table.normalised and any(notes):
+        return "no scores", "; ".join(filter(None, notes))
+    return "not measured", "no card of these datasets"
+
+
+def _returns_note(dataset: str) -> str:
+    """Return why returns of a dataset's episodes are no scores; "" if they are."""
+    try:
+        record = catalogue.known(dataset)
+    except DatumrlError:  # a table may be of any name
+        return ""
+    return "" if record is None else record.returns_note
 
 
 def _without(table: Table, key: str, name: str, origin: str, note: str) -> ReferenceRow:

@@ -144,6 +144,17 @@ def test_what_was_measured_is_not_said_again() -> None:
     assert names == ["Reference expert", "Behaviour policy"]
 
 
+def test_a_behaviour_policy_whose_returns_are_no_scores_says_so() -> None:
+    demonstrations = ("d4rl/pen-human-v1", "d4rl/door-human-v1")
+    (table,) = build(rows_of({"CQL": 50}, names=demonstrations))
+    found = {row.name: row for row in reference_rows.of_table(table, {})}["Behaviour policy"]
+    assert (found.origin, found.values) == ("no scores", {})
+    assert found.note.startswith("the demonstrations are longer than the episodes of evaluation")
+    (table,) = build(rows_of({"CQL": 50}))
+    found = {row.name: row for row in reference_rows.of_table(table, {})}["Behaviour policy"]
+    assert (found.origin, found.note) == ("not measured", "no card of these datasets")
+
+
 def test_the_behaviour_policy_of_a_local_dataset_is_its_card_s_mean() -> None:
     card = next(c for c in known_quality.own_cards() if c.id == "local/hopper-medium-v1")
     found = reference_rows.behaviours([card])[card.id]
