@@ -13,7 +13,7 @@ import h5py
 import numpy as np
 from h5py import h5d
 
-# Before, HDF5 compared bytes: chunks that reach over an edge, or with checksums, made up for others.
+# Older versions compare bytes: of chunks that reach over an edge, some take as many as the values.
 _STATUS_COUNTS_CHUNKS = h5py.version.hdf5_version_tuple >= (1, 13, 1)
 
 
@@ -32,7 +32,7 @@ def never_written(dataset: h5d.DatasetID) -> int:
 
     Only counted, where `is_stored` looks each chunk up: HDF5 walks through all of them for that,
     which takes hours where every row is a chunk of its own.  Whether all are there is asked first:
-    HDF5 knows their number, where the dataset's properties take it longer than a short episode.
+    to get at a dataset's properties takes longer than to read a short episode.
     """
     if _STATUS_COUNTS_CHUNKS and dataset.get_space_status() == h5d.SPACE_STATUS_ALLOCATED:
         return 0

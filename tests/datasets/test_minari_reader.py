@@ -419,7 +419,7 @@ def test_a_large_episode_is_read_in_pieces(root: Path, monkeypatch: pytest.Monke
 def test_an_array_read_in_pieces_is_asked_once_for_rows_never_written(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Counting its chunks for every piece would take hours where they are small."""
+    """HDF5 walks through all its chunks for that, of which there may be as many as rows."""
     from datumrl.datasets import minari_blocks, minari_columns, minari_hdf5
 
     asked = []
