@@ -138,7 +138,7 @@ def _origin(
     for row in rows("defaults"):
         if (row.algorithm, row.field) == (algorithm, field):
             return f"default ({row.source})"
-    return "default"
+    return "default, datumrl's own"
 
 
 def _checked_run(run: Mapping[str, object]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from datumrl.algorithms import checkpoints, registry
+from datumrl.algorithms import checkpoints, many_rows, registry
 from datumrl.algorithms.policies import acting
 from datumrl.algorithms.stack import Stack, Task
 from datumrl.algorithms.streams import Streams
@@ -26,7 +26,7 @@ QUICK = {
         "critic_lr": 3e-3,
         "batch_size": 32,
         "n_actions": 3,
-        "bc_steps": 100,
+        "bc_steps": 8,
         "lagrange": True,
     },
     "dt": {
@@ -43,7 +43,7 @@ QUICK = {
     },
 }
 # A method's own sizes, but for the batches of one whose updates take long.
-OWN = {"cql": {"batch_size": 16}, "dt": {"batch_size": 4}}
+OWN = {"cql": {"batch_size": 16, "bc_steps": 8}, "dt": {"batch_size": 4}}
 CPU = torch.device("cpu")
 
 
@@ -137,6 +137,14 @@ def test_a_seed_alone_is_the_same_run_as_in_a_stack(name, toy, dtype, tolerance)
         alone = Trainee(name, toy, (seed,), dtype, settings).train(20)
         difference = (alone.parameters(0) - together.parameters(place)).abs().max()
         assert difference <= tolerance
+
+
+def test_updates_of_many_rows_are_the_same_alone_and_in_a_stack(toy):
+    settings = {**QUICK["cql"], "batch_size": 68, "n_actions": 10, "bc_steps": 2}
+    assert many_rows.FEWEST <= 68 * (3 * 10 + 1)
+    together = Trainee("cql", toy, (7, 3), settings=settings).train(8)
+    alone = Trainee("cql", toy, (3,), settings=settings).train(8)
+    assert (alone.parameters(0) - together.parameters(1)).abs().max() <= 1e-6
 
 
 def test_seeds_differ(name, toy):

@@ -160,4 +160,4 @@ def test_what_is_given_goes_before_the_preset_and_is_recorded():
 def test_defaults_name_their_source():
     told = presets.choose("iql", "d4rl/hopper-medium-v2")
     assert told.origins["expectile"].startswith("default (ikostrikov/implicit_q_learning@")
-    assert told.origins["view"] == "default"
+    assert told.origins["view"] == "default, datumrl's own"
