@@ -28,7 +28,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Command:
-    """Write the static leaderboard site: published raw scores and your own run records."""
+    """Write the static leaderboard site: published raw scores and your own run records.
+
+    It shows published raw scores and tables, the submissions and dataset cards of datumrl, and your
+    own run records beside them. The site is a folder of files that a browser opens as they are.
+    """
 
     runs: Annotated[tuple[Path, ...], tyro.conf.Positional] = ()
     """run records (seed-*.json), folders of them, or CSV files of score rows; default:

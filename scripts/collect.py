@@ -17,7 +17,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Command:
-    """Generate local datasets; what is already there is verified instead."""
+    """Generate local datasets; what is already there is verified instead.
+
+    Nothing is downloaded: policies that come with datumrl are rolled out here. A dataset that is
+    already there is verified instead. A collection that was interrupted goes on where it was.
+    `datumrl datasets --collection local` lists the datasets.
+    """
 
     datasets: Annotated[tuple[str, ...], tyro.conf.Positional]
     """dataset ids, e.g. local/inverted-pendulum-medium-v1, or its prefix ...-v1@20k"""

@@ -32,9 +32,11 @@ _FINISHED = ("algorithms", "datasets", "adastop")
 class Command:
     """Compare finished records (IQM, intervals, groups, pairs), or train until they are decided.
 
-    RECORDS are folders of runs, record files, CSV files of scores, or ids of published tables with
-    raw scores (`datumrl reproduce` lists them). With --sequential, algorithms are trained in blocks
-    of seeds until AdaStop has decided every comparison; a killed comparison goes on where it was.
+    Compared are folders of runs, record files, CSV files of scores (docs/statistics.md tells their
+    columns), or ids of published tables with raw scores (`datumrl reproduce` lists them).
+
+    With --sequential, algorithms are trained instead, in blocks of seeds, until AdaStop has decided
+    every comparison; a comparison that was killed goes on where it was.
     """
 
     records: Annotated[tuple[str, ...], tyro.conf.Positional] = ()

@@ -28,7 +28,9 @@ class Command:
     """Download and verify datasets, or import files at hand.
 
     An interrupted download is continued by the same command. The sha256 is recorded at the first
-    fetch and verified at every later one. Files go to DATUMRL_HOME, or the user's data folder.
+    fetch and verified at every later one. Files go to the folder DATUMRL_HOME, or without it to
+    datumrl/ in the folder where this system keeps your data (Linux: ~/.local/share). If one of
+    several datasets cannot be fetched, the others still are, and the exit code is 2.
     """
 
     datasets: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="ID...")]

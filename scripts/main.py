@@ -13,7 +13,7 @@ from datumrl.datasets.errors import DatumrlError
 
 # name -> (module under datumrl.scripts, what it does); a module is imported only when asked for.
 COMMANDS = {
-    "quickstart": ("quickstart", "everything below, small, offline, in minutes"),
+    "quickstart": ("quickstart", "a tour of the main commands: small, offline, in minutes"),
     "datasets": ("datasets_list", "list the catalogue, or tell all about one dataset"),
     "fetch": ("fetch", "download and verify a dataset, or import a file at hand (--from)"),
     "collect": ("collect", "generate a local dataset"),
@@ -81,19 +81,23 @@ def _main(argv: list[str] | None) -> int:
 def _run(name: str, arguments: list[str]) -> int:
     from datumrl.scripts import options
 
-    module, description = COMMANDS[name]
+    module, line = COMMANDS[name]
     command = importlib.import_module(f"datumrl.scripts.{module}").Command
     with warnings.catch_warnings():
         # tyro warns of field types that it can parse all the same.
         warnings.filterwarnings("ignore", module="tyro")
-        asked = options.parse(command, name, description, arguments)
+        asked = options.parse(command, name, line, arguments)
     return asked.run()
 
 
 def _overview() -> str:
     lines = ["usage: datumrl COMMAND [options]", ""]
-    lines += [f"  {name:<12}{description}" for name, (_, description) in COMMANDS.items()]
-    lines += ["", "`datumrl COMMAND --help` tells a command's options; --version, the version."]
+    lines += [f"  {name:<12}{line}" for name, (_, line) in COMMANDS.items()]
+    lines += [
+        "",
+        "`datumrl COMMAND --help` tells what it does and its options; --version, the version.",
+        "Exit code 2 is for input that you can mend: an error says what is wrong, and the remedy.",
+    ]
     return "\n".join(lines)
 
 

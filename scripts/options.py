@@ -1,36 +1,58 @@
 """How a command's options are parsed and told: numbers as people write them, no talk of None.
 
 tyro turns the fields of a command into options.  Left alone, it offers the word ``None`` wherever a
-field may be None, names empty defaults, and answers a wrong number with names of Python's types.
+field may be None, names empty defaults, answers a wrong number with names of Python's types, and
+breaks the lines of its help where our source does.
 """
 
 from __future__ import annotations
 
+import ast
+import contextlib
 import dataclasses
+import inspect
+import io
 import re
+import shutil
+import sys
+import textwrap
 import types
 import typing
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 T = typing.TypeVar("T")
+WIDEST = 100  # columns of text, however wide the terminal
 
 
-def parse(command: type[T], name: str, description: str, arguments: list[str]) -> T:
-    """Return the command that the arguments ask for; exits with code 2 where they are wrong."""
+def parse(command: type[T], name: str, line: str, arguments: list[str]) -> T:
+    """Return the command that the arguments ask for; exits with code 2 where they are wrong.
+
+    ``line`` says what the command does, as in the list of all commands.
+    """
     import tyro
 
     registry = tyro.constructors.ConstructorRegistry()
     registry.primitive_rule(_rule)
-    return tyro.cli(
-        tell_defaults_plainly(command),
-        prog=f"datumrl {name}",
-        description=description,
-        args=arguments,
-        config=(tyro.conf.FlagCreatePairsOff,),
-        registry=registry,
-    )
+    with _folded():
+        return tyro.cli(
+            tell_defaults_plainly(command),
+            prog=f"datumrl {name}",
+            description=description(command, line),
+            args=arguments,
+            config=(tyro.conf.FlagCreatePairsOff,),
+            registry=registry,
+        )
+
+
+def description(command: type, line: str) -> str:
+    """Return what --help tells above the options: the line, and the command's docstring below it.
+
+    The docstring's first paragraph says what the line says, so that it is not shown.
+    """
+    paragraphs = inspect.cleandoc(command.__doc__ or "").split("\n\n")[1:]
+    return "\n\n".join([line, *map(_unbroken, paragraphs)])
 
 
 def tell_defaults_plainly(command: type[T]) -> type[T]:
@@ -38,15 +60,64 @@ def tell_defaults_plainly(command: type[T]) -> type[T]:
     import tyro
 
     hints = typing.get_type_hints(command, include_extras=True)
+    told = _told_of_fields(command)
     for field in dataclasses.fields(command):  # type: ignore[arg-type]  # commands are dataclasses
+        behaviour = None
         if field.default is dataclasses.MISSING:  # of a list of values, tyro says "(default: )"
-            hint = tyro.conf.arg(help_behavior_hint="(required)")
+            behaviour = "(required)"
         elif field.default is None or field.default is False or field.default == ():
-            hint = tyro.conf.arg(help_behavior_hint="")
-        else:
-            continue
+            behaviour = ""
+        hint = tyro.conf.arg(help=told.get(field.name), help_behavior_hint=behaviour)
         command.__annotations__[field.name] = typing.Annotated[hints[field.name], hint]
     return command
+
+
+def _told_of_fields(command: type) -> dict[str, str]:
+    """Return the docstring under each field, on one line; tyro keeps breaks before an indent."""
+    (body,) = ast.parse(textwrap.dedent(inspect.getsource(command))).body
+    assert isinstance(body, ast.ClassDef)
+    return {
+        field.target.id: _unbroken(below.value.value)
+        for field, below in zip(body.body, body.body[1:], strict=False)
+        if isinstance(field, ast.AnnAssign)
+        and isinstance(field.target, ast.Name)
+        and isinstance(below, ast.Expr)
+        and isinstance(below.value, ast.Constant)
+        and isinstance(below.value.value, str)
+    }
+
+
+def _unbroken(text: str) -> str:
+    return " ".join(text.split())
+
+
+class _Kept(io.StringIO):
+    """What is to be printed elsewhere: in that place's colours and frames."""
+
+    def __init__(self, place: typing.TextIO) -> None:
+        super().__init__()
+        self._place = place
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]  # a plain StringIO has none
+        return self._place.encoding
+
+    def isatty(self) -> bool:
+        return self._place.isatty()
+
+
+@contextlib.contextmanager
+def _folded() -> Iterator[None]:
+    """Fold what tyro prints to the terminal's width; it does so itself in its boxes only."""
+    kept = _Kept(sys.stdout)
+    try:
+        with contextlib.redirect_stdout(kept):
+            yield
+    finally:
+        width = min(shutil.get_terminal_size().columns, WIDEST)
+        for line in kept.getvalue().splitlines():
+            whole = len(line) <= width or not line[0].isalpha()
+            print(line if whole else textwrap.fill(line, width, break_on_hyphens=False))
 
 
 def changed(command: Any, names: Iterable[str]) -> str:

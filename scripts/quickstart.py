@@ -31,8 +31,10 @@ class Step:
 class Command:
     """Reproduce a table; collect and measure a dataset; train, compare, show four methods.
 
-    Every step is a command that you can type. What is there already is not made again, so running
-    this again goes on wherever it stopped.
+    It recomputes a published table from its raw scores, collects a dataset and measures it, trains
+    four methods on it, compares them, and writes the leaderboard site. Every step is shown as the
+    command that you can type. What is there already is not made again, so running this again goes
+    on where it stopped.
     """
 
     out: Path = Path("quickstart")

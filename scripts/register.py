@@ -17,7 +17,9 @@ from datumrl.scripts import console
 class Command:
     """Register a dataset of your own, which a TOML file describes, and read it once.
 
-    It is then user/NAME for every command. Its files stay where they are; what it means stays too.
+    A TOML file describes the data, which is read once, to check it. The dataset is then user/NAME
+    for every command. Its files stay where they are and are read from there. A name keeps its
+    meaning: another description of the same name is refused without --replace.
     """
 
     file: Annotated[Path | None, tyro.conf.Positional, tyro.conf.arg(metavar="[FILE.toml]")] = None

@@ -32,8 +32,11 @@ class Command:
     """Recompute a published table from its raw scores; without a table, list those registered.
 
     Give the id of a registered table, or files of your own with --published and --raw
-    (docs/reproduce.md tells their formats).  Exit code 1 if a cell does not follow.  With --train,
-    cells are trained again and compared with what is printed; exit code 1 if one differs.
+    (docs/reproduce.md tells their formats); without either, the registered tables are listed.
+    Exit code 1 if a cell does not follow.
+
+    With --train, cells are trained again and compared with what is printed. Exit code 1 if one
+    differs.
     """
 
     table: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="[TABLE]")] = None

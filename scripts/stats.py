@@ -23,14 +23,17 @@ _AUDITS = ("against", "replay_rows", "strict")
 class Command:
     """Measure datasets: returns, TQ, state-action coverage, quality for imitation, duplicates.
 
-    Coverage and similarity are measured against a reference: by default the medium-replay dataset
-    of the same environment and version if it is here, else the dataset itself.
+    Measured are returns, TQ, state-action coverage (SACo), quality for imitation, duplicates and
+    more; docs/measures.md defines them all. Coverage is measured against a reference: by
+    default the medium-replay dataset of the same environment and version if it is here, else the
+    dataset itself, whose coverage is then 1 and says nothing. With --audit, it is checked instead
+    whether the data is sound.
     """
 
     datasets: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="ID...")]
     """dataset ids, such as d4rl/hopper-medium-v2"""
     reference: str | None = None
-    """dataset id to measure coverage against"""
+    """dataset id to measure coverage against (default: as told above)"""
     preset: str | None = None
     """discretisation: d4rl-study (5 edges a dimension, the first 100,000 rows; the default) or
     paper (100 edges, all rows)"""

@@ -35,7 +35,11 @@ _USEFUL = {  # options -> what they belong to
 class Command:
     """Build a submission from run records; or import (--from), check or verify one.
 
-    Exit code 1 if a submission breaks a rule, or a verification does not agree.
+    Without --from, --check and --verify, a submission is built from run records and the method's
+    TOML. Nothing of it is sent anywhere: it is a folder, to be proposed as a pull request.
+    docs/submitting.md tells the rules.
+
+    Exit code 1 if a submission breaks a rule, or if a verification does not agree.
     """
 
     runs: Annotated[tuple[Path, ...], tyro.conf.Positional] = ()
@@ -66,7 +70,7 @@ class Command:
     base: Path | None = None
     """with --check: the submissions before, which must all be there unchanged"""
     verify: Path | None = None
-    """re-roll a submission's checkpoints, found under RUNS; without RUNS, retrain"""
+    """re-roll a submission's checkpoints, found under the paths given; without any, retrain"""
     sample: int = 3
     """with --verify: how many datasets, drawn by the submission's hashes"""
     seeds: int = 5

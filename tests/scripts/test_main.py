@@ -1,7 +1,10 @@
+import importlib
+import inspect
 import json
 import os
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -53,6 +56,46 @@ def test_every_command_explains_itself(name: str, capsys: pytest.CaptureFixture[
     assert f"datumrl {name}" in told
     for nothing in ("None", "False", ""):
         assert f"(default: {nothing})" not in told
+
+
+@pytest.mark.parametrize("name", main.COMMANDS)
+def test_help_tells_what_the_docstring_tells(
+    name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its first paragraph says what the list of commands says, which stands above instead."""
+    monkeypatch.setenv("COLUMNS", "80")
+    with pytest.raises(SystemExit):
+        main.main([name, "--help"])
+    told = capsys.readouterr().out
+    module, line = main.COMMANDS[name]
+    command = importlib.import_module(f"datumrl.scripts.{module}").Command
+    first, *others = inspect.cleandoc(command.__doc__).split("\n\n")
+    assert line in told
+    assert " ".join(first.split()) not in " ".join(told.split())
+    for paragraph in others:
+        assert f"\n\n{textwrap.fill(' '.join(paragraph.split()), 80)}\n\n" in told
+    assert max(map(len, told.splitlines())) <= 80
+    for inside in ("Raises", "``", "DatumrlError"):
+        assert inside not in told
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("compare", "a comparison that was killed goes on where it was"),
+        ("fetch", "An interrupted download is continued by the same command."),
+        ("quickstart", "a tour of the main commands"),
+        ("reproduce", "Exit code 1 if a cell does not follow."),
+        ("stats", "by default the medium-replay dataset of the same environment and version"),
+        ("submit", "Exit code 1 if a submission breaks a rule, or if a verification does not"),
+    ],
+)
+def test_help_tells_what_options_do_not(
+    name: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main.main([name, "--help"])
+    assert said in " ".join(capsys.readouterr().out.split())
 
 
 def test_an_unknown_dataset_is_one_line_and_exit_code_2(

@@ -24,6 +24,20 @@ class Asked:
     twice: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
 
 
+@dataclass(frozen=True)
+class Told:
+    """The list of commands says this.
+
+    What it does is told
+    (in two lines).
+    """
+
+    long: int = 1
+    """a sentence that goes
+    on below"""
+    plain: int = 2
+
+
 def parsed(*arguments: str) -> Asked:
     return options.parse(Asked, "asked", "for tests", list(arguments))
 
@@ -69,6 +83,20 @@ def test_what_is_wrong_is_said_without_types(
     assert said in " ".join(told.replace("│", " ").split())
     for inside in ("NoneType", "typing.", "<class"):
         assert inside not in told
+
+
+def test_help_breaks_lines_where_the_terminal_does(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    with pytest.raises(SystemExit):
+        options.parse(Told, "told", "one line, which is longer than the terminal", ["--help"])
+    usage, shown = capsys.readouterr().out.split("\n\n", 1)
+    assert all(len(line) <= 40 for line in usage.splitlines())
+    assert shown.startswith(
+        "one line, which is longer than the\nterminal\n\nWhat it does is told (in two lines).\n\n"
+    )
+    assert "a sentence that goes on" in shown
 
 
 @pytest.mark.parametrize("name", list(main.COMMANDS))
