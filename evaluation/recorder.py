@@ -77,8 +77,10 @@ def evaluate(
     """Roll out a trained policy in a dataset's environment and return the record of it.
 
     ``policy`` is any callable from a batch of observations (rows, observation_dim) float32 to a
-    batch of actions, or a torch module.  ``steps`` is the number of gradient steps it was trained
-    for.  With ``folder`` the record is also written there, as ``seed-000.json``.
+    batch of actions, or a torch module.  A module, or one whose method is given, is in eval mode
+    during the rollout and then again in the mode it was in; what other callables call is not looked
+    into.  ``steps`` is the number of gradient steps it was trained for.  With ``folder`` the record
+    is also written there, as ``seed-000.json``.
     """
     recorder = Recorder(
         algorithm, dataset_id, seed, configuration or {}, steps, folder, episodes, nearest=nearest
@@ -172,10 +174,13 @@ class Recorder:
     def evaluate(
         self, policy: Act, step: int, progress: Callable[[int], None] | None = None
     ) -> Evaluation:
-        """Roll out a policy as it is after ``step`` gradient steps and append the point."""
+        """Roll out a policy as it is after ``step`` gradient steps and append the point.
+
+        ``policy`` is what `datumrl.evaluate` takes; a torch module goes on training as it was.
+        """
         self._require_running()
         result = rollout(
-            _as_act(policy),
+            policy,
             environment_of(self._dataset),
             self._record.protocol.episodes,
             [self._record.seed],
@@ -300,17 +305,3 @@ def _sha256_at_hand(record: DatasetRecord) -> str | None:
         if folder.exists():
             return prepared.read(folder, candidate.id).sha256
     return record.sha256
-
-
-def _as_act(policy: Act) -> Act:
-    """Wrap a torch module so that it takes numpy batches; anything else is a policy as it is."""
-    torch: Any = sys.modules.get("torch")  # a module cannot exist where torch was never imported
-    if torch is None or not isinstance(policy, torch.nn.Module):
-        return policy
-    parameter = next(iter(policy.parameters()), torch.empty(0))
-
-    def act(observations: np.ndarray) -> Any:
-        with torch.inference_mode():
-            return policy(torch.as_tensor(observations).to(parameter.device, parameter.dtype))
-
-    return act

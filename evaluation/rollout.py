@@ -18,6 +18,7 @@ from datumrl.datasets.catalogue import Environment
 from datumrl.datasets.errors import DatumrlError
 from datumrl.evaluation import environments, fast_locomotion
 from datumrl.evaluation.fast_locomotion import Locomotion
+from datumrl.evaluation.policy_modules import as_act, evaluating
 
 if TYPE_CHECKING:
     import gymnasium
@@ -44,10 +45,11 @@ def rollout(
     """Roll out ``len(seeds)`` policies for ``episodes`` episodes each, all side by side.
 
     ``act`` gets observations (rows, observation_dim) float32 and returns actions
-    (rows, action_dim), as numpy or as a torch tensor.  There are ``len(seeds) * episodes`` rows at
-    every call; row ``p * episodes + e`` is episode e of policy p, and a finished row keeps its last
-    observation while its action is ignored.  Episode e of seed s starts from a state that depends
-    on (s, e) only, so a policy meets the same episodes alone, in a stack, or among more episodes.
+    (rows, action_dim), as numpy or as a torch tensor.  A torch module gets a tensor, and is in eval
+    mode meanwhile, see `policy_modules`.  There are ``len(seeds) * episodes`` rows at every call;
+    row ``p * episodes + e`` is episode e of policy p, and a finished row keeps its last observation
+    while its action is ignored.  Episode e of seed s starts from a state that depends on (s, e)
+    only, so a policy meets the same episodes alone, in a stack, or among more episodes.
     A policy with memory may have a method ``reset(rows)``, called once at the start, and a method
     ``rewarded(rewards)``, called after every step with what it brought each row, (rows,) float64,
     0 for finished ones.
@@ -61,7 +63,9 @@ def rollout(
         )
     names = [(seed, episode) for seed in seeds for episode in range(episodes)]
     starts = [episode_seed(*name) for name in names]
-    with contextlib.closing(_started(environment, nearest, starts)) as rows:
+    started = contextlib.closing(_started(environment, nearest, starts))
+    with started as rows, evaluating(act):
+        act = as_act(act)
         if hasattr(act, "reset"):
             act.reset(len(names))
         returns, lengths = _run(act, rows, names, progress)

@@ -78,7 +78,7 @@ def test_iql_without_deviations_is_exported_too(trained):
 
 def test_the_numpy_policy_needs_no_torch_and_scores_what_the_run_scored(trained, tmp_path):
     folder = trained("td3_bc", hidden_dims=(8, 8))
-    arrays, _ = datumrl.export_policy(folder, 2, tmp_path / "elsewhere")
+    arrays, program = datumrl.export_policy(folder, 2, tmp_path / "elsewhere")
     assert arrays == tmp_path / "elsewhere" / "policy-002.npz"
     code = (
         "import sys, numpy, datumrl\n"
@@ -87,10 +87,11 @@ def test_the_numpy_policy_needs_no_torch_and_scores_what_the_run_scored(trained,
     )
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert told.stdout.strip() == "(3, 1) False"
-    record = datumrl.evaluate(datumrl.load_policy(arrays), DATASET, seed=2, episodes=1)
     own = datumrl.algorithms.training.reroll(folder, offset=0)[1]
-    found, expected = record.evaluations[-1].returns, own.evaluations[-1].returns
-    assert found == pytest.approx(expected, rel=1e-3)
+    for policy in (datumrl.load_policy(arrays), torch.export.load(program).module()):
+        record = datumrl.evaluate(policy, DATASET, seed=2, episodes=1)
+        found, expected = record.evaluations[-1].returns, own.evaluations[-1].returns
+        assert found == pytest.approx(expected, rel=1e-3)
 
 
 def test_what_cannot_be_exported_is_said(trained, tmp_path):
