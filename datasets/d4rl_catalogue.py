@@ -148,6 +148,7 @@ def _other_families() -> Iterator[DatasetRecord]:
             discrete_actions=family == "minigrid",
             layout="by its publisher's code" if row["layout"] == "code" else "unverified",
             options=(("family", family),),
+            publisher_environments=_publisher_environments(row),
         )
 
 
@@ -175,7 +176,13 @@ def _gym_mujoco() -> Iterator[DatasetRecord]:
             rows=_nominal_rows(row["id"]),
             source="Farama-Foundation/D4RL: d4rl/infos.py",
             errata=tuple(ERRATA[key] for key in row["errata"].split()),
+            publisher_environments=_publisher_environments(row),
         )
+
+
+def _publisher_environments(row: dict[str, str]) -> tuple[str, ...]:
+    """Return the id of D4RL's own environment, and the dataset's name, which D4RL registers too."""
+    return tuple(dict.fromkeys((row["publisher_environment"], row["id"].partition("/")[2])))
 
 
 def _nominal_rows(dataset_id: str) -> int | None:

@@ -94,6 +94,7 @@ def records() -> Iterator[DatasetRecord]:
                 ("terminates", task in _TERMINATING),
                 ("action_divisor", 5.0 if task == "sp" else 1.0),
             ),
+            publisher_environments=(task,),
         )
 
 

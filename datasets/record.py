@@ -58,6 +58,9 @@ class DatasetRecord:
     folder: bool = False  # what is published is a folder of files, not one file
     file_name: str = ""  # where the url's last part is no name of its own
     options: tuple[tuple[str, bool | int | float | str], ...] = ()  # what its reader needs to know
+    # Ids of the environment that its publisher defines its scores in, whether it can be made here
+    # or not; the first is the one that records of returns name.
+    publisher_environments: tuple[str, ...] = ()
 
     @property
     def full_id(self) -> str:
@@ -73,3 +76,11 @@ class DatasetRecord:
     def option(self) -> dict[str, bool | int | float | str]:
         """Return what the reader needs to know, by name."""
         return dict(self.options)
+
+    def environment_called(self, name: str) -> Environment | None:
+        """Return the environment of this id, ours or its publisher's, None for any other."""
+        if self.environment is not None and name == self.environment.id:
+            return self.environment
+        if name in self.publisher_environments:
+            return Environment(self.publisher_environments[0], self.time_limit)
+        return None

@@ -71,6 +71,42 @@ def test_only_gym_mujoco_has_the_environment_of_its_scores():
         assert record.environment.equivalent or record.environment.note
 
 
+@pytest.mark.parametrize(
+    ("dataset", "environment", "limit"),
+    [
+        ("d4rl/pen-human-v1", "pen-v0", 100),
+        ("d4rl/door-human-longhorizon-v1", "door-v0", 300),
+        ("d4rl/antmaze-umaze-v2", "antmaze-umaze-v2", 700),
+        ("d4rl/antmaze-eval-large-play-v0", "antmaze-eval-large-play-v0", 1000),
+        ("d4rl/maze2d-large-v1", "maze2d-large-v1", 800),
+        ("d4rl/kitchen-mixed-v0", "kitchen-mixed-v0", 280),
+        ("d4rl/flow-ring-random-v0", "flow-ring-v0", 500),
+        ("d4rl/hopper-medium-v2", "Hopper-v2", 1000),
+        ("d4rl/ant-medium-v2", "Ant-v2", 1000),
+        ("neorl2/Pipeline", "Pipeline", 1000),
+        ("neorl2/Simglucose", "Simglucose", 480),
+        ("neorl/Hopper-v3-low-100", "Hopper-v3", 1000),
+    ],
+)
+def test_the_publishers_own_environment_is_on_record(dataset, environment, limit):
+    record = catalogue.find(dataset)
+    names = {environment}
+    if record.collection == "d4rl":
+        names.add(dataset.partition("/")[2])  # D4RL registers every dataset's name
+    assert set(record.publisher_environments) == names
+    for name in names:
+        known = record.environment_called(name)
+        assert (known.id, known.time_limit, known.equivalent) == (environment, limit, True)
+    assert record.environment_called("CartPole-v1") is None
+    if record.environment is not None:
+        assert record.environment_called(record.environment.id) is record.environment
+
+
+def test_every_dataset_of_d4rl_names_its_publishers_environment():
+    for record in catalogue.all_records():
+        assert (record.collection != "d4rl") or record.publisher_environments, record.id
+
+
 def test_references_of_other_families_are_those_published():
     umaze = catalogue.find("d4rl/maze2d-umaze-v1")
     assert (umaze.reference.minimum, umaze.reference.maximum) == (23.85, 161.86)
