@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import math
+import shlex
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -27,6 +28,8 @@ Unit = Literal["score", "return"]
 Status = Literal["complete", "failed", "unfinished"]
 
 _OF_THE_SITE = {"variant", "status", "record"}  # columns that ScoreRow does not have
+_REQUIRED = ("algorithm", "dataset")
+_SHOWN = 8  # of missing or unknown columns
 
 
 @dataclass(frozen=True, eq=False)
@@ -220,16 +223,27 @@ def read_csv(path: Path) -> list[ScoredRun]:
 def _rows(path: Path) -> list[ScoreRow]:
     with path.open(encoding="utf-8-sig", newline="") as handle:
         reader = csv.DictReader(handle)
-        columns = reader.fieldnames or []
-        unknown = set(columns) - set(ScoreRow.model_fields) - _OF_THE_SITE
-        missing = {"algorithm", "dataset"} - set(columns)
-        if unknown or missing:
-            raise DatumrlError(
-                f"{path}: columns {', '.join(map(repr, sorted(unknown | missing)))} are "
-                f"{'unknown' if unknown else 'missing'}; use {', '.join(ScoreRow.model_fields)} "
-                "(algorithm and dataset are required)"
-            )
+        _check_columns(path, reader.fieldnames or [])
         return [_row(path, number, raw) for number, raw in enumerate(reader, start=2)]
+
+
+def _check_columns(path: Path, columns: Sequence[str]) -> None:
+    known = list(ScoreRow.model_fields)
+    missing = [repr(name) for name in _REQUIRED if name not in columns]
+    unknown = [repr(name) for name in columns if name not in {*known, *_OF_THE_SITE}]
+    wrong = [
+        f"{what} columns {', '.join(names[:_SHOWN])}{', ...' if len(names) > _SHOWN else ''}"
+        for what, names in (("missing", missing), ("unknown", unknown))
+        if names
+    ]
+    if not wrong:
+        return
+    out = "scores.csv" if path.name != "scores.csv" else "score_rows.csv"  # never over the input
+    raise DatumrlError(
+        f"{path}: {'; '.join(wrong)}; rename or remove them (known, with commas between, are "
+        f"{', '.join(known)}), or import the file, whose columns may then have other names: "
+        f"`datumrl submit --from csv {shlex.quote(str(path))} --out {out}`"
+    )
 
 
 def _row(path: Path, number: int, raw: Mapping[str, str | None]) -> ScoreRow:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -174,8 +176,9 @@ def test_a_nan_in_a_csv_file_is_a_failed_run(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("algorithm,dataset,reward\n", "'reward' are unknown"),
-        ("algorithm,score\n", "'dataset' are missing"),
+        ("algorithm,dataset,reward\n", "scores.csv: unknown columns 'reward'; rename or remove"),
+        ("algorithm,score\n", "scores.csv: missing columns 'dataset'; rename or remove"),
+        ("algo,score\n", "missing columns 'algorithm', 'dataset'; unknown columns 'algo'; "),
         ("algorithm,dataset\n", "holds no scores"),
         ("algorithm,dataset,score\na,d,much\n", "line 2: score"),
         ("algorithm,dataset,seed,step,score\na,d,0,5,1\na,d,0,5,2\n", "several scores of the same"),
@@ -186,6 +189,27 @@ def test_csv_files_that_are_no_scores_are_refused(tmp_path: Path, text, said) ->
     path.write_text(text)
     with pytest.raises(DatumrlError, match=said):
         scored_runs.read([path])
+
+
+def test_the_guide_tells_every_column() -> None:
+    guide = (Path(__file__).parents[2] / "docs" / "statistics.md").read_text()
+    section = guide.split("### Scores from a CSV file")[1].split("\n## ")[0]
+    told = [line.split("|")[1] for line in section.splitlines() if line.startswith("| `")]
+    assert sorted(re.findall("`(.*?)`", " ".join(told))) == sorted(ScoreRow.model_fields)
+
+
+def test_the_import_that_an_unknown_header_is_sent_to_reads_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    lines = [f"{method},hopper-medium-v2,{seed},{seed}\n" for method in "ab" for seed in range(2)]
+    Path("my scores.csv").write_text("method,env,seed,return\n" + "".join(lines))
+    with pytest.raises(DatumrlError) as refused:
+        scored_runs.read([Path("my scores.csv")])
+    (command,) = re.findall("`datumrl (.*)`", str(refused.value))
+    assert main(shlex.split(command)) == 0
+    assert "scores.csv" in capsys.readouterr().out
+    assert len(scored_runs.read([Path("scores.csv")])) == 4
 
 
 @pytest.mark.parametrize("content", [b"algorithm,dataset\n\xff\xfe,x\n", b"a" * 200_000])
