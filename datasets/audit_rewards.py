@@ -127,8 +127,11 @@ def check_returns(episodes: Episodes, record: DatasetRecord | None) -> Finding:
 
     References are mean returns of a random and an expert policy, so single episodes pass them:
     scores from -25 to 150 are usual; beyond -100 or 250 the reference or the rewards are wrong.
+    Not applicable where the record says that returns of the dataset's episodes are no scores.
     """
     name = "returns"
+    if record is not None and record.returns_note:
+        return Finding(name, "not applicable", record.returns_note)
     if record is None or record.reference is None:
         return Finding(name, "not applicable", "no reference scores are known")
     complete = np.flatnonzero(episodes.complete()) if len(episodes) else np.zeros(0, np.int64)
@@ -163,6 +166,8 @@ def check_level(episodes: Episodes, record: DatasetRecord | None) -> Finding:
     match = _LEVEL.search(record.full_id if record else "")
     if record is None or record.reference is None or match is None or not len(episodes):
         return Finding(name, "not applicable", "the name promises no one level")
+    if record.returns_note:
+        return Finding(name, "not applicable", record.returns_note)
     complete = episodes.complete()
     if not complete.any():
         return Finding(name, "not applicable", "no episode is complete")
