@@ -7,12 +7,14 @@ from typing import Any
 from urllib.parse import urlencode
 
 from datumrl.leaderboard import dataset_results, names, wording
+from datumrl.leaderboard.runs import Status
 from datumrl.leaderboard.tables import CONFIDENCE, FEW_RUNS, Cell, Entry, Table
 
 PAGE = "compare.html"
 RESAMPLES = 10_000  # of the bootstrap, as in `evaluation.bootstrap`
 BAND_RESAMPLES = 2_000  # of them, for the bands of the profiles
 SEED = 0
+_LOST: tuple[Status, ...] = ("failed", "unfinished")
 
 
 def key(entry: Entry) -> str:
@@ -32,7 +34,10 @@ def rival(table: Table, entry: Entry) -> Entry | None:
 
 
 def content(board: Sequence[Table], published: wording.Published) -> dict[str, Any]:
-    """Return the page's data: every finished run's score, by table, row and dataset."""
+    """Return the page's data: every finished run's score, by table, row and dataset.
+
+    Beside the scores of a cell stands how many of its runs failed or did not finish.
+    """
     return {
         "confidence": CONFIDENCE,
         "resamples": RESAMPLES,
@@ -73,8 +78,5 @@ def _row(entry: Entry, table: Table) -> dict[str, Any]:
 
 
 def _cell(cell: Cell) -> dict[str, Any]:
-    found: dict[str, Any] = {"scores": cell.values.tolist()}
-    lost = len(cell.runs) - cell.values.size
-    if lost:
-        found["lost"] = lost  # failed or unfinished
-    return found
+    lost = {status: cell.count(status) for status in _LOST if cell.count(status)}
+    return {"scores": cell.values.tolist(), **lost}

@@ -19,7 +19,7 @@ MOST = 4_096
 def chosen(
     coverages: Sequence[Collection[str]], methods: Sequence[Hashable] = ()
 ) -> tuple[str, ...]:
-    """Return the datasets to rank over, sorted; ``coverages`` are those each row finished.
+    """Return the datasets to rank over, sorted; ``coverages`` are those each row was run on.
 
     ``methods`` say whose row each is, by default one of its own.  However many settings of a
     method were run, it counts once, for every set that any of its rows covers; rows of a single

@@ -34,6 +34,7 @@ _WHOLE_COLLECTIONS = {"local": "Local", "neorl": "NeoRL", "neorl2": "NeoRL-2"}
 _COLUMNS = (
     "rank", "rank_low", "rank_high", "algorithm", "variant", "iqm", "low", "high", "letters",
     "mean", "median", "optimality_gap", "runs", "tasks", "steps", "tuning", "tier", "lacks",
+    "undefined",
 )  # fmt: skip
 # Columns of the main table that a reader may hide.
 CHOICES = {
@@ -90,15 +91,19 @@ class TableView:
         ]
 
     def best(self, dataset: str) -> float | None:
-        """Return the highest mean of a dataset's row, None if there is nothing to compare."""
-        cells = [entry.cells.get(dataset) for entry in self.table.entries]
-        means = [cell.mean for cell in cells if cell is not None and cell.mean is not None]
+        """Return the highest mean of a dataset's row, None if there is nothing to compare.
+
+        A mean of what failed runs left is none of them.
+        """
+        cells = [entry.cells[dataset] for entry in self.table.entries if dataset in entry.cells]
+        means = [cell.mean for cell in cells if cell.mean is not None and not cell.count("failed")]
         return max(means) if len(means) > 1 else None
 
     def scores(self, datasets: Sequence[str]) -> Markup:
         """Return every score as JSON, by row and by the place of its dataset among ``datasets``.
 
-        Rounded to more digits than are shown: what is computed of them in the page is.
+        Rounded to more digits than are shown: what is computed of them in the page is.  Beside
+        them, by row, the places with failed runs: over these nothing is computed.
         """
         place = {name: datasets.index(name) for name in self.table.datasets}
         rows = {
@@ -112,7 +117,12 @@ class TableView:
         for row in self.references:
             rows[row.id] = {place[name]: [round(value, 3)] for name, value in row.values.items()}
         over = [place[name] for name in self.table.ranked_over]
-        content = {"places": sorted(place.values()), "over": over, "rows": rows}
+        failed = {
+            entry.id: [place[cell.dataset] for cell in entry.cells.values() if cell.count("failed")]
+            for entry in self.table.entries
+            if entry.count("failed")
+        }
+        content = {"places": sorted(place.values()), "over": over, "rows": rows, "failed": failed}
         # Ids are slugs, the rest is numbers: no letter of it means anything to a browser.
         return Markup(json.dumps(content, allow_nan=False, separators=(",", ":")))
 
@@ -239,12 +249,13 @@ def _aggregates_csv(view: TableView) -> str:
         fields: list[Any] = [entry.rank, low, high, entry.algorithm, entry.label]
         fields += _numbers(entry.aggregate, entry.letters)
         fields += [budget["steps"], budget["tuning"], entry.tier, " ".join(entry.lacks)]
+        fields.append(wording.undefined(entry, view.table))
         writer.writerow(
             names.spreadsheet_text(field) if isinstance(field, str) else field for field in fields
         )
     for row in view.references:
         fields = [None, None, None, row.name, row.note, *_numbers(row.aggregate, "")]
-        writer.writerow([*fields, None, None, row.origin, None])
+        writer.writerow([*fields, None, None, row.origin, None, None])
     return text.getvalue()
 
 

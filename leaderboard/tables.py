@@ -2,6 +2,8 @@
 
 A table holds one suite under one protocol.  Statistics are over arrays of (runs, tasks) and come
 from ``datumrl.evaluation``; a failed or missing run is counted and shown, and never becomes a zero.
+A failed run leaves its method without an aggregate and a rank, as in ``datumrl compare``: the runs
+that finished would flatter it.
 """
 
 from __future__ import annotations
@@ -13,9 +15,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from datumrl.datasets.errors import DatumrlError
-from datumrl.datasets.suites import Suite, suite_of
+from datumrl.datasets.suites import Suite
 from datumrl.evaluation import bootstrap, influence, intervals, metrics, ragged
-from datumrl.leaderboard import names, ranked_datasets, standings, variants
+from datumrl.leaderboard import names, ranked_datasets, standings, table_groups, variants
 from datumrl.leaderboard.runs import Run, Status
 
 CONFIDENCE = 0.95
@@ -82,6 +84,7 @@ class Entry:
     cells: dict[str, Cell]  # by dataset; one without an entry was not run
     aggregate: Aggregate | None = None  # over those of the table's `ranked_over` that it has
     lacks: tuple[str, ...] = ()  # datasets that the table ranks over, without a finished run
+    failing: tuple[str, ...] = ()  # those with a failed run: any leaves it without an aggregate
     rank: int | None = None
     rank_interval: tuple[int, int] | None = None  # by a bootstrap of the runs
     letters: str = ""  # ranked rows that share one were not separated by the table's test
@@ -98,9 +101,16 @@ class Entry:
         return {name for name, cell in self.cells.items() if cell.values.size}
 
     @property
+    def tried(self) -> set[str]:
+        """Return the datasets with a run that ended, whether it finished or failed."""
+        return {
+            name for name, cell in self.cells.items() if cell.values.size or cell.count("failed")
+        }
+
+    @property
     def complete(self) -> bool:
-        """Return whether it has a finished run on every dataset that counts."""
-        return not self.lacks
+        """Return whether, on the datasets that count, it has finished runs and no failed one."""
+        return not self.lacks and not self.failing
 
     @property
     def title(self) -> str:
@@ -144,39 +154,9 @@ def build(all_runs: Iterable[Run], progress: Callable[[int], None] | None = None
     seed has two different results: counting both would be wrong, and choosing one worse.
     """
     tables = []
-    for (suite, protocol, normalised), members in sorted(_groups(all_runs).items()):
+    for (suite, protocol, normalised), members in sorted(table_groups.groups(all_runs).items()):
         tables.append(_table(suite, protocol, normalised, members, progress))
     return sorted(tables, key=lambda table: (-len(table.entries), -len(table.datasets), table.id))
-
-
-def _groups(all_runs: Iterable[Run]) -> dict[tuple[Suite, str, bool], list[Run]]:
-    by_protocol: dict[tuple[Suite, str], list[Run]] = defaultdict(list)
-    for run in all_runs:
-        by_protocol[suite_of(run.row.dataset), run.protocol].append(run)
-    groups: dict[tuple[Suite, str, bool], list[Run]] = defaultdict(list)
-    for (suite, protocol), members in by_protocol.items():
-        usual = _usual_digests(members)
-        raw = {
-            run.row.dataset for run in members if run.status == "complete" and run.row.score is None
-        }
-        for run in members:
-            # The same dataset under two protocols: the rarer one gets a table of its own.
-            own = run.row.protocol != usual[run.row.dataset]
-            key = f"{protocol} {run.row.protocol}" if own else protocol
-            unscored = run.status != "complete" and run.row.dataset in raw
-            normalised = not unscored if run.status != "complete" else run.row.score is not None
-            groups[suite, key, normalised].append(run)
-    return groups
-
-
-def _usual_digests(members: Sequence[Run]) -> dict[str, str | None]:
-    counts: dict[str, Counter[str | None]] = defaultdict(Counter)
-    for run in members:
-        counts[run.row.dataset][run.row.protocol] += 1
-    return {
-        dataset: min(count, key=lambda digest: (-count[digest], digest or ""))
-        for dataset, count in counts.items()
-    }
 
 
 def _table(
@@ -222,16 +202,27 @@ def _entries(identity: str, members: Sequence[Run], normalised: bool) -> list[En
 
 
 def _ranked_over(entries: Sequence[Entry]) -> tuple[str, ...]:
+    """Return the datasets to rank over, whatever scores and failures there are on them.
+
+    A failed run counts as one: else a method that fails on a dataset would be ranked without it, or
+    take it from the others.  Rows and datasets without any finished run do not count.
+    """
     made = [(entry.algorithm, frozenset(run.row.source for run in entry.runs)) for entry in entries]
-    return ranked_datasets.chosen([entry.finished for entry in entries], made)
+    known = set().union(*(entry.finished for entry in entries))
+    run_on = [entry.tried & known if entry.finished else set() for entry in entries]
+    return ranked_datasets.chosen(run_on, made)
 
 
 def _counted(entry: Entry, over: Sequence[str], needed: Sequence[str]) -> Entry:
     """Return a row with its aggregate over some datasets, and which of those needed it lacks."""
     present = entry.finished
+    own = [entry.cells[name] for name in over if name in entry.cells]
+    failing = tuple(cell.dataset for cell in own if cell.count("failed"))
+    counted = {} if failing else {cell.dataset: cell for cell in own if cell.values.size}
     return replace(
         entry,
-        aggregate=aggregate(_matrix({name: entry.cells[name] for name in over if name in present})),
+        aggregate=aggregate(_matrix(counted)),
+        failing=failing,
         lacks=tuple(name for name in needed if name not in present),
     )
 

@@ -185,11 +185,8 @@ def budget(entry: Entry, submitted: SubmittedBy = NOBODY) -> dict[str, str]:
 
 def warnings(entry: Entry, table: Table) -> list[str]:
     """Return what a reader must know before reading a row's numbers."""
-    notes = []
-    failed, unfinished = entry.count("failed"), entry.count("unfinished")
-    total = len(entry.runs)
-    if failed:
-        notes.append(f"{failed} of {plural(total, 'run')} failed")
+    notes = _failures(entry, table)
+    unfinished, total = entry.count("unfinished"), len(entry.runs)
     if unfinished:
         reasons = sorted({run.reason for run in entry.runs if run.reason})
         why = f" ({listed(reasons)})" if reasons else ""
@@ -201,13 +198,34 @@ def warnings(entry: Entry, table: Table) -> list[str]:
     if table.normalised and entry.lacks:
         over = plural(len(table.ranked_over), "dataset")
         told = f"{len(counted)} of {over}, without {listed(map(short, entry.lacks))}"
-        notes.append(told if table.unranked else f"not ranked: {told}")
+        notes.append(told if table.unranked or entry.failing else f"not ranked: {told}")
     notes += _ends_early(entry)
     if entry.aggregate and entry.aggregate.runs < max(finished):
         notes.append(f"{entry.aggregate.runs} seeds per dataset in the aggregate")
     if entry.aggregate and entry.aggregate.percentile:
         notes.append("percentile interval: the scores that count are all equal")
     return notes
+
+
+def undefined(entry: Entry, table: Table) -> str:
+    """Return which failed runs leave a row without an aggregate; "" where none do."""
+    return _failed(cell for name, cell in entry.cells.items() if name in table.ranked_over)
+
+
+def _failures(entry: Entry, table: Table) -> list[str]:
+    counted = undefined(entry, table)
+    if not counted:
+        return list(filter(None, [_failed(entry.cells.values())]))
+    others = _failed(cell for name, cell in entry.cells.items() if name not in table.ranked_over)
+    told = [counted if table.unranked else f"not ranked: {counted}"]
+    return [*told, f"{others} on other datasets"] if others else told
+
+
+def _failed(cells: Iterable[Cell]) -> str:
+    found = list(cells)
+    failed = sum(cell.count("failed") for cell in found)
+    total = plural(sum(len(cell.runs) for cell in found), "run")
+    return f"{failed} of {total} failed" if failed else ""
 
 
 def short(dataset: str) -> str:
@@ -235,7 +253,9 @@ def left_out(table: Table) -> str:
 
 def nothing(entry: Entry) -> str:
     """Return why a row has no aggregate."""
-    return "none of the ranked datasets" if entry.finished else "no finished run"
+    if not entry.finished:
+        return "no finished run"
+    return "undefined, as runs failed" if entry.failing else "none of the ranked datasets"
 
 
 def _ends_early(entry: Entry) -> list[str]:
@@ -250,11 +270,6 @@ def _ends_early(entry: Entry) -> list[str]:
             if (row.step or 0) < last
         ]
     return [f"ends before the other seeds: {listed(found)}"] if found else []
-
-
-def episodes(entry: Entry) -> list[int | None]:
-    """Return the episodes per evaluation of a row's runs."""
-    return [run.row.episodes for run in entry.runs]
 
 
 def seeds(cell: Cell) -> str:
@@ -285,14 +300,14 @@ def summary(
                 "datasets": list(table.datasets),
                 "ranked_over": list(table.ranked_over),
                 "test": table.test,
-                "rows": [_row(entry, submitted) for entry in table.entries],
+                "rows": [_row(entry, table, submitted) for entry in table.entries],
             }
             for table in tables
         ]
     }
 
 
-def _row(entry: Entry, submitted: SubmittedBy) -> dict[str, Any]:
+def _row(entry: Entry, table: Table, submitted: SubmittedBy) -> dict[str, Any]:
     found = entry.aggregate
     spread = found if found and found.low is not None else None
     return {
@@ -303,6 +318,7 @@ def _row(entry: Entry, submitted: SubmittedBy) -> dict[str, Any]:
         "rank": entry.rank,
         "rank_interval": entry.rank_interval,
         "lacks": list(entry.lacks),
+        "undefined": undefined(entry, table),
         "letters": entry.letters,
         "untested": entry.untested,
         "iqm": found and found.iqm,

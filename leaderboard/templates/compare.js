@@ -59,27 +59,37 @@
   };
 
   // --- What the two share ---
+  // A dataset with a failed run counts as one that its method was run on.
   const pairUp = (table, x, y, all) => {
     const notes = [], both = [], lacking = { A: [], B: [] };
     table.datasets.forEach((dataset, place) => {
-      const cells = [x.cells[place], y.cells[place]], have = cells.map((cell) => cell && cell.scores.length > 0);
-      if (have[0] && have[1]) both.push({ dataset, place, page: table.pages[place], x: cells[0].scores, y: cells[1].scores });
-      else if (have[0]) lacking.B.push(dataset);
-      else if (have[1]) lacking.A.push(dataset);
+      const cells = [x.cells[place], y.cells[place]], failed = cells.map((cell) => cell?.failed ?? 0);
+      const scored = cells.map((cell) => cell?.scores.length > 0), tried = scored.map((has, at) => has || failed[at] > 0);
+      if (tried[0] && tried[1]) both.push({ dataset, place, page: table.pages[place], x: cells[0].scores, y: cells[1].scores, failed });
+      ["A", "B"].forEach((name, at) => { if (!scored[at] && tried[1 - at]) lacking[name].push(dataset); });
     });
     for (const [name, datasets] of Object.entries(lacking)) {
       if (datasets.length) notes.push(`${name} has no finished run on ${datasets.join(", ")}: left out.`);
     }
-    for (const [name, row] of [["A", x], ["B", y]]) {
-      const lost = Object.values(row.cells).reduce((sum, cell) => sum + (cell.lost ?? 0), 0);
-      if (lost) notes.push(`${count(lost, "run")} of ${name} failed or did not finish and ${lost === 1 ? "is" : "are"} left out; what remains may flatter it.`);
-    }
     const ranked = both.filter((each) => table.over.includes(each.place));
-    const shared = all || !ranked.length ? both : ranked;
+    const compared = all || !ranked.length ? both : ranked;
+    const failures = [];
+    [["A", x], ["B", y]].forEach(([name, row], at) => {
+      const sum = (kind) => Object.values(row.cells).reduce((total, cell) => total + (cell[kind] ?? 0), 0);
+      const failed = compared.reduce((total, each) => total + each.failed[at], 0);
+      const elsewhere = sum("failed") - failed, unfinished = sum("unfinished");
+      if (failed) failures.push(`${count(failed, "run")} of ${name} failed`);
+      if (elsewhere) notes.push(`${count(elsewhere, "run")} of ${name} failed on datasets that are not compared here.`);
+      if (unfinished) notes.push(`${count(unfinished, "run")} of ${name} did not finish and ${unfinished === 1 ? "is" : "are"} left out; what remains may flatter it.`);
+    });
+    const undefinedAs = failures.join(", ");
+    if (undefinedAs) notes.unshift(`Undefined: ${undefinedAs} on these datasets. What finished would flatter it, so nothing is compared over all; below are the means of the finished runs. datumrl compare --failed-as takes the score of a failure that you say.`);
+    const shared = compared.filter((each) => each.x.length && each.y.length);
     const fewest = Math.min(...shared.flatMap((each) => [each.x.length, each.y.length]));
+    if (undefinedAs) return { notes, shared, compared, both, ranked, undefinedAs };
     if (shared.length && fewest === 1) notes.push("A dataset has a single run: one run shows no spread, so there is no interval.");
     else if (shared.length && fewest < plan.few_runs) notes.push(`A dataset has only ${count(fewest, "run")}: the intervals are far too narrow.`);
-    return { notes, shared, both, ranked };
+    return { notes, shared, compared, both, ranked, undefinedAs };
   };
 
   // --- Drawing ---
@@ -140,15 +150,23 @@
     return node("svg", { class: "strip two", width: "112", height: "26", "aria-hidden": "true" },
       node("path", { class: "dots first", d: dots(one.x, 7) }), node("path", { class: "dots second", d: dots(one.y, 19) }));
   };
+  // Of two methods on one dataset; null where failed runs leave it undefined.
+  const chance = ({ x, y, failed }) => {
+    if (failed.some(Boolean)) return null;
+    const [first, second] = [sampleOf([x]), sampleOf([y])];
+    return chances(duelOf(first, second), onceEach(first), onceEach(second))[0];
+  };
   const perDataset = (shared, found, unit) => {
     const heads = ["Dataset", "A", "B", "A less B", "P(A > B)", "runs", ""];
-    const cell = (value, words) => make("td", { class: "num", v: value }, words);
+    const cell = (value, ...words) => make("td", { class: "num", v: value }, ...words.flat());
     const shown = (values) => (values.length > 1 ? `${number(average(values))} ± ${number(deviation(values))}` : number(values[0]));
     const rows = shared.map((one, at) => {
-      const every = [...one.x, ...one.y], gap = average(one.x) - average(one.y);
+      const every = [...one.x, ...one.y], gap = one.failed.some(Boolean) ? null : average(one.x) - average(one.y);
+      const mean = (values, failed) => cell(average(values), [shown(values), failed && make("small", { class: "flag" }, ` ${failed} failed`)].filter(Boolean));
+      const orNone = (value, digits) => (value === null ? cell("", "–") : cell(value, number(value, digits)));
       return make("tr", {}, make("th", { scope: "row" }, make("a", { href: one.page }, one.dataset)),
-        cell(average(one.x), shown(one.x)), cell(average(one.y), shown(one.y)), cell(gap, number(gap)),
-        cell(found.perTask[at], number(found.perTask[at], 2)), cell(one.x.length + one.y.length, `${one.x.length}, ${one.y.length}`),
+        mean(one.x, one.failed[0]), mean(one.y, one.failed[1]), orNone(gap, 1), orNone(found.perTask[at], 2),
+        cell(one.x.length + one.y.length, `${one.x.length}, ${one.y.length}`),
         make("td", {}, strip(one, [Math.min(...every), Math.max(...every)])));
     });
     return make("div", { class: "scroll fit", tabindex: "0", role: "region", "aria-label": "Per dataset" },
@@ -175,10 +193,10 @@
   };
   // The table's own datasets unless asked for more.  Its numbers are these where both rows
   // have all of these, with equally many runs; the table cuts datasets to the fewest, this page counts all.
-  const extent = (table, x, y, { shared, both, ranked }, runs) => {
-    const words = `Over ${count(shared.length, "dataset")} that both have, ${count(runs, "finished run")}.`;
+  const extent = (table, x, y, { compared, both, ranked }, runs) => {
+    const words = `Over ${count(compared.length, "dataset")} that both have, ${count(runs, "finished run")}.`;
     if (!ranked.length || ranked.length === both.length) return make("p", { class: "sub" }, words);
-    const more = shared.length === both.length, query = { suite: table.id, a: x.key, b: y.key, ...(!more && { over: "all" }) };
+    const more = compared.length === both.length, query = { suite: table.id, a: x.key, b: y.key, ...(!more && { over: "all" }) };
     const others = both.filter((each) => !ranked.includes(each)).map((each) => each.dataset).join(", ");
     const told = more ? ` With ${others}, which the table does not rank over. ` : ` Without ${others}, which both have and the table does not rank over. `;
     const link = more ? `Over the table's ${count(ranked.length, "dataset")} only` : `Over all ${both.length}`;
@@ -186,21 +204,24 @@
   };
   const show = (table, x, y, all) => {
     if (x === y) return [...head(table, x, y), make("p", { class: "flag" }, "A and B are the same row; choose two different ones.")];
-    const pair = pairUp(table, x, y, all), { notes, shared } = pair;
+    const pair = pairUp(table, x, y, all), { notes, shared, undefinedAs } = pair;
     const listed = notes.map((note) => make("p", { class: "flag" }, note));
     if (!shared.length) return [...head(table, x, y), make("p", { class: "flag problem" }, "They share no dataset with finished runs of both, so nothing can be compared."), ...listed];
     const unit = table.normalised ? "normalised scores" : "undiscounted returns", levels = levelsOf(shared);
+    const runs = shared.reduce((sum, each) => sum + each.x.length + each.y.length, 0), said = [...head(table, x, y), ...listed, extent(table, x, y, pair, runs)];
+    if (undefinedAs) {
+      const each = { undefined: undefinedAs, difference: null, improvement: null, perTask: shared.map(chance) };
+      return [...said, perDataset(shared, each, unit), download(table, x, y, shared, null, each)];
+    }
     const found = compareTasks(shared.map((each) => each.x), shared.map((each) => each.y), levels, plan);
     const mixed = !table.normalised && shared.length > 1;
     if (mixed) {
       // Returns of different datasets are in different units.
       found.difference = null;
       for (const name of ["iqm", "differenceEnds", "profiles", "bands"]) delete found[name];
-      listed.push(make("p", { class: "flag" }, "Raw returns of different datasets have no common scale: no IQM and no profile. The probability of improvement needs none."));
+      said.splice(-1, 0, make("p", { class: "flag" }, "Raw returns of different datasets have no common scale: no IQM and no profile. The probability of improvement needs none."));
     }
-    const runs = shared.reduce((sum, each) => sum + each.x.length + each.y.length, 0);
-    return [...head(table, x, y), ...listed, extent(table, x, y, pair, runs),
-      findings(found, table.normalised ? "points" : "of return"), mixed ? "" : profiles(found, levels, unit, [x.name, y.name]),
+    return [...said, findings(found, table.normalised ? "points" : "of return"), mixed ? "" : profiles(found, levels, unit, [x.name, y.name]),
       perDataset(shared, found, unit), download(table, x, y, shared, mixed ? null : levels, found)];
   };
 

@@ -50,13 +50,16 @@
   };
   const compute = (table, chosen) => {
     for (const row of table.main.tBodies[0].rows) {
+      const broken = chosen.some((place) => table.scores.failed[row.id]?.includes(place));
       const columns = chosen.map((place) => table.scores.rows[row.id]?.[place]).filter(Boolean);
       // A method's row says over how many it is; a reference row cannot, so it is over all or none.
+      // Failed runs leave no number: those that finished would flatter the method.
       const enough = row.classList.contains("reference") ? columns.length === chosen.length : columns.length;
-      const found = enough ? aggregate(columns) : {};
+      const found = enough && !broken ? aggregate(columns) : {};
       table.places.forEach((place, at) => {
         const value = found[place];
-        if (["rank", "interval", "groups"].includes(place)) put(table, row.cells[at], "–");
+        if (place === "interval" && broken) put(table, row.cells[at], "undefined, as runs failed");
+        else if (["rank", "interval", "groups"].includes(place)) put(table, row.cells[at], "–");
         else if (place === "runs" && !row.classList.contains("reference")) {
           put(table, row.cells[at], value ? `${value[0]} × ${value[1]}` : "–", value && value[0] * value[1]);
         } else if (["iqm", "mean", "median", "gap"].includes(place)) {

@@ -3,7 +3,6 @@
 import csv
 import html.parser
 import json
-import math
 import re
 import statistics
 from pathlib import Path
@@ -11,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scipy import stats
 
 from datumrl.datasets.errors import DatumrlError
 from datumrl.evaluation.records import (
@@ -154,80 +152,6 @@ def test_page_shows_the_numbers_that_plain_python_gets(tmp_path: Path) -> None:
     assert rows["hopper-medium-v2"][2] == expected
 
 
-def test_a_point_is_no_interval() -> None:
-    equal = tables.aggregate(np.full((5, 2), 7.0))
-    assert equal is not None
-    assert (equal.iqm, equal.low, equal.high) == (7.0, None, None)
-    failing = tables.aggregate(np.array([[0.0]] * 8 + [[60.0], [80.0]]))  # the IQM sees zeros only
-    assert failing is not None
-    assert failing.low is not None
-    assert failing.high is not None
-    assert failing.high > 10.0
-    assert failing.percentile
-
-
-def test_a_percentile_interval_is_marked_in_its_row() -> None:
-    scores = [make_record("BC", HOPPER[0], seed, 900) for seed in range(8)]
-    alike = scores[0].evaluations
-    records = [record.model_copy(update={"evaluations": alike}) for record in scores[:6]]
-    (table,) = build([*records, *scores[6:]])
-    (entry,) = table.entries
-    assert wording.warnings(entry, table) == [
-        "percentile interval: the scores that count are all equal"
-    ]
-    (spread,) = build(scores)
-    assert wording.warnings(spread.entries[0], spread) == []
-
-
-def test_the_interval_is_tukeys_and_mclaughlins() -> None:
-    scores = np.random.default_rng(7).normal(50, 10, 12)
-    found = tables.aggregate(scores[:, None])
-    assert found is not None
-    # Trimmed by three on either side; the deviation is that of the winsorised scores.
-    low, high = np.sort(scores)[[3, -4]]
-    error = np.clip(scores, low, high).std(ddof=1) / (0.5 * math.sqrt(12))
-    reach = stats.t.ppf(0.975, 12 - 2 * 3 - 1) * error
-    assert found.iqm == pytest.approx(stats.trim_mean(scores, 0.25))
-    assert (found.low, found.high) == pytest.approx((found.iqm - reach, found.iqm + reach))
-
-
-def test_failed_seeds_are_counted_shown_and_never_zero() -> None:
-    records = make_records()
-    (whole,) = build(records)
-    records[0] = make_record("TD3+BC", HOPPER[0], 0, 0, status="failed")
-    records[5] = make_record("TD3+BC", HOPPER[1], 1, 0, status="running")
-    (table,) = build(records)
-    entry = table.entries[0]
-    cell = entry.cells[HOPPER[0]]
-    assert (entry.count("failed"), entry.count("unfinished")) == (1, 1)
-    assert cell.values.tolist() == whole.entries[0].cells[HOPPER[0]].values[1:].tolist()
-    assert entry.aggregate is not None
-    assert (entry.aggregate.runs, entry.aggregate.tasks) == (3, 3)
-    assert 'class="crosses"' in drawing.strip(cell, drawing.axis(cell.values.tolist()))
-    notes = wording.warnings(entry, table)
-    assert notes[:2] == ["1 of 12 runs failed", "1 of 12 runs unfinished"]
-    assert "3 seeds per dataset in the aggregate" in notes
-
-
-def test_unequal_runs_enter_the_aggregate_by_seed_and_not_by_score() -> None:
-    records = [record for record in make_records() if record.algorithm == "BC"]
-    (table,) = build([*records[:4], *records[4:6]])
-    found = table.entries[0].aggregate
-    assert found is not None
-    used = [d4rl_score(record) for record in (*records[:2], *records[4:6])]
-    assert found.iqm == pytest.approx(plain_iqm(used))
-
-
-def test_one_run_has_no_interval_and_few_are_flagged() -> None:
-    (one,) = build(make_records(seeds=1))
-    assert one.entries[0].aggregate is not None
-    assert one.entries[0].aggregate.low is None
-    assert wording.warnings(one.entries[0], one) == ["only 1 run"]
-    (two,) = build(make_records(seeds=2))
-    assert wording.warnings(two.entries[0], two) == ["only 2 runs"]
-    assert wording.warnings(build(make_records(seeds=3))[0].entries[0], two) == []
-
-
 def test_what_is_not_comparable_stands_apart() -> None:
     records = make_records()
     records += [make_record("BC", "d4rl/hopper-medium-v0", seed, 900) for seed in range(3)]
@@ -316,16 +240,6 @@ def test_a_record_given_twice_counts_once_but_two_results_of_a_seed_are_an_error
 def test_gigantic_scores_are_refused_with_the_seed_named() -> None:
     with pytest.raises(DatumrlError, match=r"seed 1: .*no attainable score"):
         build([make_record("BC", HOPPER[0], 1, 1e200)])
-
-
-def test_non_finite_published_scores_count_as_failed() -> None:
-    rows = [
-        ScoreRow(tier="raw published", algorithm="X", dataset=HOPPER[0], seed=seed, score=score)
-        for seed, score in enumerate((10.0, math.nan, 20.0))
-    ]
-    (table,) = tables.build(runs.from_rows(rows))
-    assert table.entries[0].count("failed") == 1
-    assert table.entries[0].cells[HOPPER[0]].values.tolist() == [10.0, 20.0]
 
 
 def test_the_last_step_of_a_published_seed_counts() -> None:

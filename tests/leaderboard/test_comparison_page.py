@@ -24,6 +24,7 @@ HOSTILE = "<img src=x onerror=alert(1)></template><script>alert(2)</script>\u202
 SEEDS = {
     "steady": (5, 5, 5, 5),
     "ragged": (6, 3, 9, 4),
+    "failing": (4, 3, 0, 4),  # and a failed seed on the first and on the third
     HOSTILE: (4, 4, 0, 0),
     "away": (0, 0, 3, 3),
 }
@@ -51,7 +52,10 @@ def make_board() -> list[Table]:
         for dataset, values in scores(method).items()
         for seed, value in enumerate(values)
     ]
-    rows.append(row("ragged", DATASETS[0], 99, None, failed=True, protocol="the same", source="x"))
+    rows += [
+        row("failing", dataset, 99, None, failed=True, protocol="the same", source="x")
+        for dataset in (DATASETS[0], DATASETS[2])
+    ]
     # Another protocol, a lone seed, and returns that nothing normalises.
     rows += [row("steady", DATASETS[0], seed, 50.0 + seed, protocol="other") for seed in range(3)]
     rows += [row("lone", DATASETS[0], 0, 42.0, protocol="other")]
@@ -133,11 +137,13 @@ def test_the_page_holds_every_raw_score_exactly(page: Path) -> None:
     assert not set("<>&") & set(match[1])
     content = json.loads(match[1])
     (table,) = [each for each in content["tables"] if "ragged" in str(each["rows"])]
-    (found,) = [each for each in table["rows"] if each["name"] == "ragged"]
+    (found,) = [each for each in table["rows"] if each["name"] == "failing"]
     cells = {table["datasets"][int(place)]: cell for place, cell in found["cells"].items()}
-    assert {name: cell["scores"] for name, cell in cells.items()} == scores("ragged")
-    assert cells[DATASETS[0]]["lost"] == 1
-    assert "lost" not in cells[DATASETS[1]]
+    known = {name: cell["scores"] for name, cell in cells.items() if cell["scores"]}
+    assert known == scores("failing")
+    assert cells[DATASETS[0]]["failed"] == 1
+    assert cells[DATASETS[2]] == {"scores": [], "failed": 1}
+    assert "failed" not in cells[DATASETS[1]]
     embedded = further_pages.embedded({HOSTILE: [HOSTILE, 1.5]})
     assert not set("<>&") & set(embedded)
     assert json.loads(embedded) == {HOSTILE: [HOSTILE, 1.5]}
@@ -247,19 +253,45 @@ def test_what_may_not_be_compared_is_refused_with_the_reason(
 
 
 @pytest.mark.slow
-def test_few_runs_failed_runs_and_raw_returns_say_so(
-    browser: Any, page: Path, built: list[Table]
-) -> None:
+def test_few_runs_and_raw_returns_say_so(browser: Any, page: Path, built: list[Table]) -> None:
     open_pair(browser, page, a="lone", b="steady")
     told = browser.run("result.textContent")
     assert "no interval" in told
     assert "single run" in told
-    open_pair(browser, page, suite=table_with(built, "steady", "ragged").id, a="steady", b="ragged")
-    assert "1 run of B failed" in browser.run("result.textContent")
     open_pair(browser, page, a="bc", b="cql")
     assert "no common scale" in browser.run("result.textContent")
     assert browser.run("document.querySelector('#difference')") is None
     assert browser.run("document.querySelector('#improvement .value').dataset.v") == "0"
+    assert not browser.complaints()
+
+
+@pytest.mark.slow
+def test_failed_runs_leave_a_pair_undefined_but_for_the_datasets_without(
+    browser: Any, page: Path, built: list[Table]
+) -> None:
+    table = table_with(built, "steady", "failing")
+    open_pair(browser, page, suite=table.id, a="steady", b="failing")
+    told = browser.run("result.textContent")
+    assert "Undefined: 2 runs of B failed on these datasets." in told
+    assert f"B has no finished run on {DATASETS[2]}" in told
+    assert "Over 4 datasets that both have" in told
+    assert browser.run("document.querySelector('#difference, #improvement, .profile')") is None
+    found = downloaded(browser)
+    assert (found["undefined"], found["difference"], found["improvement"]) == (
+        "2 runs of B failed",
+        None,
+        None,
+    )
+    assert "iqm" not in found
+    assert found["datasets"] == [DATASETS[0], DATASETS[1], DATASETS[3]]
+    assert found["perTask"][0] is None
+    chance = ragged_comparisons.probability_of_improvement(
+        *(ragged.gather([scores(name)[DATASETS[1]]]) for name in ("steady", "failing"))
+    )
+    assert found["perTask"][1] == pytest.approx(float(chance), abs=1e-9)
+    first = browser.run("document.querySelector('#per-dataset tbody tr').textContent")
+    assert "1 failed" in first
+    assert "––5, 4" in first  # neither a difference nor a chance, then the numbers of runs
     assert not browser.complaints()
 
 
