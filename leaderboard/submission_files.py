@@ -40,6 +40,8 @@ MOST_METHODS = 2_000
 MOST_ENTRIES = 2_000  # of an array or object; the schema allows at most as many
 MOST_CONTAINERS = 200_000  # arrays and objects: 100 seeds x 600 points fit
 DEEPEST = 20  # levels of nesting
+# No seeds for another revision: it takes the place of the one before.
+_SMALLER = "evaluate at fewer points or over fewer episodes, or submit fewer seeds"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9@._+-]{0,150}\.json")
 _REVISION = re.compile("r[1-9][0-9]{0,3}")
 _UNSEEN = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
@@ -194,7 +196,7 @@ def read(path: Path) -> Submission:
             size += len(content)
             if size > LARGEST_SUBMISSION:
                 limit = f"{LARGEST_SUBMISSION // 1_000_000} MB"
-                raise DatumrlError(f"the submission is over {limit}; evaluate at fewer points")
+                raise DatumrlError(f"the submission is over {limit}; {_SMALLER}")
             hashes[name] = hashlib.sha256(content).hexdigest()
             parsed[name] = _parsed(name, content)
         except (DatumrlError, OSError) as wrong:
@@ -234,10 +236,7 @@ def _bytes(path: Path) -> bytes:
             raise DatumrlError("is no regular file; links, folders and devices are refused")
         content = handle.read(LARGEST_FILE + 1)
     if len(content) > LARGEST_FILE:
-        raise DatumrlError(
-            f"is larger than {LARGEST_FILE // 1_000_000} MB; evaluate at fewer points or split "
-            "the seeds over revisions"
-        )
+        raise DatumrlError(f"is larger than {LARGEST_FILE // 1_000_000} MB; {_SMALLER}")
     return content
 
 

@@ -203,7 +203,8 @@ def test_sizes_are_limited(draft: Any, tmp_path: Path, monkeypatch: pytest.Monke
     folder = draft.write(tmp_path / "subs")
     with (folder / "large.json").open("wb") as handle:
         handle.truncate(50_000_000_000)  # sparse: takes no room, and must not be read
-    assert "larger than 8 MB" in findings(tmp_path / "subs")
+    told = findings(tmp_path / "subs")
+    assert "larger than 8 MB; evaluate at fewer points or over fewer episodes, or submit" in told
     (folder / "large.json").unlink()
     monkeypatch.setattr(submission_files, "LARGEST_SUBMISSION", 5_000)
     assert "over 0 MB" in findings(tmp_path / "subs")
