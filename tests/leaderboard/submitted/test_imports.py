@@ -1,6 +1,8 @@
 """Other tools' results become score rows; what they lack is missing, and nothing is guessed."""
 
 import json
+import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -11,8 +13,11 @@ from datumrl.evaluation.records import ScoreRow
 from datumrl.leaderboard import imports, runs, submitted_runs, tables, wording
 from datumrl.leaderboard.imports import Given
 from datumrl.scripts import board
+from datumrl.scripts.main import main
 
 HOPPER = "d4rl/hopper-medium-v2"
+GUIDE = Path(__file__).parents[3] / "docs" / "submitting.md"
+CHART = '"Step","iql_seed{0} - {2}","iql_seed{0} - {2}__MIN","iql_seed{1} - {2}"\n{3}'
 
 
 def write(path: Path, text: str) -> Path:
@@ -58,6 +63,40 @@ def test_wandb_export_of_a_chart(tmp_path: Path) -> None:
     ]
     with pytest.raises(DatumrlError, match="--dataset"):
         imports.read("wandb", path, Given(quantity="return", algorithm="IQL"))
+
+
+@pytest.mark.parametrize(
+    ("kind", "export"),
+    [
+        (
+            "wandb chart.csv",
+            CHART.format(3, 4, "eval/normalized_score", '500,"40","39","41"\n1000,"60","1","61"\n'),
+        ),
+        (
+            "wandb table.csv",
+            "Name,State,config.env,algo,config.seed,eval/normalized_score\n"
+            "a,finished,hopper-medium-v2,IQL,3,60\nb,finished,hopper-medium-v2,IQL,4,61\n",
+        ),
+    ],
+)
+def test_the_imports_of_the_guide_read_what_wandb_exports(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    kind: str,
+    export: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (command,) = re.findall(f"^datumrl (submit --from {kind} .*)$", GUIDE.read_text(), re.MULTILINE)
+    (tmp_path / kind.split()[1]).write_text(export)
+    assert main(shlex.split(command)) == 0, capsys.readouterr().err
+    rows = submitted_runs.score_rows(tmp_path / "scores.csv")
+    assert {row.algorithm for row in rows} == {"IQL"}
+    assert {row.dataset for row in rows} == {"d4rl/hopper-medium-v2"}
+    assert [(row.seed, row.score) for row in rows if row.step in (None, 1000)] == [(3, 60), (4, 61)]
+    capsys.readouterr()
+    assert main(["compare", "scores.csv"]) == 0
+    assert re.search(r"^IQL +60\.5 ", capsys.readouterr().out, re.MULTILINE)
 
 
 def test_d3rlpy_logs(tmp_path: Path) -> None:
