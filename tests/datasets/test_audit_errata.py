@@ -78,9 +78,8 @@ def ogbench(at_goal: int) -> Content:
     }
 
 
-SHAPES: dict[
-    str, tuple[Callable[[str], Content], dict[str, str]]
-] = {  # content; check -> words of the erratum
+# How the file of an id is made, and by check the words of the erratum that explains the finding.
+SHAPES: dict[str, tuple[Callable[[str], Content], dict[str, str]]] = {
     "d4rl/antmaze-umaze-v2": (antmaze, {"terminals at the horizon": "success flag"}),
     "d4rl/hammer-human-v1": (
         lambda name: demonstrations(name, 625, 90.0),
