@@ -6,8 +6,10 @@ import difflib
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
+from datumrl.datasets import catalogue
 from datumrl.datasets.errors import DatumrlError
 from datumrl.datasets.suites import suite_of
+from datumrl.evaluation.environments import logging_call
 from datumrl.evaluation.scored_runs import ScoredRun
 
 _SHOWN = 60  # characters of an offending value
@@ -95,8 +97,9 @@ def _check_evaluated(runs: Iterable[ScoredRun]) -> None:
     for run in runs:
         if run.status == "complete" and not len(run.steps):
             raise DatumrlError(
-                f"{run.title} holds no evaluations, so there is nothing to compare; log returns "
-                "measured elsewhere with datumrl.Recorder(...).log, or leave the run out"
+                f"{run.title} holds no evaluations, so there is nothing to compare; hand returns "
+                "that your own code measured to "
+                f"{logging_call(catalogue.known(run.dataset))}, or leave the run out"
             )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import io
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,10 +28,72 @@ def environment_of(record: DatasetRecord) -> Environment:
     """Return the environment in which a dataset's policies are evaluated; an error without one."""
     if record.environment is None:
         raise DatumrlError(
-            f"{record.id} has no environment, so policies cannot be rolled out for it; judge them "
-            "offline, or log returns measured elsewhere with datumrl.Recorder(...).log"
+            f"{record.id} has no environment that is made here, so policies cannot be rolled out "
+            "for it; judge them offline, or hand returns that your own code measured to "
+            f"{logging_call(record)}"
         )
     return record.environment
+
+
+def measured_in(
+    record: DatasetRecord, name: str | None = None, time_limit: int | None = None
+) -> Environment:
+    """Return the environment of this id, the dataset's own by default, that returns are of.
+
+    Where the catalogue knows the environment, it knows its time limit and the name on record.
+    Raises DatumrlError for another time limit than that, and for none where it is not known.
+    """
+    known = environment_of(record) if name is None else record.environment_called(name)
+    used = known or Environment(str(name), 0)
+    if used.time_limit and time_limit not in (None, used.time_limit):
+        raise DatumrlError(
+            f"time_limit {time_limit}: {used.id} cuts episodes of {record.id} off after "
+            f"{used.time_limit} steps; leave time_limit out, or call what you measured in by a "
+            "name of its own"
+        )
+    if used.time_limit:
+        return used
+    if time_limit is None:
+        raise DatumrlError(
+            f"{used.id}: the time limit of this environment is not known for {record.id}; add "
+            f"time_limit=, the steps after which it cuts an episode off{_known_as(record)}"
+        )
+    return replace(used, time_limit=time_limit)
+
+
+def require_stated(record: DatasetRecord) -> None:
+    """Raise DatumrlError where returns of a dataset may be of either of two environments.
+
+    They are where the one made here is only the nearest to that of the scores.
+    """
+    environment = record.environment
+    if environment is None or environment.equivalent:
+        return
+    raise DatumrlError(
+        f"{environment.id} is only the nearest to the environment of {record.id}'s scores"
+        f"{f' ({environment.note})' if environment.note else ''}, so returns are not comparable; "
+        f"pass --nearest (nearest=True) for returns in it all the same, or hand those that your "
+        f"own code measured elsewhere to {logging_call(record)}"
+    )
+
+
+def logging_call(record: DatasetRecord | None) -> str:
+    """Return the call that puts returns measured by other code on record for a dataset."""
+    if record is not None and record.environment is not None and record.environment.equivalent:
+        return "datumrl.Recorder(...).log"
+    names = () if record is None else record.publisher_environments
+    limit = "" if names and record is not None and record.time_limit else ", time_limit=STEPS"
+    return (
+        f"datumrl.Recorder(..., environment={(*names, 'ID')[0]!r}{limit}, "
+        "engine={'PACKAGE': 'VERSION'}).log"
+    )
+
+
+def _known_as(record: DatasetRecord) -> str:
+    own = [record.environment] if record.environment is not None else []
+    names = [environment.id for environment in own if environment.time_limit]
+    names += record.publisher_environments if record.time_limit else ()
+    return f" (it is known for {', '.join(names)})" if names else ""
 
 
 def make(environment: Environment, nearest: bool = False) -> gymnasium.Env:
@@ -44,7 +107,7 @@ def make(environment: Environment, nearest: bool = False) -> gymnasium.Env:
         raise DatumrlError(
             f"{environment.id} is not made here: its observations cannot be laid out as this "
             "dataset's are; roll out by your own code and hand the returns to "
-            "datumrl.Recorder(...).log"
+            "datumrl.Recorder(..., nearest=True).log"
         )
     if not environment.equivalent and not nearest:
         raise DatumrlError(

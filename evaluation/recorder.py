@@ -16,8 +16,7 @@ import pydantic
 from datumrl.datasets import catalogue, places, prepared
 from datumrl.datasets.catalogue import DatasetRecord
 from datumrl.datasets.errors import DatumrlError
-from datumrl.evaluation import provenance
-from datumrl.evaluation.environments import environment_of
+from datumrl.evaluation import environments, provenance
 from datumrl.evaluation.records import (
     Budget,
     Evaluation,
@@ -37,26 +36,32 @@ def protocol_for(
     online_selection: bool = False,
     engine: Mapping[str, str] | None = None,
     nearest: bool = False,
+    environment: str | None = None,
+    time_limit: int | None = None,
 ) -> Protocol:
     """Return how policies of a dataset are measured here: its environment, this engine, ``last``.
 
     ``engine`` names the packages that moved the environment where it was not this installation's.
     ``nearest`` says that rollouts may be in an environment that is only the nearest; whether it is,
-    the protocol records.
+    the protocol records.  ``environment`` and ``time_limit`` are of returns that other code
+    measured, which has to name its ``engine`` too.
     """
-    environment = environment_of(record)
+    used = environments.measured_in(record, environment, time_limit)
+    if (record.environment is None or used.id != record.environment.id) and not engine:
+        raise DatumrlError(
+            f"{used.id}: what moved this environment is not known here; name its packages and "
+            "their versions, for example engine={'gym': '0.23.1', 'mujoco-py': '2.1.2.14'}"
+        )
     try:
         return Protocol(
             dataset=record.id,
-            environment=environment.id,
-            environment_kwargs=dict(environment.kwargs),
-            engine=dict(engine)
-            if engine is not None
-            else provenance.engine_versions(environment.id),
-            time_limit=environment.time_limit,
+            environment=used.id,
+            environment_kwargs=dict(used.kwargs),
+            engine=dict(engine) if engine is not None else provenance.engine_versions(used.id),
+            time_limit=used.time_limit,
             episodes=episodes,
             online_selection=online_selection,
-            nearest=nearest and not environment.equivalent,
+            nearest=(nearest or environment is not None) and not used.equivalent,
         )
     except pydantic.ValidationError as problem:
         raise DatumrlError(f"{record.id}: {describe_invalid(problem)}") from None
@@ -126,6 +131,8 @@ class Recorder:
         dataset_sha256: str | None = None,
         engine: Mapping[str, str] | None = None,
         nearest: bool = False,
+        environment: str | None = None,
+        time_limit: int | None = None,
         keep_finished: bool = False,
     ) -> None:
         """Start a record; ``steps`` is the number of gradient steps the training will take.
@@ -134,9 +141,14 @@ class Recorder:
         that of the data trained on; by default that of the dataset as it is on this machine, None
         if it never was.  ``engine`` is for returns measured elsewhere, e.g.
         ``{"gym": "0.23.1", "mujoco-py": "2.1.2.14"}``.
+
+        ``environment`` is the id of the one that other code measured returns in, e.g. D4RL's own
+        ``antmaze-umaze-v2``; they can then be logged only, and are scores where the dataset's are
+        defined in it.  ``time_limit`` is its own, needed where the catalogue does not know it.
         """
         self._dataset = catalogue.find(dataset_id)
-        self._nearest = nearest
+        if environment is None and not nearest:
+            environments.require_stated(self._dataset)
         self._path = Path(folder) / f"seed-{seed:03d}.json" if folder is not None else None
         frameworks = [name for name in _FRAMEWORKS if name in sys.modules]
         try:
@@ -145,7 +157,15 @@ class Recorder:
                 configuration=dict(configuration),
                 dataset=self._dataset.id,
                 dataset_sha256=dataset_sha256 or _sha256_at_hand(self._dataset),
-                protocol=protocol_for(self._dataset, episodes, online_selection, engine, nearest),
+                protocol=protocol_for(
+                    self._dataset,
+                    episodes,
+                    online_selection,
+                    engine,
+                    nearest,
+                    environment,
+                    time_limit,
+                ),
                 budget=Budget(
                     steps=steps, preset=preset, reward_transform=reward_transform, tuning=tuning
                 ),
@@ -177,15 +197,18 @@ class Recorder:
         """Roll out a policy as it is after ``step`` gradient steps and append the point.
 
         ``policy`` is what `datumrl.evaluate` takes; a torch module goes on training as it was.
+        Raises DatumrlError where the returns of this record are of an environment not made here.
         """
         self._require_running()
+        protocol, own = self._record.protocol, self._dataset.environment
+        if own is None or protocol.environment != own.id:
+            made = "" if own is None else f"; {own.id} is, for a Recorder without environment="
+            raise DatumrlError(
+                f"{protocol.environment}, which this run's returns are of, is not made here for "
+                f"{self._dataset.id}{made}; roll out by your own code and hand the returns to .log"
+            )
         result = rollout(
-            policy,
-            environment_of(self._dataset),
-            self._record.protocol.episodes,
-            [self._record.seed],
-            progress,
-            self._nearest,
+            policy, own, protocol.episodes, [self._record.seed], progress, protocol.nearest
         )
         return self.log(step, result.returns[0], result.lengths[0])
 

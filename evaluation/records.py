@@ -17,7 +17,7 @@ import pydantic
 
 from datumrl.datasets import catalogue, files, scores
 from datumrl.datasets.errors import DatumrlError
-from datumrl.datasets.record import DatasetRecord
+from datumrl.datasets.record import DatasetRecord, Environment
 
 SCHEMA: Literal["datumrl-run/1"] = "datumrl-run/1"
 
@@ -234,6 +234,10 @@ def score_rows(
     }
     if record.status == "failed":
         return [ScoreRow(**common, failed=True)]
+    if not record.evaluations:
+        return []
+    known = catalogue.find(record.dataset)
+    scored = not unscored(known, record.protocol)
     rows = []
     for point in record.evaluations:
         mean_return = math.fsum(point.returns) / len(point.returns)
@@ -242,7 +246,7 @@ def score_rows(
                 **common,
                 step=point.step,
                 mean_return=mean_return,
-                score=_score(mean_return, record),
+                score=scores.normalize(mean_return, known) if scored else None,
                 episodes=len(point.returns),
             )
         )
@@ -255,18 +259,55 @@ def is_scored(record: DatasetRecord) -> bool:
     return record.reference is not None and environment is not None and environment.equivalent
 
 
-def why_unscored(dataset_id: str) -> str:
-    """Return why returns of a dataset are not normalised."""
-    record = catalogue.known(dataset_id)
-    if record is None:
-        return f"{dataset_id} is not in the catalogue, so it has no reference scores"
-    environment = record.environment
-    if record.reference is None or environment is None or environment.equivalent:
+def unscored(record: DatasetRecord, protocol: Protocol) -> str:
+    """Return why returns of a dataset measured so are not normalised, "" if they are.
+
+    They are in the environment that its reference scores are defined in: one that is made here and
+    equivalent, or its publisher's own, in which other code measured.
+    """
+    if record.reference is None:
         return "no reference scores"
+    used = record.environment_called(protocol.environment)
+    if used is None:
+        return (
+            f"measured in {protocol.environment}, while scores of {record.id} are defined in "
+            f"{_defined_in(record)}"
+        )
+    if protocol.nearest or not used.equivalent:
+        return _only_nearest(record.id, used)
+    if used != record.environment and protocol.time_limit != used.time_limit:
+        return (
+            f"measured in {used.id} with the time limit {protocol.time_limit}, while scores of "
+            f"{record.id} are defined with {used.time_limit}"
+        )
+    return ""
+
+
+def _defined_in(record: DatasetRecord) -> str:
+    own = record.environment
+    names = [own.id] if own is not None and own.equivalent else []
+    names += record.publisher_environments[:1]
+    return " or ".join(names) or "one that the catalogue does not name"
+
+
+def _only_nearest(dataset_id: str, environment: Environment) -> str:
     return (
         f"{environment.id} is only the nearest to the environment of {dataset_id}'s scores "
         f"({environment.note})"
     )
+
+
+def why_unscored(dataset_id: str) -> str:
+    """Return why returns in a dataset's environment, or without its scores, are not normalised."""
+    record = catalogue.known(dataset_id)
+    if record is None:
+        return f"{dataset_id} is not in the catalogue, so it has no reference scores"
+    environment = record.environment
+    if record.reference is None:
+        return "no reference scores"
+    if environment is None or environment.equivalent:
+        return f"nothing says that returns of {dataset_id} were measured where scores are defined"
+    return _only_nearest(dataset_id, environment)
 
 
 def _is_strict_json(content: dict[str, JsonValue]) -> bool:
@@ -275,13 +316,3 @@ def _is_strict_json(content: dict[str, JsonValue]) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _score(mean_return: float, record: RunRecord) -> float | None:
-    known = catalogue.find(record.dataset)
-    environment = known.environment
-    if environment is None or not is_scored(known):
-        return None
-    if record.protocol.environment != environment.id or record.protocol.nearest:
-        return None
-    return scores.normalize(mean_return, known)
