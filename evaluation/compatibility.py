@@ -137,16 +137,21 @@ def _check_units(runs: Sequence[ScoredRun]) -> None:
             first.setdefault(unit, run)
     if len(first) > 1:
         raise DatumrlError(
-            f"{first['return'].dataset} has returns only, {first['score'].dataset} normalised "
-            "scores; they have no common scale: choose some of them with --datasets"
+            f"{first['return'].dataset} has returns only{_why(first['return'])}, "
+            f"{first['score'].dataset} normalised scores; they have no common scale: choose some "
+            "of them with --datasets"
         )
     datasets = sorted({run.dataset for run in runs})
     if "return" in first and len(datasets) > 1:
         raise DatumrlError(
             f"{', '.join(datasets[:3])}{' ...' if len(datasets) > 3 else ''} have no normalised "
-            "scores, and returns of several datasets have no common scale; compare one dataset at "
-            "a time with --datasets"
+            f"scores{_why(first['return'])}, and returns of several datasets have no common scale; "
+            "compare one dataset at a time with --datasets"
         )
+
+
+def _why(run: ScoredRun) -> str:
+    return f" ({run.unscored})" if run.unscored else ""
 
 
 def _clipped(value: str) -> str:

@@ -319,6 +319,7 @@ def _notes(table: ScoreTable, options: Options) -> list[str]:
         failed = sum(run.status == "failed" for runs in table.cells.values() for run in runs)
         notes.append(f"--failed-as {options.failed_as:g}: {failed} failed runs count as this")
     if table.unit == "return":
-        reasons = dict.fromkeys(why_unscored(dataset) for dataset in table.datasets)
+        runs = [run for cell in table.cells.values() for run in cell if run.unit]
+        reasons = dict.fromkeys(run.unscored or why_unscored(run.dataset) for run in runs)
         notes += [f"{reason}: numbers are undiscounted returns" for reason in reasons]
     return notes

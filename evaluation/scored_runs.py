@@ -49,6 +49,7 @@ class ScoredRun:
     scores: np.ndarray
     status: Status = "complete"
     reason: str = ""  # why a run has no score
+    unscored: str = ""  # why its returns are not normalised, as far as its record tells
     episodes: np.ndarray | None = None
     rule: str = "last"  # which evaluation counts, as the run's protocol says
     conditions: Mapping[str, str] = field(default_factory=dict)
@@ -103,6 +104,7 @@ def _from_record(record: RunRecord, source: str) -> ScoredRun:
         scores=_numbers(row.score for row in rows),
         status=status,
         reason=record.failure or ("" if complete else "still running or cut off"),
+        unscored=records.unscored(catalogue.find(record.dataset), protocol) if rows else "",
         episodes=np.array([point.returns for point in record.evaluations]) if complete else None,
         rule=protocol.checkpoint,
         conditions=_conditions(record),

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from datumrl.datasets import catalogue
 from datumrl.datasets.errors import DatumrlError
 from datumrl.evaluation import records
 from datumrl.evaluation.records import RunRecord, ScoreRow
@@ -138,8 +139,18 @@ def _from_record(record: RunRecord) -> Run:
         protocol=_shared_protocol(record),
         variant=digest(settings(record)),
         record=record,
+        remark=_remark(record),
         reason=reason,
     )
+
+
+def _remark(record: RunRecord) -> str:
+    """Say that returns are of another environment than scores; of the nearest, others say it."""
+    known = catalogue.known(record.dataset)
+    if known is None or known.reference is None or record.protocol.nearest:
+        return ""
+    elsewhere = record.evaluations and records.unscored(known, record.protocol)
+    return "measured elsewhere than scores are defined" if elsewhere else ""
 
 
 def _shared_protocol(record: RunRecord) -> str:

@@ -6,7 +6,8 @@ import itertools
 from collections import Counter
 from collections.abc import Iterator
 
-from datumrl.evaluation.records import COUNTED
+from datumrl.datasets.record import DatasetRecord
+from datumrl.evaluation.records import COUNTED, NO_ENVIRONMENT, Protocol, unscored
 from datumrl.leaderboard.attainable import Bounds, bounds
 from datumrl.leaderboard.submission_context import Context, dataset_of, error, flag
 from datumrl.leaderboard.submission_files import Finding, Submission
@@ -141,34 +142,43 @@ def outside_protocol(result: DatasetResult, point: Point) -> Iterator[str]:
 
 
 def protocol_is_the_datasets(submission: Submission, context: Context) -> Iterator[Finding]:
-    """Policies are evaluated in the dataset's environment, up to its time limit."""
+    """Policies are evaluated in an environment of the dataset's scores, up to its time limit."""
     rule = "protocol-is-the-datasets"
     for name, result in submission.results.items():
-        dataset = dataset_of(result.dataset)
-        if dataset is None or dataset.environment is None:
+        dataset, told = dataset_of(result.dataset), result.protocol
+        if dataset is None:
             continue
-        environment, told = dataset.environment, result.protocol
-        if told.environment != environment.id:
+        if dataset.environment is None and told.environment == NO_ENVIRONMENT:
+            continue
+        elsewhere = _elsewhere(dataset, told)
+        if elsewhere:
+            yield flag(rule, submission, elsewhere, name)
+        used = dataset.environment_called(told.environment)
+        if used is not None and dict(used.kwargs) != told.environment_kwargs:
             message = (
-                f"evaluated in {told.environment}, while scores of {dataset.id} are defined in "
-                f"{environment.id}: shown as returns, not as scores"
-            )
-            yield flag(rule, submission, message, name)
-        elif dict(environment.kwargs) != told.environment_kwargs:
-            message = (
-                f"environment_kwargs must be {dict(environment.kwargs)}; evaluate with "
+                f"environment_kwargs must be {dict(used.kwargs)}; evaluate with "
                 "`datumrl.evaluate` or a Recorder"
             )
             yield error(rule, submission, message, name)
-        if told.time_limit != environment.time_limit:
+        limit = (used or dataset.environment or told).time_limit
+        if limit and told.time_limit != limit:
             message = (
-                f"time limit {told.time_limit}, but {dataset.id} has {environment.time_limit}; "
-                "evaluate with that"
+                f"time limit {told.time_limit}, but {dataset.id} has {limit}; evaluate with that"
             )
             yield error(rule, submission, message, name)
         if not told.engine:
             message = "no engine version is given; name the packages that moved the environment"
             yield error(rule, submission, message, name)
+
+
+def _elsewhere(dataset: DatasetRecord, told: Protocol) -> str:
+    """Return how a protocol's environment is not that of the dataset's scores, "" if it is."""
+    if dataset.reference is not None:
+        reason = unscored(dataset, told)
+        return f"{reason}: shown as returns, not as scores" if reason else ""
+    if dataset.environment is None or dataset.environment_called(told.environment) is not None:
+        return ""
+    return f"measured in {told.environment}, while {dataset.id} has {dataset.environment.id}"
 
 
 def attainable_returns(submission: Submission, context: Context) -> Iterator[Finding]:

@@ -11,6 +11,7 @@ from datumrl.datasets import catalogue
 from datumrl.datasets.errors import DatumrlError
 from datumrl.evaluation.recorder import Recorder
 from datumrl.evaluation.records import parse_record, read_record, score_rows
+from datumrl.scripts import main
 
 ENGINE = {"gym": "0.23.1", "mujoco-py": "2.1.2.14"}
 ANTMAZE, PEN, PIPELINE = "d4rl/antmaze-umaze-v2", "d4rl/pen-human-v1", "neorl2/Pipeline"
@@ -18,7 +19,7 @@ ANTMAZE, PEN, PIPELINE = "d4rl/antmaze-umaze-v2", "d4rl/pen-human-v1", "neorl2/P
 PUBLISHED = [
     (ANTMAZE, "antmaze-umaze-v2", 700, 0.0, 1.0),
     (PEN, "pen-v0", 100, 96.262799, 3076.8331017826877),
-    ("d4rl/door-cloned-v0", "door-v0", 200, -56.512833, 2880.5693087298737),
+    ("d4rl/door-cloned-v1", "door-v0", 200, -56.512833, 2880.5693087298737),
     ("d4rl/kitchen-complete-v0", "kitchen-complete-v0", 280, 0.0, 4.0),
     ("d4rl/maze2d-umaze-v1", "maze2d-umaze-v1", 300, 23.85, 161.86),
     ("d4rl/hopper-medium-v2", "Hopper-v2", 1000, -20.272305, 3234.3),
@@ -146,3 +147,62 @@ def test_the_call_that_an_error_advises_works_as_it_stands(dataset):
         run.log(10, [0.0, 1.0], [4, 5])
     assert run.record.status == "complete"
     assert run.record.protocol.environment == changes["environment"]
+
+
+def with_seeds(folder, algorithm, dataset, environment, **changes):
+    """Write four seeds of the returns 10 s and 10 s + 2, and return the lot."""
+    found = [(10.0 * seed, 10.0 * seed + 2) for seed in range(4)]
+    for seed, returns in enumerate(found):
+        fields = {"episodes": 2, "engine": ENGINE, "environment": environment, **changes}
+        run = Recorder(algorithm, dataset, seed, {}, 10, folder / algorithm / dataset, **fields)
+        with run:
+            run.log(10, returns, [50, 60])
+    return found
+
+
+def test_the_board_shows_them_as_scores_of_their_suite_and_others_as_returns(tmp_path):
+    runs, page = tmp_path / "runs", tmp_path / "page"
+    for dataset, environment, _, _, _ in PUBLISHED:
+        found = with_seeds(runs, "elsewhere", dataset, environment)
+    with_seeds(runs, "wrong", ANTMAZE, "my-maze-v2", time_limit=700)
+    with_seeds(runs, "near", ANTMAZE, "AntMaze_UMaze-v4")
+    assert main.main(["board", str(runs), "--no-published", "--out", str(page)]) == 0
+    tables = json.loads((page / "data" / "summary.json").read_text())["tables"]
+    scored = {table["suite"]: table for table in tables if table["unit"] == "normalised score"}
+    assert set(scored) == {
+        "D4RL adroit v1", "D4RL antmaze v2", "D4RL kitchen v0", "D4RL locomotion v2",
+        "D4RL maze2d v1", "NeoRL-2",
+    }  # fmt: skip
+    shown = {}
+    for table in scored.values():
+        assert [row["algorithm"] for row in table["rows"]] == ["elsewhere"]
+        assert table["rows"][0]["iqm"] is not None
+        shown |= {cell["dataset"]: cell["values"] for cell in table["rows"][0]["cells"]}
+    for dataset, _, _, low, high in PUBLISHED:
+        expected = [100 * (sum(each) / 2 - low) / (high - low) for each in found]
+        assert shown[dataset] == pytest.approx(expected)
+    assert "antmaze-umaze-v2 (gym 0.23.1, mujoco-py" in scored["D4RL antmaze v2"]["protocol"]
+    raw = [table for table in tables if table["unit"] != "normalised score"]
+    assert sorted(table["rows"][0]["algorithm"] for table in raw) == ["near", "wrong"]
+    assert all(len(table["rows"]) == 1 and table["rows"][0]["iqm"] is None for table in raw)
+    text = (page / "index.html").read_text()
+    assert "own runs, measured elsewhere than scores are defined" in text
+    assert "only the nearest" in text
+
+
+def test_compare_tells_why_there_are_no_scores_and_mixes_nothing(tmp_path, capsys):
+    runs = tmp_path / "runs"
+    with_seeds(runs, "mine", ANTMAZE, "my-maze-v2", time_limit=700)
+    with_seeds(runs, "mine", PIPELINE, "my-pipe", time_limit=700)
+    reason = "measured in my-maze-v2, while scores of d4rl/antmaze-umaze-v2 are defined in antmaze"
+    compare = ["compare", str(runs / "mine" / ANTMAZE)]
+    assert main.main(compare) == 0
+    assert f"{reason}-umaze-v2: numbers are" in " ".join(capsys.readouterr().out.split())
+    assert main.main(["compare", str(runs)]) == 2
+    told = " ".join(capsys.readouterr().err.split())
+    assert f"have no normalised scores ({reason}-umaze-v2)" in told
+    with_seeds(runs, "other", ANTMAZE, "antmaze-umaze-v2")
+    assert main.main([*compare, str(runs / "other")]) == 2
+    assert "mixed environment: my-maze-v2" in " ".join(capsys.readouterr().err.split())
+    assert main.main(["compare", str(runs / "other")]) == 0
+    assert "numbers are undiscounted returns" not in " ".join(capsys.readouterr().out.split())
