@@ -13,7 +13,8 @@ random Hopper score 41 times the 95 % score or more, of a maze up to 1,000 times
 not move as long as fewer than one row in twenty is a jump.
 
 Power.  The same score at the known boundaries tells how many of them would have been seen, which is
-reported: few for a Walker2d, none for a HalfCheetah, whose ordinary steps are as large as resets.
+reported.  On the local suite it is nearly all (90 to 100 %) for pendulums, mazes and Hopper, 13 to
+78 % for Walker2d, and none for HalfCheetah, whose ordinary steps are as large as resets.
 """
 
 from __future__ import annotations

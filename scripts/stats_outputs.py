@@ -33,7 +33,10 @@ def write_plot(
 
 
 def write_card(folder: Path, found: DatasetStatistics, path: Path | None, seed: int) -> None:
-    """Audit a dataset that was measured, and write its card."""
+    """Audit a dataset that was measured, and write its card.
+
+    The audit is that of the defaults: ``seed`` is of the measures and pictures only.
+    """
     from datumrl.datasets import dataset_card, pictures
     from datumrl.evaluation import auditing, provenance
 
@@ -43,7 +46,6 @@ def write_card(folder: Path, found: DatasetStatistics, path: Path | None, seed: 
         report = auditing.audit_dataset(
             found.id,
             path=path,
-            seed=seed,
             checks_progress=bars.bar(f"checking {found.id}", "checks"),
             replay_progress=bars.bar(f"replaying {found.id}", "rows"),
         )

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from datumrl.datasets import catalogue, local_catalogue, scores
+from datumrl.datasets import audit_continuity, catalogue, local_catalogue, scores
 from datumrl.datasets.errors import DatumrlError
 from datumrl.leaderboard import known_quality, local_suite
 from datumrl.scripts import write_local_tables
@@ -80,3 +81,21 @@ def test_a_page_without_marks_is_refused(
     assert text.startswith("before\n")
     assert text.endswith(f"{local_suite.END}\nafter\n")
     assert text.count("| `hopper-medium-v1` |") == 1
+
+
+def test_what_the_audit_says_of_its_power_is_what_the_cards_show() -> None:
+    """Shares of the known resets that its check for continuity would see, by environment."""
+    shares: dict[str, list[int]] = {}
+    for card in known_quality.own_cards():
+        (told,) = (each.summary for each in card.audit if each.check == "continuity")
+        (share,) = re.findall(r"\((\d+) % of the [\d,]+ known resets would be seen\)", told)
+        name = card.id.removeprefix("local/").split("-")[0]
+        shares.setdefault(name, []).append(int(share))
+    bounds = {name: (min(each), max(each)) for name, each in shares.items()}
+    assert bounds.pop("halfcheetah") == (0, 0)
+    assert bounds.pop("walker2d") == (13, 78)
+    assert set(bounds) == {"inverted", "pointmaze", "hopper"}
+    assert min(low for low, _ in bounds.values()) == 90
+    guide = " ".join((DOCUMENT.parents[1] / "audit.md").read_text(encoding="utf-8").split())
+    for said in (guide, " ".join(str(audit_continuity.__doc__).split())):
+        assert "nearly all (90 to 100 %) for pendulums, mazes and Hopper, 13 to 78 %" in said

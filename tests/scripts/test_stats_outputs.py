@@ -1,11 +1,15 @@
 """`datumrl stats --plot` and `--card`, and the board that shows the cards."""
 
+import inspect
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from datumrl.datasets import dataset_card
+from datumrl.datasets.findings import Report
+from datumrl.evaluation import auditing
 from datumrl.leaderboard import known_quality
 from datumrl.scripts import write_local_cards
 from datumrl.scripts.main import main
@@ -51,6 +55,26 @@ def test_cards_beside_runs_are_found_and_differing_ones_refused(
     assert main(["stats", MEDIUM, "--seed", "5", "--card", "other"]) == 0
     assert main(["board", "--no-published", "--cards", "other", "--out", "site"]) == 2
     assert f"{MEDIUM}: two cards of it differ" in capsys.readouterr().err
+
+
+def test_a_cards_audit_is_that_of_the_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`--seed` is of the measures; the rows that a card's audit replays are always the same."""
+    real = auditing.audit_dataset
+    asked = []
+
+    def audit(*given: Any, **options: Any) -> Report:
+        bound = inspect.signature(real).bind(*given, **options)
+        bound.apply_defaults()
+        asked.append(bound.arguments)
+        return real(*given, **options)
+
+    monkeypatch.setattr(auditing, "audit_dataset", audit)
+    assert main(["stats", MEDIUM, "--seed", "5", "--card", "cards"]) == 0
+    (defaults,) = asked
+    assert (defaults["seed"], defaults["replay_rows"]) == (0, auditing.REPLAY_ROWS)
+    assert not defaults["against"]
+    (path,) = dataset_card.find([Path("cards")])
+    assert "replay" in {each.check for each in dataset_card.read(path).audit}
 
 
 def test_all_local_datasets_get_their_cards(
