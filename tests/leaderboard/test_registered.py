@@ -1,6 +1,7 @@
 """Every registered table recomputes as it should; files that changed are noticed."""
 
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -65,6 +66,11 @@ def test_adastop(capsys):
     # PPO and SAC have no scores in the sixth batch, so all of theirs were used.
     plain = {v.cell.algorithm for v in by_kind["last"] if v.status == "reproduced"}
     assert plain == {"PPO", "SAC"}
+    unused = [v for v in found.verdicts if v.rule == "the sixth batch of scores is not used"]
+    assert len(unused) == 7
+    guide = (Path(__file__).parents[2] / "docs" / "reproduce.md").read_text(encoding="utf-8")
+    (line,) = (line for line in guide.splitlines() if line.startswith("| `adastop-walker` |"))
+    assert "8 of 16 cells reproduced; 7 means and differences only" in line
     assert main(["reproduce", "adastop-walker"]) == 0
     assert "Decisions, three ways" in capsys.readouterr().out
 
