@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from datumrl.datasets import columns, views
 from datumrl.datasets.columns import Column
 from datumrl.datasets.errors import DatumrlError
+from datumrl.datasets.infos import Infos
 from datumrl.datasets.sequences import Sequences
 
 _KINDS = {"f": "floating", "b": "bool", "i": "integer"}
@@ -32,6 +34,7 @@ class Episodes:
 
     Observations may have any shape and numeric type, or be a dict of such arrays (see `columns`);
     actions are float vectors, or integers if discrete: one a row, or several (MultiDiscrete).
+    ``infos`` is what the source tells of rows beside these: D4RL's infos/qpos is ``infos["qpos"]``.
     """
 
     id: str
@@ -48,6 +51,7 @@ class Episodes:
     sha256: str | None = None  # of the file or recipe the columns came from
     notes: tuple[str, ...] = ()  # what the converter saw and the user should know
     ends: Literal["flags", "recorded"] = "flags"  # what says where episodes end
+    infos: Mapping[str, np.ndarray] = field(default_factory=dict)  # name -> (rows, ...) in addition
 
     def __len__(self) -> int:
         """Return the number of rows."""
@@ -139,6 +143,7 @@ class Episodes:
             successor_rows=self.successor_rows[:listed],
             successors=columns.apply(lambda values: values[:listed], self.successors),
             notes=(*self.notes, f"the first {end} of {len(self)} rows"),
+            infos=_first(self.infos, end),
         )
 
     def validate(self) -> None:
@@ -228,6 +233,12 @@ class Episodes:
         return DatumrlError(
             f"{self.id}: {name} is {found} where {len(self.rewards)} rewards need {wanted}"
         )
+
+
+def _first(infos: Mapping[str, np.ndarray], rows: int) -> Mapping[str, np.ndarray]:
+    if isinstance(infos, Infos):
+        return infos.first(rows)
+    return {name: values[:rows] for name, values in infos.items()}
 
 
 def episode_starts(terminals: np.ndarray, timeouts: np.ndarray) -> np.ndarray:

@@ -7,6 +7,7 @@ alike.  ``extras`` are arrays that no view of the data needs, such as ``infos/qp
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
 import os
 import urllib.parse
@@ -20,6 +21,7 @@ from datumrl.datasets.columns import Column, parts
 from datumrl.datasets.episodes import Episodes
 from datumrl.datasets.errors import DatumrlError
 from datumrl.datasets.files import read_json, replacing_folder, write_json
+from datumrl.datasets.infos import PREFIX, Infos
 
 FORMAT = "datumrl-columns"
 VERSION = 1
@@ -213,7 +215,23 @@ def read(folder: Path, dataset_id: str) -> Episodes:
     if not aligned or len(starts) == 0 or starts[0] != 0 or starts[-1] != rows:
         raise DatumrlError(f"{folder}: columns of different lengths; {_remedy(folder)}")
     fields = {name: meta[name] for name in _FIELDS if name in meta}
-    return Episodes(**columns, **{**fields, "notes": tuple(meta["notes"])})
+    return Episodes(
+        **columns, **{**fields, "notes": tuple(meta["notes"]), "infos": _infos(folder, meta)}
+    )
+
+
+def _infos(folder: Path, meta: Mapping[str, Any]) -> Infos:
+    extras, rows = meta["extras"], meta["rows"]
+    names = tuple(
+        name.removeprefix(PREFIX)
+        for name, described in extras.items()
+        if name.startswith(PREFIX) and described["shape"][:1] == [rows]
+    )
+    return Infos(names, functools.partial(_open_info, folder, extras), rows)
+
+
+def _open_info(folder: Path, extras: Mapping[str, Any], name: str) -> np.ndarray:
+    return _open(folder, PREFIX + name, extras[PREFIX + name], True)
 
 
 def _column(folder: Path, name: str, described: Mapping[str, Any]) -> Column:

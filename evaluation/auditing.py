@@ -16,6 +16,7 @@ from datumrl.datasets.catalogue import DatasetRecord, find
 from datumrl.datasets.episodes import Episodes
 from datumrl.datasets.errors import DatumrlError, installed_by
 from datumrl.datasets.findings import Finding, Report
+from datumrl.datasets.infos import PREFIX
 from datumrl.evaluation import provenance
 from datumrl.evaluation.environment_facts import environment_facts
 from datumrl.evaluation.replay import can_replay, finding, replay
@@ -85,11 +86,7 @@ def extras_of(episodes: Episodes) -> tuple[dict[str, np.ndarray], dict[str, Any]
     if not isinstance(episodes.rewards, np.memmap) or episodes.rewards.filename is None:
         return {}, {}
     folder = Path(str(episodes.rewards.filename)).parent
-    extras = {
-        name: values[: len(episodes)]
-        for name, values in prepared.read_extras(folder).items()
-        if name.startswith("infos/") and len(values) >= len(episodes)
-    }
+    extras = {PREFIX + name: values for name, values in episodes.infos.items()}
     return extras, prepared.provenance(folder)
 
 

@@ -32,8 +32,10 @@ def test_what_is_read_is_what_was_written(folder, make_episodes):
         if isinstance(expected, np.ndarray):
             np.testing.assert_array_equal(found, expected)
             assert found.dtype == expected.dtype
-        else:
+        elif name != "infos":
             assert found == expected
+    assert list(again.infos) == ["qpos"]  # "iteration" has no value per row
+    np.testing.assert_array_equal(again.infos["qpos"], np.arange(14.0).reshape(7, 2))
     assert prepared.provenance(folder) == {"made": "by hand"}
     extras = prepared.read_extras(folder)
     np.testing.assert_array_equal(extras["infos/qpos"], np.arange(14.0).reshape(7, 2))
@@ -68,6 +70,18 @@ def test_reading_maps_the_columns_read_only_and_copies_nothing(tmp_path, make_ep
         assert not column.flags.writeable
     with pytest.raises(ValueError, match="read-only"):
         again.rewards[0] = 0
+
+
+def test_infos_are_opened_when_asked_for_and_cut_with_the_rows(folder):
+    file = folder / "extra.infos.qpos.npy"
+    content = file.read_bytes()
+    file.unlink()
+    cut = prepared.read(folder, ID).prefix(3)
+    assert "qvel" not in cut.infos
+    with pytest.raises(DatumrlError, match=r"extra\.infos\.qpos\.npy is missing"):
+        cut.infos["qpos"]
+    file.write_bytes(content)
+    np.testing.assert_array_equal(cut.infos["qpos"], np.arange(14.0).reshape(7, 2)[: len(cut)])
 
 
 def test_an_empty_dataset_goes_through_too(tmp_path, make_episodes):
