@@ -4,6 +4,7 @@ import csv
 import json
 import math
 import re
+import urllib.parse
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -159,6 +160,15 @@ def test_failures_elsewhere_are_flagged_only() -> None:
     ]
 
 
+def test_a_table_that_ranks_nothing_gives_no_number_either() -> None:
+    rows = [*rows_of("A", 50), *rows_of("B", 60, failed=1)]
+    table = build([row.model_copy(update={"tier": "reported"}) for row in rows])
+    assert table.unranked
+    assert [entry.aggregate is None for entry in table.entries] == [False, True]
+    assert wording.warnings(table.entries[1], table) == ["3 of 18 runs failed"]
+    assert wording.nothing(table.entries[1]) == "undefined, as runs failed"
+
+
 def test_a_score_that_is_no_number_is_a_failure() -> None:
     rows = rows_of("X", 10, HOPPER[:1])
     rows[1] = rows[1].model_copy(update={"score": math.nan})
@@ -217,4 +227,30 @@ def test_chosen_datasets_give_no_number_where_runs_failed(
     assert numbers(browser, half, "half") == usual
     tick(HOPPER[2])  # the first alone: no run failed there
     assert numbers(browser, half, "half")[1:] == ("92.5", "6 × 1")
+    assert browser.complaints() == []
+
+
+@pytest.mark.slow
+def test_a_pair_is_undefined_only_over_the_datasets_with_failures(
+    browser: Any, tmp_path: Path
+) -> None:
+    own = [rows_of(name, level) for name, level in (("A", 50), ("B", 20), ("C", 30))]
+    table = build(*own, rows_of("A", 50, [EXTRA], failed=2), rows_of("B", 20, [EXTRA]))
+    assert table.ranked_over == tuple(HOPPER)
+    board.write([table], tmp_path / "board")
+    pair = {"suite": table.id, "a": "A", "b": "B"}
+
+    def told(**more: str) -> str:
+        page = (tmp_path / "board/compare.html").as_uri()
+        browser.open(f"{page}#{urllib.parse.urlencode({**pair, **more})}")
+        found: str = browser.run("result.textContent")
+        return found
+
+    usual = told()
+    assert "2 runs of A failed on datasets that are not compared here." in usual
+    assert "IQM of A" in usual
+    every = told(over="all")
+    assert "Undefined: 2 runs of A failed on these datasets." in every
+    assert "IQM of A" not in every
+    assert "Over the table's 3 datasets only" in every
     assert browser.complaints() == []

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from datumrl.evaluation.records import Budget, Evaluation, Protocol, RunRecord
-from datumrl.leaderboard import board, reference_rows, runs, tables
+from datumrl.leaderboard import board, reference_rows, runs, tables, wording
 from datumrl.leaderboard.further_pages import Beside
 from datumrl.leaderboard.runs import Run
 from datumrl.leaderboard.submission_schema import Code, Method, Tuning
@@ -18,8 +18,10 @@ DATASET = "local/hopper-medium-v1"
 SOURCE = "submission theirs/r1"
 
 
-def own_runs(name: str, level: float, tier: str, source: str, tuning: str = "none") -> list[Run]:
-    """Return four runs as the board has them of a tier and a source."""
+def own_runs(
+    name: str, level: float, tier: str, source: str, tuning: str = "none", failed: int = 0
+) -> list[Run]:
+    """Return four runs as the board has them of a tier and a source, the first of them failed."""
     protocol = Protocol(
         dataset=DATASET, environment="Hopper-v4", engine={}, time_limit=1000, episodes=1
     )
@@ -28,7 +30,8 @@ def own_runs(name: str, level: float, tier: str, source: str, tuning: str = "non
             RunRecord(
                 algorithm=name, configuration={}, dataset=DATASET, dataset_sha256=None,
                 protocol=protocol, budget=Budget(steps=9, tuning=tuning), seed=seed,
-                status="complete", software={}, hardware="",
+                status="failed" if seed < failed else "complete", software={}, hardware="",
+                failure="diverged" if seed < failed else None,
                 evaluations=(Evaluation(step=9, returns=(level + seed,), lengths=(9,)),),
             )
             for seed in range(4)
@@ -46,6 +49,18 @@ def method(name: str, tuning: Tuning) -> Submitted:
             online_returns_chose="nothing",
         )
     )  # fmt: skip
+
+
+def test_a_submission_with_failed_seeds_is_shown_and_not_ranked() -> None:
+    found = own_runs("Theirs", 900, "submitted", SOURCE, failed=2)
+    (table,) = tables.build(found + own_runs("ours", 500, "local", ""))
+    assert [(entry.algorithm, entry.rank) for entry in table.entries] == [
+        ("ours", 1),
+        ("Theirs", None),
+    ]
+    theirs = table.entries[1]
+    assert (theirs.aggregate, theirs.cells[DATASET].values.size) == (None, 2)
+    assert wording.warnings(theirs, table)[0] == "not ranked: 2 of 4 runs failed"
 
 
 @pytest.mark.parametrize(
