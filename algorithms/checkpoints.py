@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +60,22 @@ def load(path: Path, device: torch.device) -> dict[str, Any]:
             f"{path} is no {FORMAT} file (found {found!r}); train again with --restart"
         )
     return content
+
+
+def runs_below(folders: Iterable[Path]) -> list[Path]:
+    """Return the runs that have a checkpoint, in folders or anywhere below them, each once."""
+    return sorted({path.parent for each in folders for path in each.rglob(FILE)})
+
+
+def require_runs(folder: Path) -> list[Path]:
+    """Return the runs in a folder or below it; DatumrlError where there is none."""
+    found = runs_below([folder])
+    if not found:
+        missing = f"no {FILE} in it or below it" if folder.exists() else "it does not exist"
+        raise DatumrlError(
+            f"{folder}: {missing}; give the folder of a run of `datumrl train`, or one above runs"
+        )
+    return found
 
 
 def seeds_of(folder: Path) -> tuple[int, ...]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -88,14 +88,76 @@ def export_policy(
 ) -> tuple[Path, Path]:
     """Write a run's policy of one seed as .npz and as .pt2; return the two paths.
 
-    ``folder`` is by default the run's own.  Raises DatumrlError for a seed that is not in the run
-    or has failed, and for a policy that is more than a network of the observation.
+    ``run_folder`` may also be above runs of which one holds the seed.  ``folder`` is by default
+    the run's own.  Raises DatumrlError for a seed that is not in the run or has failed, or is in
+    several, and for a policy that is more than a network of the observation.
     """
     from datumrl.algorithms import registry
 
     registry.require_torch("a run")
-    program, example, policy = _restored(Path(run_folder), seed)
-    where = Path(folder) if folder is not None else Path(run_folder)
+    run = _holder(Path(run_folder), seed)
+    return _written(run, seed, Path(folder) if folder is not None else run)
+
+
+def _holder(folder: Path, seed: int) -> Path:
+    """Return the run in a folder or below it that holds a seed; if it is the only run, that."""
+    from datumrl.algorithms import checkpoints
+
+    runs = checkpoints.require_runs(folder)
+    if len(runs) == 1:
+        return runs[0]
+    seeds = {each: checkpoints.seeds_of(each) for each in runs}
+    holders = [each for each in runs if seed in seeds[each]]
+    if len(holders) > 1:
+        shown = ", ".join(map(str, holders))
+        raise DatumrlError(f"seed {seed} is in several runs below {folder}: {shown}; name one")
+    if not holders:
+        known = ", ".join(map(str, sorted({each for own in seeds.values() for each in own})))
+        raise DatumrlError(f"seed {seed} is in no run below {folder}; their seeds are {known}")
+    return holders[0]
+
+
+def export_run(run_folder: Path | str, folder: Path | str | None = None) -> list[Path]:
+    """Export every policy that has not failed, of a run or of all runs below; return all paths.
+
+    Policies of one method, dataset and settings go into ``folder`` itself, whatever runs their
+    seeds were trained in; others into subfolders, named as their runs are below ``run_folder``.
+    Without ``folder`` each goes into its run's own.  Nothing is written if a method's policies
+    cannot be exported.
+    """
+    from datumrl.algorithms import registry
+
+    registry.require_torch("a run")
+    import torch
+
+    from datumrl.algorithms import checkpoints
+
+    living, identities = {}, {}
+    for run in checkpoints.require_runs(Path(run_folder)):
+        saved = checkpoints.load(run / checkpoints.FILE, torch.device("cpu"))
+        identities[run] = saved["identity"]
+        _require_no_memory(run, saved["identity"])
+        living[run] = [each for each in saved["identity"]["seeds"] if each not in saved["failures"]]
+    places = _places(identities, Path(run_folder), Path(folder) if folder is not None else None)
+    return [
+        path for run in living for seed in living[run] for path in _written(run, seed, places[run])
+    ]
+
+
+def _places(
+    identities: Mapping[Path, Mapping[str, Any]], root: Path, folder: Path | None
+) -> dict[Path, Path]:
+    """Return where each run's policies go, so that none takes another's place."""
+    if folder is None:
+        return {run: run for run in identities}
+    seeds = [seed for identity in identities.values() for seed in identity["seeds"]]
+    jobs = [{**identity, "seeds": None} for identity in identities.values()]
+    alike = all(job == jobs[0] for job in jobs) and len(set(seeds)) == len(seeds)
+    return {run: folder if alike else folder / run.relative_to(root) for run in identities}
+
+
+def _written(run: Path, seed: int, where: Path) -> tuple[Path, Path]:
+    program, example, policy = _restored(run, seed)
     with files.storage_errors(where):
         where.mkdir(parents=True, exist_ok=True)
     paths = where / f"policy-{seed:03d}.npz", where / f"policy-{seed:03d}.pt2"
@@ -104,18 +166,15 @@ def export_policy(
     return paths
 
 
-def export_run(run_folder: Path | str, folder: Path | str | None = None) -> list[Path]:
-    """Export the policy of every seed that has not failed; return all paths."""
+def _require_no_memory(run_folder: Path, identity: Mapping[str, Any]) -> None:
     from datumrl.algorithms import registry
 
-    registry.require_torch("a run")
-    import torch
-
-    from datumrl.algorithms import checkpoints
-
-    saved = checkpoints.load(Path(run_folder) / checkpoints.FILE, torch.device("cpu"))
-    living = [seed for seed in saved["identity"]["seeds"] if seed not in saved["failures"]]
-    return [path for seed in living for path in export_policy(run_folder, seed, folder)]
+    name = identity["algorithm"]
+    if registry.remembers(registry.resolve(name, identity["configuration"])):
+        raise DatumrlError(
+            f"{run_folder}: the policy of {name} acts on what it remembers, not on one observation "
+            "alone, so it cannot be exported; roll it out with `datumrl evaluate`"
+        )
 
 
 def _restored(run_folder: Path, seed: int) -> tuple[torch.nn.Module, torch.Tensor, NumpyPolicy]:
@@ -134,12 +193,8 @@ def _restored(run_folder: Path, seed: int) -> tuple[torch.nn.Module, torch.Tenso
         raise DatumrlError(f"seed {seed} is not in {run_folder}; its seeds are {shown}")
     if seed in saved["failures"]:
         raise DatumrlError(f"seed {seed} of {run_folder} failed: {saved['failures'][seed]}")
+    _require_no_memory(run_folder, identity)
     config = registry.resolve(name, identity["configuration"])
-    if registry.remembers(config):
-        raise DatumrlError(
-            f"{run_folder}: the policy of {name} acts on what it remembers, not on one observation "
-            "alone, so it cannot be exported; roll it out with `datumrl evaluate`"
-        )
     task, statistics = Task(**saved["task"]), Statistics(**saved["statistics"])
     place = seeds.index(seed)
     networks = {

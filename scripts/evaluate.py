@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import rich.table
 import tyro
 
+from datumrl.datasets.errors import DatumrlError
 from datumrl.scripts import console
 
 if TYPE_CHECKING:
@@ -22,13 +23,15 @@ NOT_EVALUATED = "complete, not evaluated"
 
 @dataclass(frozen=True)
 class Command:
-    """Roll out a run's checkpointed policies with other evaluation seeds.
+    """Roll out the checkpointed policies of a run, or of all runs below a folder, with other seeds.
 
-    Of an unfinished run they are those of its last checkpoint: their records have status running.
+    The seeds of one method, dataset and settings are told together, whatever runs they were trained
+    in.  Of an unfinished run the policies are those of its last checkpoint: their records have
+    status running.
     """
 
     run_folder: Annotated[Path, tyro.conf.Positional]
-    """folder that `datumrl train` wrote"""
+    """folder that `datumrl train` wrote, or one above: every run below it"""
     episodes: int | None = None
     """episodes per policy (default: as in the run)"""
     offset: int = 10_000
@@ -38,35 +41,89 @@ class Command:
     nearest: bool = False
     """roll out even where the environment is only the nearest; returns are then no scores"""
     export: Path | None = None
-    """instead, write each policy into this folder: .npz for numpy, .pt2 of torch.export"""
+    """instead, write each policy into this folder: .npz for numpy, .pt2 of torch.export; those of
+    several methods, datasets or settings into subfolders, as their runs are below RUN_FOLDER"""
     json: bool = False
     """print JSON: one record per policy, or with --export the files"""
 
     def run(self) -> int:
-        from datumrl.algorithms.training import reroll
+        from datumrl.algorithms import registry
 
+        registry.require_torch("a run")
         if self.export is not None:
             return _export(self.run_folder, self.export, self.json)
-        with console.Bars() as bars:
-            show = bars.bar("rolling out", "episodes")
-            records = reroll(
-                self.run_folder, self.episodes, self.offset, self.device, show, self.nearest
-            )
-        for step in {record.evaluations[-1].step for record in records if _unfinished(record)}:
-            console.notes.print(
-                f"{self.run_folder}: this run is unfinished; its policies are those of step "
-                f"{step:,} of {records[0].budget.steps:,}, and no result",
-                soft_wrap=True,
-            )
-        if self.json:
-            console.print_json([record.model_dump(mode="json") for record in records])
-        else:
-            print_scores(scores_of(records))
+        from datumrl.algorithms import checkpoints
+
+        rolled, problems = self._rolled(checkpoints.require_runs(self.run_folder))
+        for folder, records in rolled.items():
+            _tell_of_unfinished(folder, records)
+        told = _together(rolled)
+        if self.json and told:
+            console.print_json([record.model_dump(mode="json") for _, record in told])
+        elif told:
+            scores = scores_of([record for _, record in told])
+            rows = [{**row, "algorithm": name} for row, (name, _) in zip(scores, told, strict=True)]
+            print_scores(rows)
+            if len(rolled) > 1 and len({(row["algorithm"], row["dataset"]) for row in rows}) > 1:
+                print_grid(rows)
+        if problems:
+            raise DatumrlError("\n".join(dict.fromkeys(problems)))
         return 0
+
+    def _rolled(self, runs: Sequence[Path]) -> tuple[dict[Path, list[RunRecord]], list[str]]:
+        """Return the records of each run, and why others have none: one does not stop the rest."""
+        from datumrl.algorithms.training import reroll
+
+        rolled, problems = {}, []
+        with console.Bars() as bars:
+            for each in runs:
+                show = bars.bar(f"rolling out{f' {each}' if len(runs) > 1 else ''}", "episodes")
+                try:
+                    rolled[each] = reroll(
+                        each, self.episodes, self.offset, self.device, show, self.nearest
+                    )
+                except DatumrlError as problem:
+                    problems.append(str(problem))
+        return rolled, problems
+
+
+def _tell_of_unfinished(folder: Path, records: Sequence[RunRecord]) -> None:
+    for step in {record.evaluations[-1].step for record in records if _unfinished(record)}:
+        console.notes.print(
+            f"{folder}: this run is unfinished; its policies are those of step "
+            f"{step:,} of {records[0].budget.steps:,}, and no result",
+            soft_wrap=True,
+        )
 
 
 def _unfinished(record: RunRecord) -> bool:
     return record.status == "running" and bool(record.evaluations)
+
+
+def _together(rolled: Mapping[Path, Sequence[RunRecord]]) -> list[tuple[str, RunRecord]]:
+    """Return the records of all runs, each after the name of its row: those of a row by seed.
+
+    A name is the method's, with the settings that differ where it was trained in several, and with
+    the run where two runs hold the same seed: in one mean it would count twice.
+    """
+    from datumrl.evaluation import scored_runs, variants
+
+    found = [(folder, record) for folder, records in rolled.items() for record in records]
+    if len(rolled) < 2:  # in the run's own order of seeds
+        return [(record.algorithm, record) for _, record in found]
+    places = [str(place) for place in range(len(found))]
+    named = variants.told_apart(scored_runs.from_records([each for _, each in found], places))
+    names = {run.source: run.algorithm for run in named}
+    groups: dict[tuple[str, str], list[tuple[Path, RunRecord]]] = {}
+    for place, (folder, record) in zip(places, found, strict=True):
+        groups.setdefault((names[place], record.dataset), []).append((folder, record))
+    told = []
+    for (name, _), members in groups.items():
+        if len({record.seed for _, record in members}) < len(members):
+            told += [(f"{name} (in {folder})", record) for folder, record in members]
+        else:
+            told += [(name, each) for _, each in sorted(members, key=lambda pair: pair[1].seed)]
+    return told
 
 
 def scores_of(records: Sequence[RunRecord]) -> list[dict[str, Any]]:
@@ -117,7 +174,7 @@ def print_scores(rows: Sequence[dict[str, Any]]) -> None:
             failed = len(group) - len(done)
             status = f"{failed} of {len(group)} failed" if failed else ""
             table.add_row("mean", *_cells(average), status, style="bold")
-        console.output.print(title, style="bold", soft_wrap=True)
+        console.output.print(title, style="bold", soft_wrap=True, markup=False)
         console.output.print(table)
 
 

@@ -116,8 +116,7 @@ def _rerolled(
     from datumrl.algorithms import checkpoints, training
 
     found: dict[int, RunRecord] = {}
-    places = sorted({path.parent for each in folders for path in each.rglob(checkpoints.FILE)})
-    for place in places:
+    for place in checkpoints.runs_below(folders):
         own = _submitted_seeds(place, result)
         if own - found.keys():
             rolled = training.reroll(

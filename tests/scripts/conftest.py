@@ -12,6 +12,20 @@ from datumrl.datasets import catalogue, places, prepared
 from datumrl.datasets.episodes import Episodes
 from datumrl.evaluation.records import Budget, Evaluation, Protocol, RunRecord
 
+PENDULUM = "local/inverted-pendulum-random-v1@1k"
+
+
+@pytest.fixture(scope="session")
+def pendulum_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A DATUMRL_HOME that holds PENDULUM."""
+    from datumrl.evaluation.collector import collect
+
+    folder = tmp_path_factory.mktemp("home")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DATUMRL_HOME", str(folder))
+        collect(catalogue.find(PENDULUM))
+    return folder
+
 
 @pytest.fixture
 def hopper_sets(

@@ -20,14 +20,10 @@ QUICK = ["--steps", "20", "--set", "hidden_dims=8,8", "batch_size=16", "--evalua
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory):
-    from datumrl.evaluation.collector import collect
-
-    folder = tmp_path_factory.mktemp("home")
+def home(pendulum_home: Path):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DATUMRL_HOME", str(folder))
-        collect(catalogue.find(DATASET))
-        yield folder
+        patch.setenv("DATUMRL_HOME", str(pendulum_home))
+        yield pendulum_home
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,138 @@
+"""`datumrl evaluate` of a folder above several runs, as typed."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import datumrl
+from datumrl.algorithms import executor, training
+from datumrl.datasets.errors import DatumrlError
+from datumrl.scripts import main
+
+DATASET = "local/inverted-pendulum-random-v1@1k"
+SEEDS = (2, 3, 10)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _home(pendulum_home: Path) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DATUMRL_HOME", str(pendulum_home))
+        yield
+
+
+def trained(algorithm: str, seeds: tuple[int, ...], out: Path, parts: int = 1, **fields) -> Path:
+    """Train one job as `datumrl train --out` does, split as over so many cores."""
+    settings = {"batch_size": 16, "hidden_dims": (8,), **fields}
+    if algorithm == "dt":
+        settings = {"warmup_steps": 0, "embedding_dim": 8, "layers": 1, "context_length": 2}
+    job = training.plan(algorithm, DATASET, seeds, 2, settings, episodes=1, device="cpu")
+    outcomes = executor.run(executor.place(job, parts, out))
+    assert not any(each.error for each in outcomes)
+    return out
+
+
+@pytest.fixture(scope="module")
+def job(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of one job whose seeds are in two runs."""
+    folder = trained("bc", SEEDS, tmp_path_factory.mktemp("job"), parts=2)
+    assert sorted(each.name for each in folder.iterdir()) == ["seeds-2", "seeds-3+10"]
+    return folder
+
+
+def titles(text: str) -> list[str]:
+    return [line for line in text.splitlines() if f" on {DATASET}" in line]
+
+
+def test_all_seeds_of_a_split_job_are_told_together(job, capsys):
+    assert main.main(["evaluate", str(job)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert titles("\n".join(lines)) == [f"bc on {DATASET}"]
+    assert [line.split()[0] for line in lines[2:]] == ["2", "3", "10", "mean"]
+    assert main.main(["evaluate", str(job), "--offset", "0", "--json"]) == 0
+    again = json.loads(capsys.readouterr().out)
+    own = [json.loads(next(job.rglob(f"seed-{seed:03d}.json")).read_text()) for seed in SEEDS]
+    assert [each["evaluations"] for each in again] == [each["evaluations"] for each in own]
+    assert again[0].keys() == own[0].keys()
+
+
+def test_all_seeds_of_a_split_job_are_exported_into_one_folder(job, tmp_path, capsys):
+    assert main.main(["evaluate", str(job), "--export", str(tmp_path / "out"), "--json"]) == 0
+    paths = sorted(map(Path, json.loads(capsys.readouterr().out)))
+    expected = [f"policy-{seed:03d}.{kind}" for seed in SEEDS for kind in ("npz", "pt2")]
+    assert paths == [tmp_path / "out" / name for name in expected]
+    assert [datumrl.load_policy(path).origin["seed"] for path in paths[::2]] == list(SEEDS)
+    arrays, _ = datumrl.export_policy(job, 10)
+    assert arrays == job / "seeds-3+10" / "policy-010.npz"
+    with pytest.raises(
+        DatumrlError, match=r"seed 4 is in no run below .*; their seeds are 2, 3, 10"
+    ):
+        datumrl.export_policy(job, 4)
+
+
+def test_methods_and_settings_below_a_folder_are_told_apart(tmp_path, capsys):
+    trained("bc", (0,), tmp_path / "bc")
+    trained("bc", (0, 1), tmp_path / "slower", actor_lr=1e-4)
+    trained("td3_bc", (0,), tmp_path / "td3_bc")
+    assert main.main(["evaluate", str(tmp_path)]) == 0
+    told = capsys.readouterr().out
+    assert titles(told) == [
+        f"bc (actor_lr=0.0003) on {DATASET}",
+        f"bc (actor_lr=0.0001) on {DATASET}",
+        f"td3_bc on {DATASET}",
+    ]
+    assert [line for line in told.splitlines() if "actor_lr=0.0001" in line and "(n=2)" in line]
+    out = tmp_path / "out"
+    assert main.main(["evaluate", str(tmp_path), "--export", str(out)]) == 0
+    written = sorted(path.relative_to(out).as_posix() for path in out.rglob("*.npz"))
+    assert written == [
+        "bc/policy-000.npz",
+        "slower/policy-000.npz",
+        "slower/policy-001.npz",
+        "td3_bc/policy-000.npz",
+    ]
+    with pytest.raises(DatumrlError, match=r"seed 0 is in several runs below .*slower, .*; name"):
+        datumrl.export_policy(tmp_path, 0)
+
+
+def test_a_seed_that_two_runs_hold_is_in_no_mean_twice(job, tmp_path, capsys):
+    shutil.copytree(job / "seeds-2", tmp_path / "[one]")
+    shutil.copytree(job / "seeds-2", tmp_path / "[two]")
+    assert main.main(["evaluate", str(tmp_path)]) == 0
+    folders = [tmp_path / "[one]", tmp_path / "[two]"]
+    told = capsys.readouterr().out
+    assert titles(told) == [f"bc (in {folder}) on {DATASET}" for folder in folders]
+
+
+def test_a_run_that_cannot_be_rolled_out_does_not_stop_the_rest(job, tmp_path, capsys):
+    shutil.copytree(job, tmp_path / "job")
+    (tmp_path / "job" / "seeds-2" / "checkpoint.pt").write_bytes(b"cut off")
+    assert main.main(["evaluate", str(tmp_path), "--json"]) == 2
+    told = capsys.readouterr()
+    assert [each["seed"] for each in json.loads(told.out)] == [3, 10]
+    assert "seeds-2/checkpoint.pt cannot be read" in told.err
+    assert main.main(["evaluate", str(tmp_path), "--offset", "-1", "--json"]) == 2
+    told = capsys.readouterr()
+    assert (told.out, told.err.count("must not be negative")) == ("", 1)
+
+
+def test_what_cannot_be_exported_is_said_before_anything_is_written(job, tmp_path, capsys):
+    shutil.copytree(job, tmp_path / "runs" / "bc")
+    trained("dt", (0,), tmp_path / "runs" / "dt")
+    command = ["evaluate", str(tmp_path / "runs"), "--export", str(tmp_path / "out")]
+    assert main.main(command) == 2
+    assert "the policy of dt acts on what it remembers" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("options", [[], ["--export", "out"]])
+def test_a_folder_without_runs_is_named(tmp_path, monkeypatch, capsys, options):
+    monkeypatch.chdir(tmp_path)
+    for folder, what in ((".", "no checkpoint.pt in it or below it"), ("no", "it does not exist")):
+        assert main.main(["evaluate", folder, *options]) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert f"{folder}: {what}; give the folder of a run of `datumrl train`" in line
