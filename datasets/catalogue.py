@@ -17,7 +17,16 @@ from typing import Any
 from datumrl.datasets.errors import DatumrlError
 from datumrl.datasets.record import DatasetRecord, Environment, Reference
 
-__all__ = ["DatasetRecord", "Environment", "Reference", "all_records", "find", "known"]
+__all__ = [
+    "DatasetRecord",
+    "Environment",
+    "Reference",
+    "all_records",
+    "fetchable",
+    "find",
+    "known",
+    "nearest",
+]
 
 COLLECTIONS = {  # what ids begin with -> module; collections are listed in this order
     "d4rl": "d4rl_catalogue",
@@ -45,8 +54,17 @@ def find(dataset_id: str) -> DatasetRecord:
     record = known(dataset_id)
     if record is None:
         name = dataset_id.partition("@")[0]
-        raise DatumrlError(f"unknown dataset {name!r}; {_nearest(name)}")
+        asked = f"; `datumrl fetch {name}` asks Minari's remote for it" if _unlisted(name) else ""
+        raise DatumrlError(f"unknown dataset {name!r}; {nearest(name)}{asked}")
     return record
+
+
+def fetchable(dataset_id: str) -> DatasetRecord:
+    """Return the record to fetch a dataset by: of Minari's, any well-formed id has one.
+
+    Raises DatumrlError as `find` does for an unknown id of another collection.
+    """
+    return known(dataset_id) or _unlisted(dataset_id) or find(dataset_id)
 
 
 def known(dataset_id: str) -> DatasetRecord | None:
@@ -71,7 +89,8 @@ def all_records() -> list[DatasetRecord]:
     return list(_all().values())
 
 
-def _nearest(name: str) -> str:
+def nearest(name: str) -> str:
+    """Return in words which ids an unknown one may have been meant for."""
     if name.strip("/") in {**COLLECTIONS, **IN_FOLDERS}:
         return f"that is a collection: `datumrl datasets --collection {name.strip('/')}` lists it"
     known = list(_all())
@@ -108,6 +127,11 @@ def _here(name: str) -> DatasetRecord | None:
         return None
     found: DatasetRecord | None = _module(module).find_local(name, _published(name))
     return found
+
+
+def _unlisted(name: str) -> DatasetRecord | None:
+    record: DatasetRecord | None = _module("minari_catalogue").unlisted(name)
+    return record
 
 
 def _all() -> dict[str, DatasetRecord]:

@@ -40,6 +40,7 @@ NOT_D4RL = (
     "its reference scores apply, and no table holds both"
 )
 _NAME = re.compile(r"(?:[\w.-]+/)*[\w.-]+-v[0-9]+")
+_MINARIS_RULE = re.compile(r"(?:[-\w]+/)*[-\w]+-v[0-9]+")  # what minari itself takes for an id
 
 
 def root() -> Path:
@@ -118,6 +119,33 @@ def find_local(dataset_id: str, known: DatasetRecord | None) -> DatasetRecord | 
         action_dim=own.action_dim,
         discrete_actions=own.discrete_actions,
         rows=own.rows or known.rows,
+    )
+
+
+def unlisted(dataset_id: str) -> DatasetRecord | None:
+    """Return a record that holds an id of Minari's and no facts, which is enough to fetch it by.
+
+    None for an id that Minari cannot have.  What the dataset is, its metadata tells once it is here
+    (see `find_local`).
+    """
+    if not dataset_id.startswith(PREFIX):
+        return None
+    if not _MINARIS_RULE.fullmatch(dataset_id.removeprefix(PREFIX)):
+        return None
+    return DatasetRecord(
+        id=dataset_id,
+        reader="minari",
+        environment=None,
+        reference=None,
+        time_limit=0,
+        observation_dim=0,
+        action_dim=0,
+        licence=LICENCE,
+        citation=CITATION,
+        bibtex=BIBTEX,
+        observation_layout="unknown",
+        access=ACCESS,
+        folder=True,
     )
 
 

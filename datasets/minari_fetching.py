@@ -16,7 +16,15 @@ import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from datumrl.datasets import fetching, files, identity, leftovers, minari_catalogue, places
+from datumrl.datasets import (
+    catalogue,
+    fetching,
+    files,
+    identity,
+    leftovers,
+    minari_catalogue,
+    places,
+)
 from datumrl.datasets.catalogue import DatasetRecord
 from datumrl.datasets.downloading import Origin, Report
 from datumrl.datasets.errors import DatumrlError, installed_by
@@ -49,7 +57,8 @@ def fetch(
             staging = path.with_name(f".{path.name}.fetching")
             with locked(staging, lambda: report(waiting)):
                 report(f"{record.id}: asking the minari package for it")
-                origin = _download(record, staging, force)
+                with _nearest_told(record):
+                    origin = _download(record, staging, force)
                 sha256 = _install(record, staging, path, recorded)
         else:
             origin = _copy(record, source.expanduser(), path, recorded)
@@ -125,6 +134,18 @@ def _download(record: DatasetRecord, staging: Path, force: bool) -> str:
             f"{REMOTE_VARIABLE}"
         )
     return f"{remote}/{name}"
+
+
+@contextlib.contextmanager
+def _nearest_told(record: DatasetRecord) -> Iterator[None]:
+    """Add what an id may have been meant for to the error, where no catalogue has the id."""
+    try:
+        yield
+    except DatumrlError as problem:
+        if catalogue.known(record.id) is not None:
+            raise
+        told = f"the id is in no catalogue: {catalogue.nearest(record.id)}"
+        raise DatumrlError(f"{problem}; {told}") from problem
 
 
 def _name(record: DatasetRecord) -> str:

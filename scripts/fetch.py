@@ -34,7 +34,9 @@ class Command:
     """
 
     datasets: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="ID...")]
-    """dataset ids, such as d4rl/hopper-medium-v2"""
+    """dataset ids, such as d4rl/hopper-medium-v2; minari/NAMESPACE/NAME-vN is any dataset that
+    Minari's remote (MINARI_REMOTE) has
+    """
     source: Annotated[Path | None, tyro.conf.arg(name="from", metavar="PATH")] = None
     """import this file, or the files of the publisher's names in this folder"""
     mirror: Annotated[
@@ -52,7 +54,7 @@ class Command:
     """print what is recorded of the file as JSON (a list if several ids are given)"""
 
     def run(self) -> int:
-        records = [catalogue.find(name) for name in dict.fromkeys(self.datasets)]
+        records = [catalogue.fetchable(name) for name in dict.fromkeys(self.datasets)]
         self._check(records)
         problems = []
         sidecars = []

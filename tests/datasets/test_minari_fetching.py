@@ -21,6 +21,8 @@ from minari.storage import remotes
 from minari.storage.remotes.cloud_storage import CloudStorage
 
 import datumrl
+from datumrl.datasets import catalogue
+from datumrl.datasets.errors import DatumrlError
 from datumrl.scripts.main import main
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:minari")  # of fields left out
@@ -58,7 +60,8 @@ class Remote(CloudStorage):
             shutil.copyfile(source, target)
 
     def list_namespaces(self) -> Iterable[str]:
-        return ["D4RL", "D4RL/pen"]
+        parents = {parent for each in self.list_datasets() for parent in Path(each).parents}
+        return sorted(each.as_posix() for each in parents - {Path()})
 
     def download_namespace_metadata(self, namespace: str, path: Path) -> None:
         target = path / namespace / "namespace_metadata.json"
@@ -238,6 +241,71 @@ def test_a_dataset_that_is_not_whole_is_refused_wherever_it_lies(
     (main_file.parent / "metadata.json").write_text(json.dumps(metadata))
     assert fetch("--force") == 0
     assert files_below(root) == WHOLE | NAMESPACES
+
+
+# --- Ids that no catalogue has ---
+
+UNLISTED = ["my/remote/thing-v0", "thing-v3", "minigrid/BabyAI-GoToObj/optimal-v0"]
+
+
+@pytest.mark.parametrize("name", UNLISTED)
+def test_any_dataset_of_the_remote_is_fetched_and_then_known(
+    name: str, root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setenv("MINARI_DATASETS_PATH", str(Remote.folder))
+        write(name)
+    with pytest.raises(DatumrlError, match=f"unknown dataset.*`datumrl fetch minari/{name}`"):
+        datumrl.load(f"minari/{name}")
+    assert main(["fetch", f"minari/{name}"]) == 0
+    assert f"downloaded from folder://here/{name}" in capsys.readouterr().out
+    assert catalogue.find(f"minari/{name}").rows == 6
+    assert len(datumrl.load(f"minari/{name}")) == 6
+    assert list(minari.list_local_datasets()) == [name]
+    assert main(["fetch", f"minari/{name}"]) == 0
+    assert "unchanged" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", UNLISTED)
+def test_any_dataset_is_imported_under_an_id_of_minaris(name: str, root: Path) -> None:
+    source = ["--from", str(Remote.folder / OTHER)]
+    assert main(["fetch", f"minari/{name}", *source]) == 0
+    assert catalogue.find(f"minari/{name}").rows == 6
+    assert len(datumrl.load(f"minari/{name}")) == 6
+
+
+def lost(remote: Remote, prefix: str | None = None) -> Iterator[str]:
+    raise ConnectionError("no such host")
+
+
+@pytest.mark.parametrize("reachable", [True, False])
+def test_an_id_that_the_remote_does_not_give_is_told_with_the_nearest_of_the_catalogue(
+    reachable: bool,
+    root: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    if not reachable:
+        monkeypatch.setattr(Remote, "list_datasets", lost)
+    assert main(["fetch", "minari/D4RL/pen/humann-v2"]) == 2
+    told = capsys.readouterr().err.splitlines()[-1]
+    assert "could not download it from folder://here" in told
+    reason = "any version for dataset D4RL/pen/humann" if reachable else "no such host"
+    assert reason in told
+    assert "the id is in no catalogue: the nearest are minari/D4RL/pen/human-v2" in told
+    assert files_below(root) == set()
+    assert main(["fetch", f"minari/{NAME}"]) == (0 if reachable else 2)
+    assert "in no catalogue" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["minari/../thing-v0", "minari/my/thing", "minari/.my/thing-v0"])
+def test_what_cannot_be_an_id_of_minaris_is_not_asked_for(
+    name: str, root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["fetch", name]) == 2
+    told = capsys.readouterr().err
+    assert f"unknown dataset '{name}'" in told
+    assert "asks Minari's remote" not in told
 
 
 def test_a_dataset_brings_what_it_was_combined_from(root: Path) -> None:
