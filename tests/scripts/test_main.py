@@ -73,7 +73,10 @@ def test_help_tells_what_the_docstring_tells(
     assert line in told
     assert " ".join(first.split()) not in " ".join(told.split())
     for paragraph in others:
-        assert f"\n\n{textwrap.fill(' '.join(paragraph.split()), 80)}\n\n" in told
+        assert (
+            f"\n\n{textwrap.fill(' '.join(paragraph.split()), 80, break_on_hyphens=False)}\n\n"
+            in told
+        )
     assert max(map(len, told.splitlines())) <= 80
     for inside in ("Raises", "``", "DatumrlError"):
         assert inside not in told
