@@ -78,5 +78,5 @@ def _row(entry: Entry, table: Table) -> dict[str, Any]:
 
 
 def _cell(cell: Cell) -> dict[str, Any]:
-    lost = {status: cell.count(status) for status in _LOST if cell.count(status)}
+    lost = {str(status): cell.count(status) for status in _LOST if cell.count(status)}
     return {"scores": cell.values.tolist(), **lost}
