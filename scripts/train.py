@@ -36,7 +36,8 @@ class Command:
     seeds: str = "5"
     """a number of seeds (5 is 0 to 4), or the seeds themselves: 3,7,9 or 0-9"""
     steps: int | None = None
-    """gradient steps (default: the algorithm's own)"""
+    """gradient steps per seed (default: the preset's, or 1000000, for dt 100000: five seeds take
+    hours on two cores then, of cql days; begin with 50000)"""
     set: tuple[str, ...] = ()
     """fields of the algorithm's configuration, e.g. --set alpha=1.0 batch_size=128; of one of
     several algorithms, e.g. cql.bc_steps=0"""

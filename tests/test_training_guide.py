@@ -23,12 +23,32 @@ def test_methods_presets_and_options_are_those_there_are() -> None:
     assert set(re.findall(r"\(`(\w+)`\)", GUIDE.partition("```")[0])) == set(registry.ALGORITHMS)
     assert set(re.findall(r"`--preset (\w+)`", GUIDE)) == set(presets.PRESETS)
     source = "".join(
-        (ROOT / "scripts" / f"{name}.py").read_text() for name in ("train", "evaluate")
+        (ROOT / "scripts" / f"{name}.py").read_text() for name in ("train", "evaluate", "compare")
     )
     for option in set(re.findall(r"--([a-z][a-z-]+)", GUIDE)):
         assert f"    {option.replace('-', '_')}: " in source, option
     for path in re.findall(r"`((?:algorithms|tests)/[\w/]+\.\w+)`", GUIDE):
         assert (ROOT / path).exists(), path
+
+
+def test_times_of_default_runs_follow_from_the_rates() -> None:
+    rates: dict[str, float] = {}
+    told = {}
+    for line in GUIDE.splitlines():
+        if rate := re.match(r"\| (\S+) \| ([\d.]+)/s \| [^|]+ \| ([\d.]+)x", line):
+            rates[rate[1]] = float(rate[2]) * float(rate[3])
+        if times := re.match(r"\| (\S+) \| ([\d,]+) \| ([\d.]+) hours \| ([\d.]+) hours \|", line):
+            told[times[1]] = int(times[2].replace(",", "")), float(times[3]), float(times[4])
+    assert told.keys() == rates.keys()
+    names = {"TD3+BC": "td3_bc", "IQL": "iql", "CQL": "cql", "DT": "dt"}
+    for name, (steps, whole, short) in told.items():
+        assert registry.resolve(names[name], {}).steps == steps
+        for hours, count in ((whole, steps), (short, 50_000)):
+            # The process with three of five seeds does half of the updates per second.
+            assert hours == pytest.approx(3 * count / (rates[name] / 2) / 3600, rel=0.05, abs=0.05)
+    options = (ROOT / "scripts" / "train.py").read_text()
+    for steps in {registry.resolve(name, {}).steps for name in registry.ALGORITHMS}:
+        assert f" {steps}" in options.partition("    steps: ")[2].partition("    set: ")[0]
 
 
 @pytest.mark.slow
