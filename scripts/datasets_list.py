@@ -129,6 +129,7 @@ def _facts(record: DatasetRecord) -> list[tuple[str, str]]:
         ("id", record.id),
         ("environment", _environment_in_words(record)),
         ("", environment.note if environment else ""),
+        ("its publisher's", " or ".join(record.publisher_environments)),
         ("observations", _observations(record)),
         ("actions", f"{record.action_dim or 'unknown'}, {_actions(record)}"),
         ("transitions", f"about {record.rows:,}" if record.rows else ""),

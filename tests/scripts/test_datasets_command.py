@@ -66,6 +66,7 @@ def test_all_that_is_known_of_one(capsys):
     assert main(["datasets", "d4rl/antmaze-umaze-v2"]) == 0
     shown = " ".join(capsys.readouterr().out.split())
     assert "only the nearest, not equivalent" in shown
+    assert "its publisher's antmaze-umaze-v2" in shown
     assert "@article{fu2020d4rl," in shown
     assert "repeated while the ant stays at the goal" in shown
     for url in catalogue.find("d4rl/antmaze-umaze-v2").urls:

@@ -355,7 +355,7 @@ def test_from_training_and_a_foreign_agent_to_a_reproduced_row_on_the_board(
                "--set", "batch_size=32", "--out", "runs/td3") == 0  # fmt: skip
     # The tutorial's foreign agent, as the tutorial has it.
     text = (ROOT / "docs" / "submitting.md").read_text(encoding="utf-8")
-    (code,) = re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    code, _ = re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
     exec(compile(code, "submitting.md", "exec"), {})
     for name, runs in (("td3", "runs/td3"), ("linear", "runs/linear-bc")):
         toml = method_toml(

@@ -1,0 +1,111 @@
+"""Submissions of returns that other code measured in the publisher's own environment."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from datumrl.evaluation.recorder import Recorder
+from datumrl.evaluation.records import read_record, score_rows
+from datumrl.leaderboard import submission_building, submission_schema
+from datumrl.leaderboard.submission_checks import check
+from datumrl.leaderboard.submission_files import Finding
+from datumrl.scripts.main import main
+
+GUIDE = Path(__file__).parents[3] / "docs" / "submitting.md"
+ANTMAZE, PIPELINE = "d4rl/antmaze-umaze-v2", "neorl2/Pipeline"
+RULE = "protocol-is-the-datasets"
+
+
+def found(draft: Any, root: Path, dataset: str, **protocol: Any) -> list[Finding]:
+    """Return what the rule finds of the draft's runs on a dataset under a protocol."""
+    (content,) = draft.results.values()
+    content["dataset"] = content["protocol"]["dataset"] = dataset
+    content["protocol"].update(protocol)
+    draft.results = {submission_schema.file_name(dataset): content}
+    draft.write(root)
+    return [each for each in check(root).findings if each.rule == RULE]
+
+
+@pytest.mark.parametrize(
+    ("dataset", "environment", "limit"),
+    [
+        (ANTMAZE, "antmaze-umaze-v2", 700),
+        ("d4rl/pen-human-v1", "pen-v0", 100),
+        ("d4rl/hopper-medium-v2", "Hopper-v2", 1000),
+        ("d4rl/hopper-medium-v2", "Hopper-v4", 1000),
+        (PIPELINE, "Pipeline", 1000),
+    ],
+)
+def test_an_environment_of_the_scores_is_the_datasets(
+    draft: Any, tmp_path: Path, dataset: str, environment: str, limit: int
+) -> None:
+    protocol = {"environment": environment, "time_limit": limit}
+    assert found(draft.copy(), tmp_path / "as", dataset, **protocol) == []
+    (wrong,) = found(draft.copy(), tmp_path / "engine", dataset, **protocol, engine={})
+    assert (wrong.severity, "no engine version" in wrong.message) == ("error", True)
+    wrong = found(draft, tmp_path / "limit", dataset, environment=environment, time_limit=50)[-1]
+    assert (wrong.severity, f"has {limit}; evaluate" in wrong.message) == ("error", True)
+
+
+@pytest.mark.parametrize(
+    ("dataset", "environment", "told"),
+    [
+        (ANTMAZE, "my-maze-v2", "are defined in antmaze-umaze-v2: shown as returns, not as scores"),
+        (ANTMAZE, "AntMaze_UMaze-v4", "is only the nearest to the environment of d4rl/antmaze"),
+        (PIPELINE, "Simglucose", "scores of neorl2/Pipeline are defined in Pipeline: shown"),
+        ("d4rl/hopper-medium-v2", "Hopper-v5", "defined in Hopper-v4 or Hopper-v2: shown as"),
+        ("dgrl/bigfish-1M-expert", "bigfish", "defined in one that the catalogue does not name"),
+    ],
+)
+def test_another_environment_is_flagged_with_the_reason(
+    draft: Any, tmp_path: Path, dataset: str, environment: str, told: str
+) -> None:
+    limit = 700 if dataset == ANTMAZE else 1000
+    kwargs = {"continuing_task": False} if environment.startswith("AntMaze") else {}
+    protocol = {"environment": environment, "time_limit": limit, "environment_kwargs": kwargs}
+    (flagged,) = found(draft, tmp_path / "subs", dataset, **protocol)
+    assert flagged.severity == "flag"
+    assert told in flagged.message
+
+
+def test_the_guides_example_is_scored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    blocks = re.findall(r"^```python\n(.*?)^```$", GUIDE.read_text("utf-8"), re.M | re.S)
+    (code,) = [block for block in blocks if "environment=" in block]
+    exec(compile(code, "submitting.md", "exec"), {})
+    (path,) = Path("runs").rglob("seed-*.json")
+    assert [row.score for row in score_rows(read_record(path))] == [pytest.approx(50.0)]
+    assert main(["board", "runs", "--no-published", "--json"]) == 0
+    (table,) = json.loads(capsys.readouterr().out)["tables"]
+    assert (table["suite"], table["unit"]) == ("D4RL antmaze v2", "normalised score")
+    assert table["rows"][0]["cells"][0]["values"] == [pytest.approx(50.0)]
+
+
+def test_from_a_foreign_agents_log_to_a_submission_in_the_suites_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for seed in range(5):
+        with Recorder(
+            "mine", PIPELINE, seed, {}, 10, "runs", dataset_sha256="a" * 64,
+            environment="Pipeline", engine={"neorl2": "1.0.0"},
+        ) as run:  # fmt: skip
+            run.log(10, [10.0 * seed + 3.7 * n for n in range(10)], [1000] * 10)
+    toml = submission_building.EXAMPLE.replace('"TD3+BC"', '"Mine"').replace('"td3-bc"', '"mine"')
+    toml = re.sub(r"^\[not_run\].*?(?=^\[|\Z)", "", toml, flags=re.M | re.S)
+    Path("method.toml").write_text(f'{toml}\n[not_run]\n"NeoRL-2" = "no time"\n')
+    assert main(["submit", "runs", "--method", "method.toml"]) == 0
+    assert main(["submit", "--check", "leaderboard/submissions"]) == 0
+    capsys.readouterr()
+    board = ["board", "--no-published", "--submissions", "leaderboard/submissions", "--json"]
+    assert main(board) == 0
+    (table,) = json.loads(capsys.readouterr().out)["tables"]
+    assert (table["suite"], table["unit"]) == ("NeoRL-2", "normalised score")
+    expected = [100 * (10 * seed + 3.7 * 4.5 + 296) / (751 + 296) for seed in range(5)]
+    assert table["rows"][0]["cells"][0]["values"] == pytest.approx(expected)
+    assert table["rows"][0]["tier"] == "submitted"
