@@ -42,7 +42,7 @@ class Command:
     """roll out even where the environment is only the nearest; returns are then no scores"""
     export: Path | None = None
     """instead, write each policy into this folder: .npz for numpy, .pt2 of torch.export; those of
-    several methods, datasets or settings into subfolders, as their runs are below RUN_FOLDER"""
+    several methods, datasets or settings into subfolders of it, named as their runs are"""
     json: bool = False
     """print JSON: one record per policy, or with --export the files"""
 
