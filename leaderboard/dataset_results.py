@@ -17,7 +17,7 @@ from datumrl.leaderboard.tables import Cell, Entry, Table
 
 @dataclass(frozen=True)
 class Results:
-    """One table's methods on the dataset, highest mean first, those without a score last."""
+    """One table's methods on the dataset, highest mean first, then those with failed runs."""
 
     table: Table
     lines: tuple[tuple[Entry, Cell], ...]
@@ -77,9 +77,9 @@ def facts(
     return [*rows, *((name, text) for name, text in told if text)], record.errata
 
 
-def _from_the_highest(line: tuple[Entry, Cell]) -> tuple[bool, float, str]:
+def _from_the_highest(line: tuple[Entry, Cell]) -> tuple[bool, bool, float, str]:
     entry, cell = line
-    return (cell.mean is None, -(cell.mean or 0.0), entry.id)
+    return (cell.mean is None, cell.count("failed") > 0, -(cell.mean or 0.0), entry.id)
 
 
 def _axis(table: Table, cells: Sequence[Cell]) -> drawing.Axis:

@@ -32,7 +32,7 @@ class Verdict:
     measured: tuple[tuple[Entry, Cell], ...] = ()
     best: tuple[Entry, ...] = ()
     how: str = ""  # the test in words, or why there is none
-    untested: tuple[Entry, ...] = ()  # of too few runs for the test of the others
+    untested: tuple[Entry, ...] = ()  # of failed runs, or of too few for the test of the others
 
     @property
     def all_best(self) -> bool:
@@ -57,6 +57,9 @@ class Named:
 
     letter: str
     title: str  # with the tier where rows of other tiers have the same name
+
+
+_FEW = ("no method", "a single method")
 
 
 def letters(found: Sequence[Verdict]) -> dict[str, Named]:
@@ -119,13 +122,15 @@ def _verdict(point: MapPoint, board: Sequence[Table]) -> Verdict:
         return Verdict(point, how="no method was run on it")
     if table.unranked:
         return Verdict(point, table, measured, how=table.unranked)
-    if len(measured) < 2:
-        return Verdict(point, table, measured, how="a single method was run on it")
-    scores = {entry.id: cell.values[:, None] for entry, cell in measured}
+    whole = [(entry, cell) for entry, cell in measured if not cell.count("failed")]
+    if len(whole) < 2:
+        without = " without failed runs" if len(whole) < len(measured) else ""
+        return Verdict(point, table, measured, how=f"{_FEW[len(whole)]} was run on it{without}")
+    scores = {entry.id: cell.values[:, None] for entry, cell in whole}
     tested = standings.of(scores, CONFIDENCE)
     if not tested.letters:
         return Verdict(point, table, measured, how=tested.test)
-    untested = tuple(entry for entry, _ in measured if entry.id in tested.untested)
+    untested = tuple(entry for entry, _ in measured if entry.id not in tested.letters)
     lettered = [entry for entry, _ in measured if entry.id in tested.letters]
     first = set(tested.letters[lettered[0].id])
     best = tuple(entry for entry in lettered if first & set(tested.letters[entry.id]))

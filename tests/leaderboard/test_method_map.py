@@ -6,7 +6,14 @@ from pathlib import Path
 
 from datumrl.datasets.quality_map import MapPoint
 from datumrl.evaluation.records import Budget, Evaluation, Protocol, RunRecord, ScoreRow
-from datumrl.leaderboard import board, method_map, method_map_drawing, runs, tables
+from datumrl.leaderboard import (
+    board,
+    dataset_results,
+    method_map,
+    method_map_drawing,
+    runs,
+    tables,
+)
 
 
 def row(algorithm: str, dataset: str, seed: int, score: float) -> ScoreRow:
@@ -159,7 +166,7 @@ def test_all_is_of_the_methods_that_were_tested(tmp_path: Path) -> None:
     board.write(built, tmp_path / "board")
     page = (tmp_path / "board" / "map.html").read_text(encoding="utf-8")
     assert "none of the 2 tested separated from the highest mean" in page
-    assert "too few runs to be tested: few<" in page
+    assert "failed runs, or too few to be tested: few<" in page
     assert page.count("<li><b>") == 3
 
 
@@ -169,3 +176,23 @@ def test_hostile_names_are_inert_on_the_map() -> None:
     assert "<b>" not in drawn
     assert "\u202e" not in drawn
     assert "hollow" in drawn
+
+
+def test_a_method_with_failed_runs_is_not_tested_and_stands_last() -> None:
+    levels = {"good half": 3000.0, "steady": 2000.0, "low": 500.0}
+    records = [record(name, seed, level) for name, level in levels.items() for seed in range(8)]
+    records = [
+        each.model_copy(update={"status": "failed", "failure": "diverged"})
+        if each.algorithm == "good half" and each.seed % 2
+        else each
+        for each in records
+    ]
+    built = tables.build(runs.from_records(records))
+    (verdict,) = method_map.verdicts([POINT], built)
+    assert [entry.algorithm for entry in verdict.best] == ["steady"]
+    assert [entry.algorithm for entry in verdict.untested] == ["good half"]
+    (part,) = dataset_results.of(POINT.id, built)
+    assert [entry.algorithm for entry, _ in part.lines] == ["steady", "low", "good half"]
+    alone = tables.build(runs.from_records([r for r in records if r.algorithm != "low"]))
+    (verdict,) = method_map.verdicts([POINT], alone)
+    assert verdict.how == "a single method was run on it without failed runs"
