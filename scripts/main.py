@@ -21,7 +21,7 @@ COMMANDS = {
     "convert": ("convert", "write a dataset as Minari or D4RL HDF5"),
     "stats": ("stats", "quality measures of datasets, side by side"),
     "train": ("train", "train methods on datasets, many seeds at once; resumable"),
-    "evaluate": ("evaluate", "roll the policies of a finished run out anew, or export them"),
+    "evaluate": ("evaluate", "roll the policies of runs out anew, or export them"),
     "compare": ("compare", "compare runs: intervals, groups, AdaStop; --sequential trains"),
     "reproduce": ("reproduce", "recompute a published table from raw scores, or train it again"),
     "submit": ("submit", "build, import, check and verify submissions to the leaderboard"),
