@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from datumrl.datasets import files
+from datumrl.datasets import catalogue, files
 from datumrl.datasets.errors import DatumrlError
 from datumrl.leaderboard import submission_checks, submission_evidence, submission_files
 from datumrl.leaderboard import verification as verifying
@@ -54,10 +54,12 @@ def verify(
     with console.Bars() as bars:
 
         def reroll(result: DatasetResult, wanted: Sequence[int]) -> list[RunRecord]:
+            _require_made(result)
             show = bars.bar(f"re-rolling on {result.dataset}", "episodes")
             return _rerolled(runs, result, wanted, place * _OTHER_EPISODES, show)
 
         def retrain(result: DatasetResult, wanted: Sequence[int]) -> list[RunRecord]:
+            _require_made(result)
             show = bars.bar(f"training on {result.dataset}", "updates")
             return _retrained(result, wanted, kept, show)
 
@@ -100,6 +102,16 @@ def _sound(path: Path) -> Submission:
     if report.errors:
         raise DatumrlError(f"{report.errors[0]} ({len(report.errors)} errors); mend them first")
     return report.submissions[0]
+
+
+def _require_made(result: DatasetResult) -> None:
+    """Refuse results of an environment that nothing made here is the same as."""
+    made, told = catalogue.find(result.dataset).environment, result.protocol.environment
+    if made is None or (made.id != told and not made.equivalent):
+        raise DatumrlError(
+            f"{result.dataset}: measured in {told}, which is not made here, so new returns cannot "
+            "be compared; run the method's own code there and compare by hand"
+        )
 
 
 def _rerolled(

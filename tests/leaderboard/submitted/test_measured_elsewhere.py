@@ -102,6 +102,10 @@ def test_from_a_foreign_agents_log_to_a_submission_in_the_suites_table(
     assert main(["submit", "runs", "--method", "method.toml"]) == 0
     assert main(["submit", "--check", "leaderboard/submissions"]) == 0
     capsys.readouterr()
+    verify = ["submit", "--verify", "leaderboard/submissions/mine/r1", "--verified-by", "Another"]
+    assert main(verify) == 2
+    told = " ".join(capsys.readouterr().err.split())
+    assert "neorl2/Pipeline: measured in Pipeline, which is not made here" in told
     board = ["board", "--no-published", "--submissions", "leaderboard/submissions", "--json"]
     assert main(board) == 0
     (table,) = json.loads(capsys.readouterr().out)["tables"]
