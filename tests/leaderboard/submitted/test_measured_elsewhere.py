@@ -79,11 +79,11 @@ def test_the_guides_example_is_scored(
     (code,) = [block for block in blocks if "environment=" in block]
     exec(compile(code, "submitting.md", "exec"), {})
     (path,) = Path("runs").rglob("seed-*.json")
-    assert [row.score for row in score_rows(read_record(path))] == [pytest.approx(50.0)]
+    assert [row.score for row in score_rows(read_record(path))] == [pytest.approx(70.0)]
     assert main(["board", "runs", "--no-published", "--json"]) == 0
     (table,) = json.loads(capsys.readouterr().out)["tables"]
     assert (table["suite"], table["unit"]) == ("D4RL antmaze v2", "normalised score")
-    assert table["rows"][0]["cells"][0]["values"] == [pytest.approx(50.0)]
+    assert table["rows"][0]["cells"][0]["values"] == [pytest.approx(70.0)]
 
 
 def test_from_a_foreign_agents_log_to_a_submission_in_the_suites_table(
