@@ -64,16 +64,32 @@ FORETOLD = {
     "duplicated episodes": ("adroit-cloned",),
     "replay": ("v1-infos", "maze2d-reward"),
 }
+# Errata that are how a collection means its data: what a check would mend is no fault there.
+_AS_MEANT = frozenset(
+    {
+        "adroit-cloned",
+        "adroit-human",
+        "antmaze-clusters",
+        "beyond",
+        "goals",
+        "kitchen-terminals",
+        "minigrid-rewards",
+    }
+)
 
 
 def recognised(finding: Finding, record: DatasetRecord | None) -> Finding:
-    """Return a finding with the erratum of the record, if any, that explains it."""
+    """Return a finding with the erratum of the record, if any, that explains it.
+
+    Where the erratum is how the data is meant, the finding's remedy would spoil it and is dropped.
+    """
     if record is None or finding.verdict == "pass" or not _may_be_foretold(finding):
         return finding
     for key in FORETOLD.get(finding.check, ()):
         for text in _texts().get(key, ()):
             if text in record.errata:
-                return replace(finding, known_erratum=text)
+                remedy = "" if key in _AS_MEANT else finding.remedy
+                return replace(finding, known_erratum=text, remedy=remedy)
     return finding
 
 
