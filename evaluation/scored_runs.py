@@ -209,6 +209,11 @@ def read(paths: Sequence[Path]) -> list[ScoredRun]:
 
 
 def read_csv(path: Path) -> list[ScoredRun]:
+    """Read the runs that the rows of a CSV file tell of; see `csv_rows`."""
+    return from_rows(csv_rows(path), str(path))
+
+
+def csv_rows(path: Path) -> list[ScoreRow]:
     """Read score rows from a CSV file; its columns are ScoreRow's fields, empty ones unknown.
 
     What the site offers for download has three columns more, which are understood as well.
@@ -219,7 +224,7 @@ def read_csv(path: Path) -> list[ScoredRun]:
         raise DatumrlError(f"{path} is no CSV file in UTF-8: {problem}; save it as one") from None
     if not rows:
         raise DatumrlError(f"{path} holds no scores; give at least one row below the header")
-    return from_rows(rows, str(path))
+    return rows
 
 
 def _rows(path: Path) -> list[ScoreRow]:

@@ -1,4 +1,4 @@
-"""Submissions and imported score rows as the board reads them, each with its tier.
+"""Submissions as the board reads them, each with its tier.
 
 Of every method the last revision counts.  What was accepted once stays when the catalogue grows or
 a neighbour comes; a submission that is broken is left out, and it is said which and why.
@@ -6,16 +6,11 @@ a neighbour comes; a submission that is broken is left out, and it is said which
 
 from __future__ import annotations
 
-import csv
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import pydantic
-
-from datumrl.datasets.errors import DatumrlError
-from datumrl.evaluation.records import ScoreRow, describe_invalid
 from datumrl.leaderboard import (
     names,
     runs,
@@ -141,23 +136,3 @@ def latest(found: Sequence[Submission]) -> list[Submission]:
     for one in sorted(found, key=lambda each: each.number):
         last[one.folder[0]] = one
     return [last[name] for name in sorted(last)]
-
-
-def score_rows(path: Path) -> list[ScoreRow]:
-    """Read a CSV of score rows, as `datumrl submit --from` writes it; empty fields are missing."""
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as handle:
-            lines = list(csv.DictReader(handle))
-    except (UnicodeDecodeError, csv.Error) as problem:
-        raise DatumrlError(f"{path} is no CSV file in UTF-8: {problem}; save it as one") from None
-    rows = []
-    for number, raw in enumerate(lines, start=2):
-        given = {name: value.strip() for name, value in raw.items() if name and value}
-        try:
-            rows.append(ScoreRow.model_validate({"tier": "local", **given}))
-        except pydantic.ValidationError as problem:
-            said = describe_invalid(problem)
-            raise DatumrlError(f"{path}, line {number}: {said}; mend the row") from None
-    if not rows:
-        raise DatumrlError(f"{path} holds no scores; give at least one row below the header")
-    return rows

@@ -87,8 +87,8 @@ class Command:
 
 
 def _local_runs(paths: Sequence[Path], out: Path) -> list[Run]:
-    from datumrl.evaluation import records
-    from datumrl.leaderboard import runs, submitted_runs
+    from datumrl.evaluation import records, scored_runs
+    from datumrl.leaderboard import runs
 
     if not paths:
         default = files.home() / "runs"
@@ -103,7 +103,7 @@ def _local_runs(paths: Sequence[Path], out: Path) -> list[Run]:
                 "outside it"
             )
     tables = [path for path in paths if path.suffix.lower() == ".csv" and path.is_file()]
-    rows = {path: submitted_runs.score_rows(path) for path in tables}
+    rows = {path: scored_runs.csv_rows(path) for path in tables}
     every = [row for found in rows.values() for row in found]
     lines = [f"{path}, line {n}" for path, own in rows.items() for n, _ in enumerate(own, start=2)]
     kept = [path for path in paths if path not in tables]

@@ -10,7 +10,7 @@ import pytest
 from datumrl.datasets.errors import DatumrlError
 from datumrl.evaluation import scored_runs
 from datumrl.evaluation.records import ScoreRow
-from datumrl.leaderboard import imports, runs, submitted_runs, tables, wording
+from datumrl.leaderboard import imports, runs, tables, wording
 from datumrl.leaderboard.imports import Given
 from datumrl.scripts import board
 from datumrl.scripts.main import main
@@ -90,7 +90,7 @@ def test_the_imports_of_the_guide_read_what_wandb_exports(
     (command,) = re.findall(f"^datumrl (submit --from {kind} .*)$", GUIDE.read_text(), re.MULTILINE)
     (tmp_path / kind.split()[1]).write_text(export)
     assert main(shlex.split(command)) == 0, capsys.readouterr().err
-    rows = submitted_runs.score_rows(tmp_path / "scores.csv")
+    rows = scored_runs.csv_rows(tmp_path / "scores.csv")
     assert {row.algorithm for row in rows} == {"IQL"}
     assert {row.dataset for row in rows} == {"d4rl/hopper-medium-v2"}
     assert [(row.seed, row.score) for row in rows if row.step in (None, 1000)] == [(3, 60), (4, 61)]
@@ -136,7 +136,7 @@ def test_plain_csv_goes_on_to_comparisons_and_the_board(tmp_path: Path) -> None:
     found = imports.read("csv", path, given)
     out = tmp_path / "scores.csv"
     imports.write(found, out)
-    assert tuple(submitted_runs.score_rows(out)) == found.rows
+    assert tuple(scored_runs.csv_rows(out)) == found.rows
     read = scored_runs.read([out])
     assert sorted(run.scores.tolist() for run in read) == [[50.0], [51.0], [52.0]]
     assert {row.tier for row in found.rows} == {"raw published"}
@@ -263,7 +263,7 @@ def test_no_run_without_a_seed_is_lost(tmp_path: Path) -> None:
 def test_score_rows_that_are_no_text_are_refused(tmp_path: Path) -> None:
     (tmp_path / "x.csv").write_bytes(b"algorithm,dataset\n\xff,y\n")
     with pytest.raises(DatumrlError, match="no CSV file in UTF-8"):
-        submitted_runs.score_rows(tmp_path / "x.csv")
+        scored_runs.csv_rows(tmp_path / "x.csv")
 
 
 def test_a_name_that_several_datasets_have_is_not_guessed() -> None:
