@@ -87,9 +87,88 @@ def test_the_module_of_a_method_is_in_eval_mode_too() -> None:
     assert modes(agent) == [True] * 4
 
 
+class Agent(torch.nn.Module):
+    """Its actor balances, and Dropout in front of it acts in training mode only."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.actor = balancing(torch.nn.Dropout(0.5))
+        self.critic = torch.nn.Linear(4, 1).eval()
+
+    def select_action(self, observations: np.ndarray) -> np.ndarray:
+        return self.actor(torch.as_tensor(observations)).detach().numpy()
+
+
+class SwitchesWithoutMode(Agent):
+    """As policies of OfflineRL-Kit: no forward, and neither method takes a mode."""
+
+    def train(self) -> None:
+        self.actor.train()
+
+    def eval(self) -> None:
+        self.actor.eval()
+
+
+class Loops(Agent):
+    """``train`` and ``eval`` are its loops."""
+
+    def train(self, steps: int) -> None:
+        raise AssertionError("trained")
+
+    def eval(self, episodes: int = 10) -> None:
+        raise AssertionError("evaluated")
+
+
+class Merges(Agent):
+    """Its methods are torch's, and switch more than the flags."""
+
+    merged = False
+
+    def train(self, mode: bool = True) -> Merges:
+        self.merged = not mode
+        return super().train(mode)
+
+
+@pytest.mark.parametrize("kind", [Agent, SwitchesWithoutMode, Loops, Merges])
+@pytest.mark.parametrize("nested", [False, True])
+def test_whatever_train_and_eval_are_the_actor_acts_in_eval_mode_and_is_then_as_it_was(
+    kind: type[Agent], nested: bool
+) -> None:
+    agent = kind()
+    assert isinstance(agent, Agent)
+    whole = torch.nn.ModuleList([agent]) if nested else agent
+    were = modes(whole)
+    assert set(were) == {True, False}
+    if nested:
+        with evaluating(whole):
+            assert not any(modes(whole))
+    else:
+        assert returns(agent.select_action) == (1000.0, 1000.0)
+    assert modes(whole) == were
+    assert not getattr(agent, "merged", False)
+
+
+def test_a_switch_of_ones_own_is_called() -> None:
+    agent = Merges()
+    with evaluating(agent.select_action):
+        assert agent.merged
+    assert not agent.merged
+
+
+def test_what_torch_exported_acts_as_it_was_exported() -> None:
+    exported = torch.export.export(torch.nn.Linear(4, 1), (torch.zeros(2, 4),)).module()
+    was = exported.training
+    with evaluating(exported):
+        exported(torch.zeros(2, 4))
+    assert exported.training == was
+
+
 def test_modules_of_other_frameworks_have_modes_and_other_objects_have_none() -> None:
     class Module:
         training = True
+
+        def modules(self) -> list[Module]:
+            return [self]
 
         def eval(self) -> None:
             self.training = False
@@ -97,18 +176,23 @@ def test_modules_of_other_frameworks_have_modes_and_other_objects_have_none() ->
         def train(self, mode: bool = True) -> None:
             self.training = mode
 
-    class Agent:  # its method trains it
-        training = 3
+    class Trainer:  # its methods train and evaluate it
+        training = True
 
-        def train(self, steps: int) -> None:
+        def train(self, mode: object) -> None:
             raise AssertionError
 
         def eval(self) -> None:
             raise AssertionError
 
+        def act(self, observations: np.ndarray) -> np.ndarray:
+            return observations
+
     module = Module()
     with evaluating(module):
         assert not module.training
     assert module.training
-    with evaluating(Agent()), evaluating(len), evaluating(lambda rows: rows):
-        pass
+    trainer = Trainer()
+    with evaluating(trainer.act), evaluating(len), evaluating(lambda rows: rows):
+        assert trainer.training
+    assert trainer.training
