@@ -11,12 +11,18 @@ from typing import Any
 
 import pytest
 
-from datumrl.evaluation.records import ScoreRow
+from datumrl.evaluation.recorder import Recorder
+from datumrl.evaluation.records import RunRecord, ScoreRow
 from datumrl.leaderboard import board, drawing, runs, suite_pages, tables, wording
 from datumrl.leaderboard.tables import Entry, Table
 
 HOPPER = [f"d4rl/hopper-{kind}-v2" for kind in ("medium-expert", "medium", "random")]  # sorted
 EXTRA = "d4rl/hopper-expert-v2"
+
+
+@pytest.fixture(autouse=True)
+def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATUMRL_HOME", str(tmp_path / "home"))
 
 
 def rows_of(
@@ -191,6 +197,82 @@ def test_raw_returns_have_neither_rank_nor_reason() -> None:
     assert (table.normalised, entry.failing, entry.complete) == (False, (), True)
     assert wording.warnings(entry, table) == ["1 of 4 runs failed"]
     assert wording.undefined(entry, table) == ""
+
+
+# -- Beside raw returns ---------------------------------------------------------------------------
+
+ANTMAZE = ["d4rl/antmaze-umaze-v2", "d4rl/antmaze-umaze-diverse-v2"]
+OTHER = "antmaze-umaze-diverse-v2"  # no environment of the first dataset's scores
+
+
+def measured(
+    method: str, dataset: str, environment: str, seeds: int, failed: Sequence[int] = ()
+) -> list[RunRecord]:
+    """Return a method's records of returns that other code measured, some of them failed."""
+    engine = {"gym": "0.23.1", "mujoco-py": "2.1.2.14"}
+    found = []
+    for seed in range(seeds):
+        recorder = Recorder(
+            method, dataset, seed, {}, 10, engine=engine, environment=environment,
+            time_limit=700, episodes=2,
+        )  # fmt: skip
+        if seed in failed:
+            with pytest.raises(ZeroDivisionError), recorder:
+                raise ZeroDivisionError
+        else:
+            with recorder as run:
+                run.log(10, [0.0, 1.0 - 0.01 * seed], [50, 60])
+        found.append(recorder.record)
+    return found
+
+
+def scored_table(found: Sequence[RunRecord]) -> Table:
+    """Return the only table of normalised scores."""
+    (table,) = (each for each in tables.build(runs.from_records(found)) if each.normalised)
+    return table
+
+
+def test_raw_returns_of_others_take_no_failed_run_out_of_its_methods_table() -> None:
+    half = measured("A", ANTMAZE[0], "antmaze-umaze-v2", 5, failed=(3, 4))
+    alone = scored_table(half)
+    table = scored_table(half + measured("B", ANTMAZE[0], OTHER, 2))
+    for each in (alone, table):
+        entry = entry_of(each, "A")
+        assert (entry.rank, entry.count("failed"), entry.aggregate) == (None, 2, None)
+        assert wording.warnings(entry, each) == ["not ranked: 2 of 5 runs failed"]
+    assert len(table.entries) == 1
+
+
+def test_failed_runs_of_raw_returns_are_with_these() -> None:
+    whole = measured("A", ANTMAZE[0], "antmaze-umaze-v2", 5)
+    for failed in ((0,), (0, 1, 2)):  # of three: also where none of the protocol finished
+        built = tables.build(runs.from_records(whole + measured("B", ANTMAZE[0], OTHER, 3, failed)))
+        counts = {table.normalised: (len(table.runs), table.entries[0].rank) for table in built}
+        assert counts == {True: (5, 1), False: (3, None)}
+
+
+def test_many_raw_returns_take_no_dataset_out_of_the_scores_table() -> None:
+    own = [
+        *measured("A", ANTMAZE[0], "antmaze-umaze-v2", 4, failed=(3,)),
+        *measured("A", ANTMAZE[1], "antmaze-umaze-diverse-v2", 4),
+    ]
+    table = scored_table(own + measured("B", ANTMAZE[0], OTHER, 6))
+    assert table.datasets == tuple(sorted(ANTMAZE))
+    assert wording.warnings(entry_of(table, "A"), table) == ["not ranked: 1 of 8 runs failed"]
+
+
+def test_a_failed_row_is_with_the_finished_rows_of_its_method() -> None:
+    rows = [*rows_of("A", 50, failed=2), *rows_of("B", 0, failed=1)]
+    found = [
+        row.model_copy(update={"score": None, "mean_return": row.score})
+        if row.algorithm == "B"
+        else row
+        for row in rows
+    ]
+    scored, raw = sorted(tables.build(runs.from_rows(found)), key=lambda each: not each.normalised)
+    assert [(entry.algorithm, entry.rank) for entry in scored.entries] == [("A", None)]
+    assert wording.warnings(scored.entries[0], scored) == ["not ranked: 6 of 18 runs failed"]
+    assert [(entry.algorithm, entry.count("failed")) for entry in raw.entries] == [("B", 3)]
 
 
 # -- In a browser ---------------------------------------------------------------------------------
