@@ -64,7 +64,7 @@ def load(path: Path, device: torch.device) -> dict[str, Any]:
 
 def runs_below(folders: Iterable[Path]) -> list[Path]:
     """Return the runs that have a checkpoint, in folders or anywhere below them, each once."""
-    return sorted({path.parent for each in folders for path in each.rglob(FILE)})
+    return [path.parent for path in files.below(folders, FILE)]
 
 
 def require_runs(folder: Path) -> list[Path]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fnmatch
 import hashlib
 import json
 import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
@@ -151,6 +152,26 @@ def scratch_folder(name: str) -> Iterator[Path]:
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         leftovers.release(lock)
+
+
+def below(folders: Iterable[Path], pattern: str) -> list[Path]:
+    """Return the files whose names match, in folders or anywhere below them; links are followed.
+
+    Each folder is entered once, however many links lead to it, and by itself rather than by one.
+    """
+    found: list[Path] = []
+    entered: set[Path] = set()
+    waiting = list(folders)
+    for start in waiting:  # which grows by the links that are met
+        for place, names, files in os.walk(start):
+            folder = Path(place)
+            if folder.resolve() in entered:
+                names.clear()
+                continue
+            entered.add(folder.resolve())
+            found += [folder / name for name in fnmatch.filter(files, pattern)]
+            waiting += [folder / name for name in sorted(names) if (folder / name).is_symlink()]
+    return sorted(found)
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -207,7 +207,7 @@ def find_records(paths: Sequence[Path]) -> list[RunRecord]:
     found: list[Path] = []
     for path in paths:
         if path.is_dir():
-            found.extend(sorted(path.rglob("seed-*.json")))
+            found.extend(files.below([path], "seed-*.json"))
         else:
             found.append(path)
     if not found:

@@ -106,3 +106,13 @@ def test_every_differing_field_is_named(tmp_path):
     assert "only_there is True there and missing here" in message
     assert "only_here is missing there and 'z' here" in message
     assert "deep.y" not in message
+
+
+def test_runs_are_found_by_links_too(tmp_path):
+    run, runs = tmp_path / "scratch" / "run", tmp_path / "runs"
+    checkpoints.save(run / checkpoints.FILE, content())
+    runs.mkdir()
+    (runs / "link").symlink_to(run)
+    (run / "up").symlink_to(runs)
+    assert checkpoints.require_runs(runs) == [runs / "link"]
+    assert checkpoints.runs_below([runs, tmp_path]) == [run]

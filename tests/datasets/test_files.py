@@ -252,3 +252,19 @@ def test_without_posix_a_lock_file_is_closed_before_it_is_removed(tmp_path, monk
     with locking.locked(tmp_path / "file", waiting=pytest.fail):
         assert len(opened) == 1
     assert list(tmp_path.iterdir()) == []
+
+
+def test_files_below_folders_are_found_by_links_too_and_once(tmp_path):
+    scratch, runs = tmp_path / "scratch", tmp_path / "runs"
+    for folder in (scratch / "far", runs / "near"):
+        folder.mkdir(parents=True)
+        (folder / "a.json").write_text("")
+    (scratch / "far" / "b.txt").write_text("")
+    for link, target in (("link", scratch), ("again", runs / "near"), ("near/up", runs)):
+        (runs / link).symlink_to(target)
+    found = [runs / "link" / "far" / "a.json", runs / "near" / "a.json"]
+    assert files.below([runs], "*.json") == found
+    both = [found[1], scratch / "far" / "a.json"]
+    assert files.below([runs, runs / "near", scratch], "a.json") == both
+    assert files.below([runs / "again"], "a*")[0] == runs / "again" / "a.json"
+    assert files.below([tmp_path / "none", runs / "near" / "a.json"], "*") == []

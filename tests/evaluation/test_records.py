@@ -130,7 +130,11 @@ def test_a_failed_run_stays_a_row() -> None:
 def test_finding_records(tmp_path: Path) -> None:
     record().write(tmp_path / "a" / "seed-003.json")
     record(seed=4).write(tmp_path / "b" / "seed-004.json")
+    (tmp_path / "b" / "up").symlink_to(tmp_path)
     assert [found.seed for found in records.find_records([tmp_path])] == [3, 4]
+    (tmp_path / "links").mkdir()
+    (tmp_path / "links" / "one").symlink_to(tmp_path / "a")
+    assert [found.seed for found in records.find_records([tmp_path / "links"])] == [3]
     with pytest.raises(DatumrlError, match="none does not exist"):
         records.find_records([tmp_path / "none"])
     (tmp_path / "empty").mkdir()
