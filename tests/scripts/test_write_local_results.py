@@ -64,8 +64,7 @@ def test_the_page_tells_cells_claims_and_short_budgets(written: Path) -> None:
     assert "1 of 6 datasets are complete" in text
     assert "22.0 ± 1.4" in text  # 20 to 24, ddof 0
     assert "| local/hopper-medium-replay-v1 | 7.7 | 42.0 ± 1.4 | 22.0 ± 1.4 |" in text
-    assert "## Sequential decisions" in text
-    assert "| 10% BC | larger | BC | 1 |" in text or "| BC | smaller | 10% BC | 1 |" in text
+    assert "Test: AdaStop, closed step-down" in text
     assert "together" not in text
     claims = [line for line in text.splitlines() if line.endswith(" holds |")]
     assert len(claims) == 4
