@@ -84,8 +84,12 @@ def evaluate(
     ``policy`` is any callable from a batch of observations (rows, observation_dim) float32 to a
     batch of actions, or a torch module.  A module, or one whose method is given, is in eval mode
     during the rollout and then again in the mode it was in; what other callables call is not looked
-    into.  ``steps`` is the number of gradient steps it was trained for.  With ``folder`` the record
-    is also written there, as ``seed-000.json``.
+    into.  A policy with memory, or the object whose method it is, has ``reset(rows)``, called once
+    before all rows' episodes begin together, and, if it needs them, ``rewarded(rewards)``, called
+    after every step; without ``reset`` it would begin with what it remembers.
+
+    ``steps`` is the number of gradient steps it was trained for.  With ``folder`` the record is
+    also written there, as ``seed-000.json``.
     """
     recorder = Recorder(
         algorithm, dataset_id, seed, configuration or {}, steps, folder, episodes, nearest=nearest

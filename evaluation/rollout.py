@@ -8,6 +8,7 @@ environment's own units).  Observations are cast to float32, what datasets hold 
 from __future__ import annotations
 
 import contextlib
+import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -50,9 +51,10 @@ def rollout(
     row ``p * episodes + e`` is episode e of policy p, and a finished row keeps its last observation
     while its action is ignored.  Episode e of seed s starts from a state that depends on (s, e)
     only, so a policy meets the same episodes alone, in a stack, or among more episodes.
-    A policy with memory may have a method ``reset(rows)``, called once at the start, and a method
-    ``rewarded(rewards)``, called after every step with what it brought each row, (rows,) float64,
-    0 for finished ones.
+    A policy with memory, be it an object, a torch module or a method of either, may have a method
+    ``reset(rows)``, called once at the start, and a method ``rewarded(rewards)``, called after
+    every step with what it brought each row, (rows,) float64, 0 for finished ones.  Methods of
+    these names that cannot be called with one argument are something else, and are not called.
 
     ``progress`` is called with the number of episodes that have just ended.  Raises DatumrlError,
     naming policy and episode, for actions of a wrong shape or that are not finite.
@@ -65,12 +67,22 @@ def rollout(
     starts = [episode_seed(*name) for name in names]
     started = contextlib.closing(_started(environment, nearest, starts))
     with started as rows, evaluating(act):
-        act = as_act(act)
-        if hasattr(act, "reset"):
-            act.reset(len(names))
-        returns, lengths = _run(act, rows, names, progress)
+        reset, rewarded = _of_memory(act, "reset"), _of_memory(act, "rewarded")
+        if reset is not None:
+            reset(len(names))
+        returns, lengths = _run(as_act(act), rows, names, progress, rewarded)
     shape = (len(seeds), episodes)
     return Rollout(returns.reshape(shape), lengths.reshape(shape))
+
+
+def _of_memory(act: Act, name: str) -> Callable[[Any], Any] | None:
+    """Return a method of a policy, or of what it is a method of, if it takes one argument."""
+    method: Any = getattr(getattr(act, "__self__", act), name, None)
+    try:
+        inspect.signature(method).bind(None)
+    except (TypeError, ValueError):
+        return None
+    return method
 
 
 def episode_seed(seed: int, episode: int) -> int:
@@ -121,12 +133,12 @@ def _run(
     rows: _Rows | Locomotion,
     names: list[tuple[int, int]],
     progress: Callable[[int], None] | None,
+    rewarded: Callable[[np.ndarray], Any] | None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return each row's return and length."""
     observations, space = rows.observations.astype(np.float32), rows.space
     returns, lengths = np.zeros(len(names)), np.zeros(len(names), np.int64)
     live = list(range(len(names)))
-    rewarded = getattr(act, "rewarded", None)
     while live:
         # A copy: the policy may keep or change what it is given.
         actions = _checked(act(observations.copy()), space, live, names)

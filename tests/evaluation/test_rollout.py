@@ -133,17 +133,59 @@ def test_a_policy_may_write_into_its_observations(countdown: Environment) -> Non
     np.testing.assert_allclose(result.returns[0], totals, rtol=1e-6)
 
 
-def test_a_policy_with_memory_is_reset_once(countdown: Environment) -> None:
-    class Remembers:
-        def reset(self, rows: int) -> None:
-            self.calls = [*getattr(self, "calls", []), rows]
+class Remembers:
+    """Writes down the calls of its memory; so does its method, as a policy."""
 
-        def __call__(self, observations: np.ndarray) -> np.ndarray:
+    def reset(self, rows: int) -> None:
+        self.calls, self.heard = [*getattr(self, "calls", []), rows], np.zeros(rows)
+
+    def rewarded(self, rewards: np.ndarray) -> None:
+        self.heard = self.heard + rewards
+
+    def act(self, observations: np.ndarray) -> np.ndarray:
+        return np.full((len(observations), 1), 0.25)
+
+    __call__ = act
+
+
+def test_a_policy_with_memory_is_reset_once(countdown: Environment) -> None:
+    policy = Remembers()
+    for act in (policy, policy.act):
+        policy.calls = []
+        result = rollout(act, countdown, 2, [0, 1, 2])
+        assert policy.calls == [6]
+        np.testing.assert_allclose(policy.heard, result.returns.ravel())
+
+
+@pytest.mark.parametrize("method", ["", "forward"])
+def test_a_torch_module_with_memory_is_reset_and_hears(method: str, countdown: Environment) -> None:
+    torch = pytest.importorskip("torch")
+
+    class Module(torch.nn.Module, Remembers):
+        __call__ = torch.nn.Module.__call__
+
+        def forward(self, observations: object) -> np.ndarray:
+            return self.act(observations)
+
+    policy = Module()
+    result = rollout(getattr(policy, method) if method else policy, countdown, 2, [0, 1, 2])
+    assert policy.calls == [6]
+    np.testing.assert_allclose(policy.heard, result.returns.ravel())
+
+
+def test_methods_of_these_names_that_take_something_else_are_not_called(
+    countdown: Environment,
+) -> None:
+    class Agent:
+        rewarded = 0.0
+
+        def reset(self) -> None:  # forgets what it learned
+            raise AssertionError
+
+        def act(self, observations: np.ndarray) -> np.ndarray:
             return np.zeros((len(observations), 1))
 
-    policy = Remembers()
-    rollout(policy, countdown, 2, [0, 1, 2])
-    assert policy.calls == [6]
+    assert (rollout(Agent().act, countdown, 2, [0]).returns == 0).all()
 
 
 def test_a_policy_with_memory_hears_what_each_step_brought(countdown: Environment) -> None:
