@@ -49,17 +49,17 @@ def verify(
     if not verified_by:
         raise DatumrlError('--verify: say who verifies, --verified-by "Your Name"')
     submission = _sound(path)
+    for result in verifying.sampled(submission, sample):  # before hours go into the first of them
+        _require_made(result)
     place = len(submission.evidence) + 1
     kept = _training_folder(submission)
     with console.Bars() as bars:
 
         def reroll(result: DatasetResult, wanted: Sequence[int]) -> list[RunRecord]:
-            _require_made(result)
             show = bars.bar(f"re-rolling on {result.dataset}", "episodes")
             return _rerolled(runs, result, wanted, place * _OTHER_EPISODES, show)
 
         def retrain(result: DatasetResult, wanted: Sequence[int]) -> list[RunRecord]:
-            _require_made(result)
             show = bars.bar(f"training on {result.dataset}", "updates")
             return _retrained(result, wanted, kept, show)
 
@@ -105,12 +105,14 @@ def _sound(path: Path) -> Submission:
 
 
 def _require_made(result: DatasetResult) -> None:
-    """Refuse results of an environment that nothing made here is the same as."""
-    made, told = catalogue.find(result.dataset).environment, result.protocol.environment
-    if made is None or (made.id != told and not made.equivalent):
+    """Refuse results of an environment that the one made here is not the same as."""
+    record, told = catalogue.find(result.dataset), result.protocol.environment
+    made, used = record.environment, record.environment_called(told)
+    if made is None or used is None or (used.id != made.id and not made.equivalent):
+        here = f"while policies run here in {made.id}" if made else "which is not made here"
         raise DatumrlError(
-            f"{result.dataset}: measured in {told}, which is not made here, so new returns cannot "
-            "be compared; run the method's own code there and compare by hand"
+            f"{result.dataset}: measured in {told}, {here}, so new returns cannot be compared; run "
+            "the method's own code there and compare by hand"
         )
 
 

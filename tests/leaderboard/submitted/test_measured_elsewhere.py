@@ -1,5 +1,6 @@
 """Submissions of returns that other code measured in the publisher's own environment."""
 
+import contextlib
 import json
 import re
 from pathlib import Path
@@ -7,11 +8,14 @@ from typing import Any
 
 import pytest
 
+from datumrl.datasets.errors import DatumrlError
 from datumrl.evaluation.recorder import Recorder
 from datumrl.evaluation.records import read_record, score_rows
-from datumrl.leaderboard import submission_building, submission_schema
+from datumrl.leaderboard import submission_building, submission_files, submission_schema
+from datumrl.leaderboard import verification as verifying
 from datumrl.leaderboard.submission_checks import check
 from datumrl.leaderboard.submission_files import Finding
+from datumrl.scripts import submit_verify
 from datumrl.scripts.main import main
 
 GUIDE = Path(__file__).parents[3] / "docs" / "submitting.md"
@@ -69,6 +73,56 @@ def test_another_environment_is_flagged_with_the_reason(
     (flagged,) = found(draft, tmp_path / "subs", dataset, **protocol)
     assert flagged.severity == "flag"
     assert told in flagged.message
+
+
+@pytest.mark.parametrize(
+    ("dataset", "environment", "refused"),
+    [
+        ("d4rl/hopper-medium-v2", "Hopper-v4", ""),
+        ("d4rl/hopper-medium-v2", "Hopper-v2", ""),  # the publisher's, which ours is equal to
+        ("d4rl/hopper-medium-v2", "Hopper-v5", "while policies run here in Hopper-v4"),
+        (ANTMAZE, "AntMaze_UMaze-v4", ""),
+        (ANTMAZE, "antmaze-umaze-v2", "while policies run here in AntMaze_UMaze-v4"),
+        (PIPELINE, "Pipeline", "which is not made here"),
+    ],
+)
+def test_verified_is_what_was_measured_in_the_environment_made_here(
+    draft: Any, dataset: str, environment: str, refused: str
+) -> None:
+    (content,) = draft.results.values()
+    content["dataset"] = dataset
+    content["protocol"].update(dataset=dataset, environment=environment)
+    result = submission_schema.DatasetResult.model_validate_json(json.dumps(content))
+    told = f"measured in {environment}, {refused}, so new returns cannot be compared"
+    expected = pytest.raises(DatumrlError, match=told) if refused else contextlib.nullcontext()
+    with expected:
+        submit_verify._require_made(result)
+
+
+def test_what_cannot_be_compared_is_refused_before_any_training(
+    draft: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (first,) = draft.results.values()
+    second = json.loads(json.dumps(first).replace("medium", "random"))
+    second["protocol"]["environment"] = "InvertedPendulum-v5"
+    for run in second["runs"]:
+        for point in run["evaluations"]:
+            point["returns"] = [value - 0.5 for value in point["returns"]]
+    draft.results[submission_schema.file_name(second["dataset"])] = second
+    del draft.method["not_run"][second["dataset"]]
+    for place in range(20):  # the sample is drawn by hashes: until the first is one made here
+        first["configuration"]["place"] = second["configuration"]["place"] = place
+        path = draft.write(tmp_path / str(place))
+        drawn = verifying.sampled(submission_files.read(path), 2)
+        if drawn[0].dataset == first["dataset"]:
+            break
+    assert [each.dataset for each in drawn] == [first["dataset"], second["dataset"]]
+    trained: list[Any] = []
+    monkeypatch.setattr(submit_verify, "_retrained", lambda *given: trained.append(given) or [])
+    assert main(["submit", "--verify", str(path), "--sample", "2", "--verified-by", "Another"]) == 2
+    told = " ".join(capsys.readouterr().err.split())
+    assert f"{second['dataset']}: measured in InvertedPendulum-v5" in told
+    assert not trained
 
 
 def test_the_guides_example_is_scored(
