@@ -150,9 +150,11 @@ def _places(
     """Return where each run's policies go, so that none takes another's place."""
     if folder is None:
         return {run: run for run in identities}
+    from datumrl.algorithms import run_settings
+
     seeds = [seed for identity in identities.values() for seed in identity["seeds"]]
-    jobs = [{**identity, "seeds": None} for identity in identities.values()]
-    alike = all(job == jobs[0] for job in jobs) and len(set(seeds)) == len(seeds)
+    settings = {run_settings.of_run(identity) for identity in identities.values()}
+    alike = len(settings) == 1 and len(set(seeds)) == len(seeds)
     return {run: folder if alike else folder / run.relative_to(root) for run in identities}
 
 

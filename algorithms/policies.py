@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from datumrl.algorithms import checkpoints, registry
+from datumrl.algorithms import checkpoints, registry, run_settings
 from datumrl.algorithms.batches import Statistics
 from datumrl.algorithms.sequence_batches import Windows
 from datumrl.algorithms.stack import Networks, Task
@@ -23,8 +23,6 @@ from datumrl.evaluation.environments import environment_of
 from datumrl.evaluation.recorder import protocol_for
 from datumrl.evaluation.records import Budget, Evaluation, Protocol, RunRecord
 from datumrl.evaluation.rollout import rollout
-
-_TOLD = ("view", "matmul_precision", "revision")  # of a run's identity, among a record's settings
 
 
 class Policies:
@@ -267,7 +265,7 @@ def _record(
         configuration={
             **configuration,
             **entry.settings,
-            **{name: identity[name] for name in _TOLD if name in identity},
+            **run_settings.beside(identity),
         },
         dataset=identity["dataset"],
         dataset_sha256=identity["dataset_sha256"],

@@ -1,0 +1,37 @@
+"""Which runs are of one method, in the same settings, on the same data: those belong together.
+
+They are told in one table and exported into one folder, whatever device they were trained on, and
+however often they were evaluated: neither says what was trained.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from datumrl.algorithms import presets
+from datumrl.evaluation import variants
+from datumrl.evaluation.records import RunRecord
+
+_BESIDE = ("view", "matmul_precision", "revision")
+
+
+def beside(identity: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what records have among their settings of a run's identity, but its configuration."""
+    return {name: identity[name] for name in _BESIDE if name in identity}
+
+
+def of_run(identity: Mapping[str, Any]) -> str:
+    """Return digits that are equal for runs that belong together, by `finished_runs.identity`."""
+    configuration = {**identity["configuration"], **beside(identity)}
+    return _digits(identity, configuration, identity.get("preset", presets.NONE))
+
+
+def of_record(record: RunRecord) -> str:
+    """Return the same digits of one seed's record; entries of one method are told apart."""
+    return _digits(vars(record), record.configuration, record.budget.preset)
+
+
+def _digits(told: Mapping[str, Any], configuration: Mapping[str, Any], preset: str) -> str:
+    trained = [told[name] for name in ("algorithm", "dataset", "dataset_sha256")]
+    return variants.digest([*trained, configuration, preset])
