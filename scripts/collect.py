@@ -24,7 +24,7 @@ class Command:
     `datumrl datasets --collection local` lists the datasets.
     """
 
-    datasets: Annotated[tuple[str, ...], tyro.conf.Positional]
+    datasets: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="ID...")]
     """dataset ids, e.g. local/inverted-pendulum-medium-v1, or its prefix ...-v1@20k"""
     workers: int | None = None
     """processes that collect side by side; their number does not change a bit (default: one per

@@ -86,7 +86,7 @@ class Command:
     procedure: Literal["closed", "independent", "shared", "joint", "released"] = "closed"
     """closed holds its level; the others are kept to compare with"""
     steps: int | None = None
-    """gradient steps of --sequential (default: the algorithm's own)"""
+    """gradient steps of --sequential (default: the algorithm's own, mostly 1000000)"""
     set: tuple[str, ...] = ()
     """configuration fields of --sequential, e.g. --set batch_size=128"""
     preset: Literal["official", "corl"] | None = None

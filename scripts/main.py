@@ -95,8 +95,8 @@ def _overview() -> str:
     lines += [f"  {name:<12}{line}" for name, (_, line) in COMMANDS.items()]
     lines += [
         "",
-        "`datumrl COMMAND --help` tells what it does and its options; --version, the version.",
-        "Exit code 2 is for input that you can mend: an error says what is wrong, and the remedy.",
+        "`datumrl COMMAND --help` tells what it does, and its options; `--version` the",
+        "version. Exit code 2 is for input that you can mend: the error says how.",
     ]
     return "\n".join(lines)
 

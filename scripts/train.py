@@ -27,17 +27,26 @@ MOST_SEEDS = 10_000  # in one range: more is a slip of the pen
 
 @dataclass(frozen=True)
 class Command:
-    """Train every named algorithm on every named dataset, the seeds of each in stacks."""
+    """Train every named algorithm on every named dataset, the seeds of each in stacks.
 
-    algorithms: Annotated[tuple[str, ...], tyro.conf.Positional]
-    """algorithms, e.g. td3_bc"""
-    on: tuple[str, ...]
+    Each run writes a record per seed and a checkpoint; Ctrl-C saves. The same command goes on where
+    it stopped, after a kill too, and trains nothing twice. --show prints every setting and its
+    source. A job that cannot be done is told at the end, with exit code 2; the others are done.
+    Exit code 1: every seed failed (diverged).
+
+    Begin with, for example: datumrl train td3_bc iql --on local/hopper-medium-v1 --steps 50000
+    """
+
+    algorithms: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="METHOD...")]
+    """methods, e.g. td3_bc"""
+    on: Annotated[tuple[str, ...], tyro.conf.arg(metavar="ID...")]
     """dataset ids, e.g. local/inverted-pendulum-medium-v1"""
     seeds: str = "5"
-    """a number of seeds (5 is 0 to 4), or the seeds themselves: 3,7,9 or 0-9"""
+    """a number of seeds (5 is 0 to 4), or the seeds themselves: 0-9, or 3,7,9"""
     steps: int | None = None
     """gradient steps per seed (default: the preset's, or 1000000, for dt 100000: five seeds take
-    hours on two cores then, of cql days; begin with 50000)"""
+    hours on two cores then, of cql days). Begin with 50000, for cql with --set cql.bc_steps=0 too,
+    as it clones for its first 40000"""
     set: tuple[str, ...] = ()
     """fields of the algorithm's configuration, e.g. --set alpha=1.0 batch_size=128; of one of
     several algorithms, e.g. cql.bc_steps=0"""
