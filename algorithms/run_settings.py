@@ -6,11 +6,11 @@ however often they were evaluated: neither says what was trained.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
 from datumrl.algorithms import presets
-from datumrl.evaluation import variants
 from datumrl.evaluation.records import RunRecord
 
 _BESIDE = ("view", "matmul_precision", "revision")
@@ -22,16 +22,16 @@ def beside(identity: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def of_run(identity: Mapping[str, Any]) -> str:
-    """Return digits that are equal for runs that belong together, by `finished_runs.identity`."""
+    """Return text that is equal for runs that belong together, by `finished_runs.identity`."""
     configuration = {**identity["configuration"], **beside(identity)}
-    return _digits(identity, configuration, identity.get("preset", presets.NONE))
+    return _text(identity, configuration, identity.get("preset", presets.NONE))
 
 
 def of_record(record: RunRecord) -> str:
-    """Return the same digits of one seed's record; entries of one method are told apart."""
-    return _digits(vars(record), record.configuration, record.budget.preset)
+    """Return the same text of one seed's record; entries of one method are told apart."""
+    return _text(vars(record), record.configuration, record.budget.preset)
 
 
-def _digits(told: Mapping[str, Any], configuration: Mapping[str, Any], preset: str) -> str:
+def _text(told: Mapping[str, Any], configuration: Mapping[str, Any], preset: str) -> str:
     trained = [told[name] for name in ("algorithm", "dataset", "dataset_sha256")]
-    return variants.digest([*trained, configuration, preset])
+    return json.dumps([*trained, configuration, preset], sort_keys=True)

@@ -37,8 +37,8 @@ def test_device_and_evaluation_do_not_set_runs_apart(home, tmp_path):
     places = exporting._places(identities, tmp_path / "runs", tmp_path / "out")
     assert set(places.values()) == {tmp_path / "out"}
     records = [training.reroll(each)[0] for each in folders]
-    digits = {run_settings.of_record(record) for record in records}
-    assert digits == {run_settings.of_run(saved(folder)["identity"])}
+    settings = {run_settings.of_record(record) for record in records}
+    assert settings == {run_settings.of_run(saved(folder)["identity"])}
 
 
 @pytest.mark.parametrize(
@@ -66,8 +66,8 @@ def test_what_was_trained_on_what_sets_runs_apart(other):
 
 def test_records_tell_the_same_settings(home, tmp_path):
     datumrl.train("iql", DATASET, [0], folder=tmp_path, **QUICK)
-    digits = run_settings.of_run(saved(tmp_path)["identity"])
+    settings = run_settings.of_run(saved(tmp_path)["identity"])
     rewrite(tmp_path, preset="corl", view="d4rl-legacy", matmul_precision="medium", revision=3)
     (record,) = training.reroll(tmp_path)
     assert run_settings.of_record(record) == run_settings.of_run(saved(tmp_path)["identity"])
-    assert run_settings.of_record(record) != digits
+    assert run_settings.of_record(record) != settings
