@@ -181,8 +181,15 @@ def _gym_mujoco() -> Iterator[DatasetRecord]:
 
 
 def _publisher_environments(row: dict[str, str]) -> tuple[str, ...]:
-    """Return the id of D4RL's own environment, and the dataset's name, which D4RL registers too."""
-    return tuple(dict.fromkeys((row["publisher_environment"], row["id"].partition("/")[2])))
+    """Return the id of D4RL's own environment, and the dataset's name, which D4RL registers too.
+
+    PyBullet's it registers by the agent as well: d4rl/gym_bullet/__init__.py.
+    """
+    name = row["id"].partition("/")[2]
+    names = [row["publisher_environment"], name]
+    if row.get("family") == "gym-bullet":
+        names.append(f"bullet-{name.split('-')[1]}-v0")
+    return tuple(dict.fromkeys(names))
 
 
 def _nominal_rows(dataset_id: str) -> int | None:

@@ -75,7 +75,7 @@ def test_only_gym_mujoco_has_the_environment_of_its_scores():
     ("dataset", "environment", "limit"),
     [
         ("d4rl/pen-human-v1", "pen-v0", 100),
-        ("d4rl/door-human-longhorizon-v1", "door-v0", 300),
+        ("d4rl/door-human-longhorizon-v1", "door-human-longhorizon-v1", 300),  # door-v0 has 200
         ("d4rl/antmaze-umaze-v2", "antmaze-umaze-v2", 700),
         ("d4rl/antmaze-eval-large-play-v0", "antmaze-eval-large-play-v0", 1000),
         ("d4rl/maze2d-large-v1", "maze2d-large-v1", 800),
@@ -98,8 +98,35 @@ def test_the_publishers_own_environment_is_on_record(dataset, environment, limit
         known = record.environment_called(name)
         assert (known.id, known.time_limit, known.equivalent) == (environment, limit, True)
     assert record.environment_called("CartPole-v1") is None
+    assert record.environment_called("door-v0") is None
     if record.environment is not None:
         assert record.environment_called(record.environment.id) is record.environment
+
+
+def test_names_of_one_publishers_environment_have_one_time_limit():
+    limits = collections.defaultdict(set)
+    for record in catalogue.all_records():
+        for name in record.publisher_environments:
+            limits[record.collection, name].add(record.time_limit)
+    assert {name: found for name, found in limits.items() if len(found) > 1} == {}
+    longer = {"door": 300, "hammer": 600, "pen": 200, "relocate": 500}
+    for task, limit in longer.items():
+        for version in ("v0", "v1"):
+            name = f"{task}-human-longhorizon-{version}"
+            assert catalogue.find(f"d4rl/{name}").publisher_environments == (name,)
+            assert limits["d4rl", name] == {limit}
+        assert limits["d4rl", f"{task}-v0"] == {100 if task == "pen" else 200}
+
+
+@pytest.mark.parametrize(
+    ("agent", "environment"),
+    [("hopper", "HopperBulletEnv-v0"), ("halfcheetah", "HalfCheetahBulletEnv-v0")],
+)
+def test_d4rl_registers_its_bullet_environments_by_names_of_its_own(agent, environment):
+    record = catalogue.find(f"d4rl/bullet-{agent}-medium-v0")
+    for name in (environment, f"bullet-{agent}-v0", f"bullet-{agent}-medium-v0"):
+        known = record.environment_called(name)
+        assert (known.id, known.time_limit) == (environment, 1000)
 
 
 def test_every_dataset_of_d4rl_names_its_publishers_environment():
