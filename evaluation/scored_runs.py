@@ -236,20 +236,28 @@ def _rows(path: Path) -> list[ScoreRow]:
 
 def _check_columns(path: Path, columns: Sequence[str]) -> None:
     known = list(ScoreRow.model_fields)
-    missing = [repr(name) for name in _REQUIRED if name not in columns]
+    missing = [name for name in _REQUIRED if name not in columns]
     unknown = [repr(name) for name in columns if name not in {*known, *_OF_THE_SITE}]
+    if not (missing or unknown):
+        return
+    if len(columns) == 1 and (mark := next((each for each in ";\t" if each in columns[0]), None)):
+        raise DatumrlError(f"{path}: columns are separated by {mark!r}; save it with commas")
     wrong = [
-        f"{what} columns {', '.join(names[:_SHOWN])}{', ...' if len(names) > _SHOWN else ''}"
-        for what, names in (("missing", missing), ("unknown", unknown))
+        f"{what} columns: {', '.join(names[:_SHOWN])}{', ...' if len(names) > _SHOWN else ''} "
+        f"({remedy} them)"
+        for what, names, remedy in (
+            ("missing", list(map(repr, missing)), "add"),
+            ("unknown", unknown, "rename or remove"),
+        )
         if names
     ]
-    if not wrong:
-        return
     out = "scores.csv" if path.name != "scores.csv" else "score_rows.csv"  # never over the input
+    options = "".join(f" --{name} ..." for name in missing)
+    without = f", with{options} where no column says it" if missing else ""
     raise DatumrlError(
-        f"{path}: {'; '.join(wrong)}; rename or remove them (known, with commas between, are "
-        f"{', '.join(known)}), or import the file, whose columns may then have other names: "
-        f"`datumrl submit --from csv {shlex.quote(str(path))} --out {out}`"
+        f"{path}: {'; '.join(wrong)}; known are {', '.join(known)}. Or import the file, "
+        "whose columns may have other names: "
+        f"`datumrl submit --from csv {shlex.quote(str(path))} --out {out}`{without}"
     )
 
 
