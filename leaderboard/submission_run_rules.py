@@ -6,7 +6,7 @@ import itertools
 from collections import Counter
 from collections.abc import Iterator
 
-from datumrl.datasets.record import DatasetRecord
+from datumrl.datasets.record import DatasetRecord, Environment
 from datumrl.evaluation.records import COUNTED, NO_ENVIRONMENT, Protocol, unscored
 from datumrl.leaderboard.attainable import Bounds, bounds
 from datumrl.leaderboard.submission_context import Context, dataset_of, error, flag
@@ -142,7 +142,10 @@ def outside_protocol(result: DatasetResult, point: Point) -> Iterator[str]:
 
 
 def protocol_is_the_datasets(submission: Submission, context: Context) -> Iterator[Finding]:
-    """Policies are evaluated in an environment of the dataset's scores, up to its time limit."""
+    """Policies are evaluated in an environment of the dataset's scores, up to its time limit.
+
+    In any other, returns are flagged; its time limit is the one that is recorded (`episodes`).
+    """
     rule = "protocol-is-the-datasets"
     for name, result in submission.results.items():
         dataset, told = dataset_of(result.dataset), result.protocol
@@ -154,21 +157,25 @@ def protocol_is_the_datasets(submission: Submission, context: Context) -> Iterat
         if elsewhere:
             yield flag(rule, submission, elsewhere, name)
         used = dataset.environment_called(told.environment)
-        if used is not None and dict(used.kwargs) != told.environment_kwargs:
-            message = (
-                f"environment_kwargs must be {dict(used.kwargs)}; evaluate with "
-                "`datumrl.evaluate` or a Recorder"
-            )
-            yield error(rule, submission, message, name)
-        limit = (used or dataset.environment or told).time_limit
-        if limit and told.time_limit != limit:
-            message = (
-                f"time limit {told.time_limit}, but {dataset.id} has {limit}; evaluate with that"
-            )
+        for message in _otherwise(used, told) if used is not None else ():
             yield error(rule, submission, message, name)
         if not told.engine:
             message = "no engine version is given; name the packages that moved the environment"
             yield error(rule, submission, message, name)
+
+
+def _otherwise(used: Environment, told: Protocol) -> Iterator[str]:
+    """Yield how a known environment is not as it has to be; any other's limit is what it says."""
+    if dict(used.kwargs) != told.environment_kwargs:
+        yield (
+            f"environment_kwargs must be {dict(used.kwargs)}; evaluate with `datumrl.evaluate` or "
+            "a Recorder"
+        )
+    if used.time_limit and told.time_limit != used.time_limit:
+        yield (
+            f"time limit {told.time_limit}, but {told.dataset} has {used.time_limit}; evaluate "
+            "with that"
+        )
 
 
 def _elsewhere(dataset: DatasetRecord, told: Protocol) -> str:

@@ -76,6 +76,24 @@ def test_another_environment_is_flagged_with_the_reason(
 
 
 @pytest.mark.parametrize(
+    ("dataset", "environment"),
+    [(ANTMAZE, "my-maze-v2"), ("d4rl/hopper-medium-v2", "MyHopper-v1"), (PIPELINE, "Mine")],
+)
+def test_another_environment_has_the_time_limit_that_is_recorded(
+    draft: Any, tmp_path: Path, dataset: str, environment: str
+) -> None:
+    (content,) = draft.results.values()
+    longest = max(max(p["lengths"]) for run in content["runs"] for p in run["evaluations"])
+    protocol = {"environment": environment, "time_limit": longest}  # no dataset's of these
+    (flagged,) = found(draft.copy(), tmp_path / "own", dataset, **protocol)
+    assert (flagged.severity, "shown as returns" in flagged.message) == ("flag", True)
+    protocol["time_limit"] = longest - 1
+    found(draft, tmp_path / "longer", dataset, **protocol)
+    (wrong, *_) = [each for each in check(tmp_path / "longer").errors if "longer than" in str(each)]
+    assert f"the time limit {longest - 1}; cut" in str(wrong)
+
+
+@pytest.mark.parametrize(
     ("dataset", "environment", "refused"),
     [
         ("d4rl/hopper-medium-v2", "Hopper-v4", ""),
