@@ -26,8 +26,8 @@ class Command:
     """Roll out the checkpointed policies of a run, or of all runs below a folder, with other seeds.
 
     The seeds of one method, dataset and settings are told together, whatever runs they were trained
-    in.  Of an unfinished run the policies are those of its last checkpoint: their records have
-    status running.
+    in.  Of an unfinished run the policies are those of its last checkpoint: they are told apart, and
+    their records have status running.
     """
 
     run_folder: Annotated[Path, tyro.conf.Positional]
@@ -88,41 +88,64 @@ class Command:
 
 
 def _tell_of_unfinished(folder: Path, records: Sequence[RunRecord]) -> None:
-    for step in {record.evaluations[-1].step for record in records if _unfinished(record)}:
-        console.notes.print(
-            f"{folder}: this run is unfinished; its policies are those of step "
-            f"{step:,} of {records[0].budget.steps:,}, and no result",
-            soft_wrap=True,
-        )
+    if (step := _unfinished_step(records)) is None:
+        return
+    console.notes.print(
+        f"{folder}: this run is unfinished; its policies are those of step "
+        f"{step:,} of {records[0].budget.steps:,}, and no result",
+        soft_wrap=True,
+    )
 
 
-def _unfinished(record: RunRecord) -> bool:
-    return record.status == "running" and bool(record.evaluations)
+def _unfinished_step(records: Sequence[RunRecord]) -> int | None:
+    """Return how far an unfinished run is, None if it is finished or none of its seeds is left."""
+    steps = [each.evaluations[-1].step for each in records if each.status == "running"]
+    return max(steps, default=None)
 
 
 def _together(rolled: Mapping[Path, Sequence[RunRecord]]) -> list[tuple[str, RunRecord]]:
     """Return the records of all runs, each after the name of its row: those of a row by seed.
 
-    A name is the method's, with the settings that differ where it was trained in several, and with
-    the run where two runs hold the same seed: in one mean it would count twice.
+    A name is the method's, with the settings that differ where it was trained in several; behind it
+    stands what else keeps seeds out of one mean: the step of an unfinished run, the data where it
+    differs, and the run where two hold the same seed, which would count twice.
     """
+    from datumrl.algorithms import run_settings
     from datumrl.evaluation import scored_runs, variants
 
     found = [(folder, record) for folder, records in rolled.items() for record in records]
-    if len(rolled) < 2:  # in the run's own order of seeds
-        return [(record.algorithm, record) for _, record in found]
     places = [str(place) for place in range(len(found))]
     named = variants.told_apart(scored_runs.from_records([each for _, each in found], places))
     names = {run.source: run.algorithm for run in named}
-    groups: dict[tuple[str, str], list[tuple[Path, RunRecord]]] = {}
+    steps = {folder: _unfinished_step(records) for folder, records in rolled.items()}
+    groups: dict[tuple[str, str, int | None], list[tuple[Path, RunRecord]]] = {}
+    data: dict[tuple[str, str], set[str | None]] = {}
     for place, (folder, record) in zip(places, found, strict=True):
-        groups.setdefault((names[place], record.dataset), []).append((folder, record))
+        key = names[place], run_settings.of_record(record), steps[folder]
+        groups.setdefault(key, []).append((folder, record))
+        data.setdefault((names[place], record.dataset), set()).add(record.dataset_sha256)
     told = []
-    for (name, _), members in groups.items():
-        if len({record.seed for _, record in members}) < len(members):
-            told += [(f"{name} (in {folder})", record) for folder, record in members]
-        else:
-            told += [(name, each) for _, each in sorted(members, key=lambda pair: pair[1].seed)]
+    for (name, _, step), members in groups.items():
+        record = members[0][1]
+        sha256 = record.dataset_sha256
+        asides = [] if step is None else [f"at step {step:,}, unfinished"]
+        if len(data[name, record.dataset]) > 1:
+            asides.append(f"on data {sha256[:8]}" if sha256 else "on data of unknown hash")
+        told += _named(name, asides, members, in_order=len(rolled) < 2)
+    return told
+
+
+def _named(
+    name: str, asides: Sequence[str], members: Sequence[tuple[Path, RunRecord]], in_order: bool
+) -> list[tuple[str, RunRecord]]:
+    """Return the records of one mean after its name, and its run where two hold the same seed."""
+    apart = len({record.seed for _, record in members}) < len(members)
+    if not (apart or in_order):
+        members = sorted(members, key=lambda pair: pair[1].seed)
+    told = []
+    for folder, record in members:
+        shown = ", ".join([*asides, *([f"in {folder}"] if apart else [])])
+        told.append((f"{name} ({shown})" if shown else name, record))
     return told
 
 

@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 import datumrl
-from datumrl.algorithms import executor, training
+from datumrl.algorithms import checkpoints, executor, training
 from datumrl.datasets.errors import DatumrlError
 from datumrl.scripts import main
 
@@ -106,6 +107,55 @@ def test_a_seed_that_two_runs_hold_is_in_no_mean_twice(job, tmp_path, capsys):
     folders = [tmp_path / "[one]", tmp_path / "[two]"]
     told = capsys.readouterr().out
     assert titles(told) == [f"bc (in {folder}) on {DATASET}" for folder in folders]
+
+
+def rewrite(run: Path, step: int | None = None, **identity) -> None:
+    """Change what a checkpoint says: how far it is, or of what run."""
+    saved = checkpoints.load(run / checkpoints.FILE, torch.device("cpu"))
+    saved["identity"] |= identity
+    checkpoints.save(run / checkpoints.FILE, {**saved, "step": step or saved["step"]})
+
+
+def means(text: str) -> list[str]:
+    """Return the titles of the tables that end in a mean, and the steps it tells."""
+    found, title = [], ""
+    for line in text.splitlines():
+        title = line if f" on {DATASET}" in line else title
+        if line.split()[:1] == ["mean"] and line.split()[1].isdecimal():
+            found.append(f"{title}: {line.split()[1]}")
+    return found
+
+
+def test_policies_of_other_steps_are_in_no_mean(job, tmp_path, capsys):
+    folder = shutil.copytree(job, tmp_path / "job")
+    rewrite(folder / "seeds-3+10", step=1)
+    assert main.main(["evaluate", str(folder)]) == 0
+    told = capsys.readouterr()
+    unfinished = "bc (at step 1, unfinished)"
+    assert titles(told.out) == [f"bc on {DATASET}", f"{unfinished} on {DATASET}"]
+    assert means(told.out) == [f"{unfinished} on {DATASET}: 1"]
+    assert [line for line in told.out.splitlines() if unfinished in line and "(n=2)" in line]
+    assert "seeds-3+10: this run is unfinished" in told.err
+    assert main.main(["evaluate", str(folder / "seeds-3+10")]) == 0
+    assert titles(capsys.readouterr().out) == [f"{unfinished} on {DATASET}"]
+
+
+def test_policies_of_other_data_are_in_no_mean(job, tmp_path, capsys):
+    folder = shutil.copytree(job, tmp_path / "job")
+    own = json.loads(next(job.rglob("seed-002.json")).read_text())["dataset_sha256"][:8]
+    rewrite(folder / "seeds-3+10", dataset_sha256="0" * 64)
+    assert main.main(["evaluate", str(folder)]) == 0
+    told = capsys.readouterr().out
+    other = f"bc (on data 00000000) on {DATASET}"
+    assert titles(told) == [f"bc (on data {own}) on {DATASET}", other]
+    assert means(told) == [f"{other}: 2"]
+
+
+def test_device_and_evaluations_set_nothing_apart(job, tmp_path, capsys):
+    folder = shutil.copytree(job, tmp_path / "job")
+    rewrite(folder / "seeds-3+10", device="cuda", evaluate_every=1)
+    assert main.main(["evaluate", str(folder)]) == 0
+    assert means(capsys.readouterr().out) == [f"bc on {DATASET}: 2"]
 
 
 def test_a_run_that_cannot_be_rolled_out_does_not_stop_the_rest(job, tmp_path, capsys):
