@@ -11,7 +11,7 @@ from datumrl.datasets.record import DatasetRecord
 # been seen; some are far below a random policy (NeoRL-2 prints a mean of -422), to nobody's gain.
 HIGHEST_SCORE = 300.0
 LOWEST_SCORE = -3000.0
-LARGEST_RETURN = 1e9  # where no reference is known
+LARGEST_RETURN = 1e9  # where no reference is known, or not the environment
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,14 @@ _KNOWN = (
     (r"d4rl/antmaze", Bounds(0, 0, 0, 1, "the reward is 0, or 1 at the goal")),
     (r"maze2d|pointmaze|PointMaze", Bounds(0, 0, 0, 1, "the reward of a step is 0 to 1")),
 )
+
+
+def bounds_in(dataset: DatasetRecord, environment: str) -> Bounds:
+    """Return the bounds of returns measured in an environment: wide ones if it is no known one."""
+    if dataset.environment_called(environment) is None:
+        why = f"what {environment} can give is not known"
+        return Bounds(-LARGEST_RETURN, LARGEST_RETURN, 0, 0, why)
+    return bounds(dataset)
 
 
 def bounds(dataset: DatasetRecord) -> Bounds:

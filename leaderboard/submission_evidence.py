@@ -29,7 +29,7 @@ from datumrl.datasets import scores
 from datumrl.evaluation.records import COUNTED
 from datumrl.leaderboard import agreement, names
 from datumrl.leaderboard.agreement import Agreement, Group, Verdict
-from datumrl.leaderboard.attainable import bounds
+from datumrl.leaderboard.attainable import bounds_in
 from datumrl.leaderboard.submission_context import (
     dataset_of,
     is_author,
@@ -158,7 +158,8 @@ def _of_seeds(
 
 def _of_points(result: DatasetResult, runs: Sequence[SeedRun], kind: str) -> Iterator[str]:
     dataset = dataset_of(result.dataset)
-    limits = bounds(dataset) if dataset is not None else None
+    told = result.protocol.environment
+    limits = bounds_in(dataset, told) if dataset is not None else None
     wanted = counted_steps(result) if kind == _ANEW else _last_step(result)
     for run in runs:
         where = f", seed {run.seed}"

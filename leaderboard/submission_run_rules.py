@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from datumrl.datasets.record import DatasetRecord, Environment
 from datumrl.evaluation.records import COUNTED, NO_ENVIRONMENT, Protocol, unscored
-from datumrl.leaderboard.attainable import Bounds, bounds
+from datumrl.leaderboard.attainable import Bounds, bounds_in
 from datumrl.leaderboard.submission_context import Context, dataset_of, error, flag
 from datumrl.leaderboard.submission_files import Finding, Submission
 from datumrl.leaderboard.submission_schema import (
@@ -194,7 +194,7 @@ def attainable_returns(submission: Submission, context: Context) -> Iterator[Fin
         dataset = dataset_of(result.dataset)
         if dataset is None:
             continue
-        limits = bounds(dataset)
+        limits = bounds_in(dataset, result.protocol.environment)
         for run, point in _points(result):
             message = unattainable(limits, point)
             if message:

@@ -75,10 +75,34 @@ def test_another_environment_is_flagged_with_the_reason(
     assert told in flagged.message
 
 
-@pytest.mark.parametrize(
+ELSEWHERE = pytest.mark.parametrize(
     ("dataset", "environment"),
     [(ANTMAZE, "my-maze-v2"), ("d4rl/hopper-medium-v2", "MyHopper-v1"), (PIPELINE, "Mine")],
 )
+
+
+def attainable(root: Path) -> list[Finding]:
+    return [each for each in check(root).errors if each.rule == "attainable-returns"]
+
+
+@ELSEWHERE
+def test_another_environments_rewards_are_its_own(
+    draft: Any, tmp_path: Path, dataset: str, environment: str
+) -> None:
+    for run in draft.runs:
+        for point in run["evaluations"]:
+            point["returns"] = [value * 1e5 - 1e7 for value in point["returns"]]
+    protocol = {"environment": environment, "time_limit": 1000}
+    (flagged,) = found(draft.copy(), tmp_path / "own", dataset, **protocol)
+    assert flagged.severity == "flag"
+    assert not attainable(tmp_path / "own")
+    draft.runs[0]["evaluations"][0]["returns"][0] = 2e9
+    found(draft, tmp_path / "absurd", dataset, **protocol)
+    (wrong,) = attainable(tmp_path / "absurd")
+    assert f"what {environment} can give is not known" in wrong.message
+
+
+@ELSEWHERE
 def test_another_environment_has_the_time_limit_that_is_recorded(
     draft: Any, tmp_path: Path, dataset: str, environment: str
 ) -> None:
