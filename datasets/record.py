@@ -27,6 +27,11 @@ class Environment:
     equivalent: bool = True  # the same process the dataset's scores are defined on
     note: str = ""
 
+    def only_nearest(self, dataset: str) -> str:
+        """Return in words that returns in it are no scores of a dataset, and why."""
+        note = f" ({self.note})" if self.note else ""
+        return f"{self.id} is only the nearest to the environment of {dataset}'s scores{note}"
+
 
 @dataclass(frozen=True)
 class DatasetRecord:

@@ -70,10 +70,9 @@ def require_stated(record: DatasetRecord) -> None:
     if environment is None or environment.equivalent:
         return
     raise DatumrlError(
-        f"{environment.id} is only the nearest to the environment of {record.id}'s scores"
-        f"{f' ({environment.note})' if environment.note else ''}, so returns are not comparable; "
-        f"pass --nearest (nearest=True) for returns in it all the same, or hand those that your "
-        f"own code measured elsewhere to {logging_call(record)}"
+        f"{environment.only_nearest(record.id)}, so returns are not comparable; pass --nearest "
+        "(nearest=True) for returns in it all the same, or hand those that your own code measured "
+        f"elsewhere to {logging_call(record)}"
     )
 
 
@@ -111,9 +110,8 @@ def make(environment: Environment, nearest: bool = False) -> gymnasium.Env:
         )
     if not environment.equivalent and not nearest:
         raise DatumrlError(
-            f"{environment.id} is only the nearest to the environment of this dataset's scores"
-            f"{f' ({environment.note})' if environment.note else ''}, so returns are not "
-            "comparable; pass --nearest (nearest=True) to evaluate in it all the same"
+            f"{environment.only_nearest('this dataset')}, so returns are not comparable; pass "
+            "--nearest (nearest=True) to evaluate in it all the same"
         )
     gym: Any = _import_gymnasium(environment)
     for ours in (pointmaze, zero_contact_ant):

@@ -17,7 +17,7 @@ import pydantic
 
 from datumrl.datasets import catalogue, files, scores
 from datumrl.datasets.errors import DatumrlError
-from datumrl.datasets.record import DatasetRecord, Environment
+from datumrl.datasets.record import DatasetRecord
 
 SCHEMA: Literal["datumrl-run/1"] = "datumrl-run/1"
 
@@ -274,7 +274,7 @@ def unscored(record: DatasetRecord, protocol: Protocol) -> str:
             f"{_defined_in(record)}"
         )
     if protocol.nearest or not used.equivalent:
-        return _only_nearest(record.id, used)
+        return used.only_nearest(record.id)
     if used != record.environment and protocol.time_limit != used.time_limit:
         return (
             f"measured in {used.id} with the time limit {protocol.time_limit}, while scores of "
@@ -290,13 +290,6 @@ def _defined_in(record: DatasetRecord) -> str:
     return " or ".join(names) or "one that the catalogue does not name"
 
 
-def _only_nearest(dataset_id: str, environment: Environment) -> str:
-    return (
-        f"{environment.id} is only the nearest to the environment of {dataset_id}'s scores "
-        f"({environment.note})"
-    )
-
-
 def why_unscored(dataset_id: str) -> str:
     """Return why returns in a dataset's environment, or without its scores, are not normalised."""
     record = catalogue.known(dataset_id)
@@ -307,7 +300,7 @@ def why_unscored(dataset_id: str) -> str:
         return "no reference scores"
     if environment is None or environment.equivalent:
         return f"nothing says that returns of {dataset_id} were measured where scores are defined"
-    return _only_nearest(dataset_id, environment)
+    return environment.only_nearest(dataset_id)
 
 
 def _is_strict_json(content: dict[str, JsonValue]) -> bool:

@@ -1,9 +1,11 @@
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from datumrl.datasets import catalogue
 from datumrl.datasets.errors import DatumrlError
 from datumrl.evaluation import records
 
@@ -118,6 +120,15 @@ def test_no_score_where_the_environment_is_not_the_one_of_the_reference() -> Non
     other = record(protocol=protocol(environment="Hopper-v5"))
     assert [row.score for row in records.score_rows(other)] == [None, None]
     assert records.score_rows(other)[0].mean_return is not None
+
+
+def test_the_reason_has_brackets_only_around_a_note() -> None:
+    hopper = catalogue.find("d4rl/hopper-medium-v2")
+    assert hopper.environment is not None
+    told = "Hopper-v4 is only the nearest to the environment of d4rl/hopper-medium-v2's scores"
+    for note, expected in (("", told), ("its reward differs", f"{told} (its reward differs)")):
+        near = replace(hopper.environment, equivalent=False, note=note)
+        assert records.unscored(replace(hopper, environment=near), protocol()) == expected
 
 
 def test_a_failed_run_stays_a_row() -> None:
