@@ -11,9 +11,10 @@ import rich.measure
 import rich.progress
 import rich.table
 
-output = rich.console.Console(highlight=False)
+output = rich.console.Console(highlight=False, emoji=False)
 _UNBOUNDED = rich.console.Console(width=10_000, highlight=False, color_system=None)
-notes = rich.console.Console(stderr=True, highlight=False)
+# Notes tell of paths and reasons, whose brackets are no markup.
+notes = rich.console.Console(stderr=True, highlight=False, markup=False, emoji=False)
 
 
 def print_json(content: Any) -> None:
@@ -49,10 +50,10 @@ def print_columns(names: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 def progress() -> rich.progress.Progress:
     """Return a progress display for work of a known size: rate, elapsed and remaining time."""
     return rich.progress.Progress(
-        rich.progress.TextColumn("{task.description}"),
+        rich.progress.TextColumn("{task.description}", markup=False),
         rich.progress.BarColumn(),
         rich.progress.TextColumn("{task.completed:,.0f}/{task.total:,.0f}"),
-        rich.progress.TextColumn("{task.fields[rate]}"),
+        rich.progress.TextColumn("{task.fields[rate]}", markup=False),
         rich.progress.TimeRemainingColumn(),
         console=notes,
         disable=not notes.is_terminal,  # a log file wants no bars

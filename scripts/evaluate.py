@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import rich.table
+import rich.text
 import tyro
 
 from datumrl.datasets.errors import DatumrlError
@@ -26,8 +27,8 @@ class Command:
     """Roll out the checkpointed policies of a run, or of all runs below a folder, with other seeds.
 
     The seeds of one method, dataset and settings are told together, whatever runs they were trained
-    in.  Of an unfinished run the policies are those of its last checkpoint: they are told apart, and
-    their records have status running.
+    in.  Of an unfinished run the policies are those of its last checkpoint: they are told apart,
+    and their records have status running.
     """
 
     run_folder: Annotated[Path, tyro.conf.Positional]
@@ -188,7 +189,8 @@ def print_scores(rows: Sequence[dict[str, Any]]) -> None:
             table.add_column(name, justify="right")
         table.add_column("status")
         for row in group:
-            table.add_row(str(row["seed"]), *_cells(row), row["status"])
+            # A reason may hold brackets, which would be taken for rich's markup.
+            table.add_row(str(row["seed"]), *_cells(row), rich.text.Text(row["status"]))
         done = [row for row in group if row["mean_return"] is not None]
         if len(group) > 1 and done:
             average: dict[str, Any] = {"step": max(row["step"] for row in done), "deviation": None}
@@ -215,7 +217,8 @@ def print_grid(rows: Sequence[dict[str, Any]]) -> None:
     for dataset in datasets:
         table.add_column(dataset, justify="right", overflow="fold")
     for algorithm in dict.fromkeys(row["algorithm"] for row in rows):
-        table.add_row(algorithm, *(_cell(cells.get((algorithm, each), [])) for each in datasets))
+        found = [_cell(cells.get((algorithm, each), [])) for each in datasets]
+        table.add_row(rich.text.Text(algorithm), *found)  # a folder's name may hold brackets
     console.output.print(table)
 
 
@@ -245,7 +248,7 @@ def _export(run_folder: Path, folder: Path, as_json: bool) -> int:
     if as_json:
         console.print_json(paths)
     for path in [] if as_json else paths:
-        console.output.print(path, soft_wrap=True)
+        console.output.print(path, soft_wrap=True, markup=False)
     return 0
 
 

@@ -25,7 +25,7 @@ class Display:
     def __init__(self, placed: Sequence[Placed], restart: bool = False) -> None:
         self._done = {each.folder for each in placed if each.finished and not restart}
         self._bars = _Bars(
-            rich.progress.TextColumn("{task.description}"),
+            rich.progress.TextColumn("{task.description}", markup=False),
             rich.progress.BarColumn(),
             rich.progress.MofNCompleteColumn(),
             rich.progress.TimeRemainingColumn(),

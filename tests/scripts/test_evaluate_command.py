@@ -13,7 +13,7 @@ import torch
 import datumrl
 from datumrl.algorithms import checkpoints, executor, training
 from datumrl.datasets.errors import DatumrlError
-from datumrl.scripts import main
+from datumrl.scripts import evaluate, main
 
 DATASET = "local/inverted-pendulum-random-v1@1k"
 SEEDS = (2, 3, 10)
@@ -100,13 +100,24 @@ def test_methods_and_settings_below_a_folder_are_told_apart(tmp_path, capsys):
         datumrl.export_policy(tmp_path, 0)
 
 
-def test_a_seed_that_two_runs_hold_is_in_no_mean_twice(job, tmp_path, capsys):
-    shutil.copytree(job / "seeds-2", tmp_path / "[one]")
-    shutil.copytree(job / "seeds-2", tmp_path / "[two]")
-    assert main.main(["evaluate", str(tmp_path)]) == 0
-    folders = [tmp_path / "[one]", tmp_path / "[two]"]
+def test_a_seed_that_two_runs_hold_is_in_no_mean_twice(job, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    folders = [Path("[bold]", "one"), Path("[", "red]")]  # a path that ends markup: [/red]
+    for folder in folders:
+        shutil.copytree(job / "seeds-2", folder)
+    assert main.main(["evaluate", "."]) == 0
     told = capsys.readouterr().out
-    assert titles(told) == [f"bc (in {folder}) on {DATASET}" for folder in folders]
+    rows = sorted(f"bc (in {folder})" for folder in folders)
+    assert sorted(titles(told)) == [f"{row} on {DATASET}" for row in rows]
+    grid = [line.split("  ")[0].strip() for line in told.splitlines() if "(n=1)" in line]
+    assert sorted(grid) == rows
+
+
+def test_a_reason_with_brackets_is_shown_as_it_is(capsys):
+    empty = {"step": None, "mean_return": None, "deviation": None, "score": None}
+    row = {"algorithm": "bc", "dataset": DATASET, "seed": 0, "status": "no [/b] in [b]", **empty}
+    evaluate.print_scores([row])
+    assert "no [/b] in [b]" in capsys.readouterr().out
 
 
 def rewrite(run: Path, step: int | None = None, **identity) -> None:
