@@ -75,7 +75,10 @@ def failures_are_told(submission: Submission, context: Context) -> Iterator[Find
                 yield error(rule, submission, message, name)
         failed = [run.seed for run in result.runs if run.status == "failed"]
         if failed:
-            told = f"{len(failed)} of {len(result.runs)} seeds failed; the board will not rank it"
+            told = (
+                f"{len(failed)} of {len(result.runs)} seeds failed; the board will not rank the "
+                "method in a table that ranks over this dataset"
+            )
             yield flag(rule, submission, told, name)
 
 

@@ -193,8 +193,10 @@
   };
   // The table's own datasets unless asked for more.  Its numbers are these where both rows
   // have all of these, with equally many runs; the table cuts datasets to the fewest, this page counts all.
-  const extent = (table, x, y, { compared, both, ranked }, runs) => {
-    const words = `Over ${count(compared.length, "dataset")} that both have, ${count(runs, "finished run")}.`;
+  const extent = (table, x, y, { shared, compared, both, ranked }, runs) => {
+    const whole = shared.length === compared.length;  // else all runs of one failed somewhere
+    const over = whole ? `${count(shared.length, "dataset")} that both have` : `${shared.length} of the ${count(compared.length, "dataset")} that both were run on`;
+    const words = `Over ${over}, ${count(runs, "finished run")}.`;
     if (!ranked.length || ranked.length === both.length) return make("p", { class: "sub" }, words);
     const more = compared.length === both.length, query = { suite: table.id, a: x.key, b: y.key, ...(!more && { over: "all" }) };
     const others = both.filter((each) => !ranked.includes(each)).map((each) => each.dataset).join(", ");

@@ -196,3 +196,14 @@ def test_a_method_with_failed_runs_is_not_tested_and_stands_last() -> None:
     alone = tables.build(runs.from_records([r for r in records if r.algorithm != "low"]))
     (verdict,) = method_map.verdicts([POINT], alone)
     assert verdict.how == "a single method was run on it without failed runs"
+
+
+def test_the_maps_caption_says_what_failed_runs_do(tmp_path: Path) -> None:
+    name = "d4rl/hopper-medium-v0"
+    rows = [row(method, name, seed, 60.0 + seed) for method in "ab" for seed in range(8)]
+    rows[0] = rows[0].model_copy(update={"failed": True, "score": None})
+    board.write(tables.build(runs.from_rows(rows)), tmp_path / "board")
+    page = (tmp_path / "board" / "map.html").read_text(encoding="utf-8")
+    assert ">? <tspan>" in page
+    assert "“?”: fewer than two methods without failed runs, too few runs" in page
+    assert "Methods with failed runs on the dataset, or too few to be tested, have no part" in page
