@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import zipfile
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,9 @@ from datumrl.datasets.errors import DatumrlError
 
 if TYPE_CHECKING:
     import torch
+
+    from datumrl.algorithms.batches import Statistics
+    from datumrl.algorithms.stack import Task
 
 FORMAT = "datumrl-policy/1"
 TOLERANCE = 1e-5  # of max_action, in which numpy's actions may differ from torch's
@@ -96,7 +100,8 @@ def export_policy(
 
     registry.require_torch("a run")
     run = _holder(Path(run_folder), seed)
-    return _written(run, seed, Path(folder) if folder is not None else run)
+    where = Path(folder) if folder is not None else run
+    return _checked(run, _loaded(run), seed).write(where)
 
 
 def _holder(folder: Path, seed: int) -> Path:
@@ -122,26 +127,28 @@ def export_run(run_folder: Path | str, folder: Path | str | None = None) -> list
 
     Policies of one method, dataset and settings go into ``folder`` itself, whatever runs their
     seeds were trained in; others into subfolders, named as their runs are below ``run_folder``.
-    Without ``folder`` each goes into its run's own.  Nothing is written if a method's policies
-    cannot be exported.
+    Without ``folder`` each goes into its run's own.  Nothing of a run is written if one of its
+    policies cannot be exported.
     """
     from datumrl.algorithms import registry
 
     registry.require_torch("a run")
-    import torch
-
     from datumrl.algorithms import checkpoints
 
-    living, identities = {}, {}
+    identities = {}
     for run in checkpoints.require_runs(Path(run_folder)):
-        saved = checkpoints.load(run / checkpoints.FILE, torch.device("cpu"))
-        identities[run] = saved["identity"]
-        _require_no_memory(run, saved["identity"])
-        living[run] = [each for each in saved["identity"]["seeds"] if each not in saved["failures"]]
+        identities[run] = _loaded(run)["identity"]
+        _require_no_memory(run, identities[run])
     places = _places(identities, Path(run_folder), Path(folder) if folder is not None else None)
-    return [
-        path for run in living for seed in living[run] for path in _written(run, seed, places[run])
-    ]
+    return [path for run, where in places.items() for path in _exported(run, where)]
+
+
+def _exported(run: Path, where: Path) -> list[Path]:
+    """Write a run's policies once all of them are found to be what can be exported."""
+    saved = _loaded(run)
+    living = [seed for seed in saved["identity"]["seeds"] if seed not in saved["failures"]]
+    checked = [_checked(run, saved, seed) for seed in living]
+    return [path for each in checked for path in each.write(where)]
 
 
 def _places(
@@ -158,14 +165,32 @@ def _places(
     return {run: folder if alike else folder / run.relative_to(root) for run in identities}
 
 
-def _written(run: Path, seed: int, where: Path) -> tuple[Path, Path]:
-    program, example, policy = _restored(run, seed)
-    with files.storage_errors(where):
-        where.mkdir(parents=True, exist_ok=True)
-    paths = where / f"policy-{seed:03d}.npz", where / f"policy-{seed:03d}.pt2"
-    policy.save(paths[0])
-    _save_program(program, example, paths[1])
-    return paths
+def _loaded(run: Path) -> dict[str, Any]:
+    import torch
+
+    from datumrl.algorithms import checkpoints
+
+    return checkpoints.load(run / checkpoints.FILE, torch.device("cpu"))
+
+
+@dataclass(frozen=True)
+class _Checked:
+    """A seed's policy in both forms, which have been found to act alike."""
+
+    seed: int
+    policy: NumpyPolicy
+    program: torch.export.ExportedProgram
+
+    def write(self, folder: Path) -> tuple[Path, Path]:
+        import torch
+
+        with files.storage_errors(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        paths = folder / f"policy-{self.seed:03d}.npz", folder / f"policy-{self.seed:03d}.pt2"
+        self.policy.save(paths[0])
+        with files.replacing(paths[1]) as handle:
+            torch.export.save(self.program, handle)
+        return paths
 
 
 def _require_no_memory(run_folder: Path, identity: Mapping[str, Any]) -> None:
@@ -179,15 +204,12 @@ def _require_no_memory(run_folder: Path, identity: Mapping[str, Any]) -> None:
         )
 
 
-def _restored(run_folder: Path, seed: int) -> tuple[torch.nn.Module, torch.Tensor, NumpyPolicy]:
-    """Return the policy as a module, observations to try it on, and the policy in numpy."""
-    import torch
-
-    from datumrl.algorithms import checkpoints, registry
+def _checked(run_folder: Path, saved: Mapping[str, Any], seed: int) -> _Checked:
+    """Return the policy of a seed; DatumrlError if it cannot be exported."""
+    from datumrl.algorithms import registry
     from datumrl.algorithms.batches import Statistics
     from datumrl.algorithms.stack import Task
 
-    saved = checkpoints.load(run_folder / checkpoints.FILE, torch.device("cpu"))
     identity = saved["identity"]
     name, seeds = identity["algorithm"], identity["seeds"]
     if seed not in seeds:
@@ -202,7 +224,13 @@ def _restored(run_folder: Path, seed: int) -> tuple[torch.nn.Module, torch.Tenso
     networks = {
         network: [tensor[place] for tensor in layers]
         for network, layers in saved["stack"]["networks"].items()
+        if "target" not in network and "critic" not in network
     }
+    if not all(bool(each.isfinite().all()) for layers in networks.values() for each in layers):
+        raise DatumrlError(
+            f"{run_folder}: the policy of seed {seed} has weights that are not finite, so it "
+            "cannot be exported; train it again with --restart, or in other settings"
+        )
     module = _module(registry.find(name), config, task, networks, statistics)
     origin = {
         "algorithm": name,
@@ -210,10 +238,25 @@ def _restored(run_folder: Path, seed: int) -> tuple[torch.nn.Module, torch.Tenso
         "seed": seed,
         "step": saved["step"],
     }
+    policy = _in_numpy(networks["actor"], statistics, task, origin)
+    tried = _require_alike(run_folder, name, policy, module, statistics, task)
+    return _Checked(seed, policy, _program(module, tried))
+
+
+def _require_alike(
+    run_folder: Path,
+    name: str,
+    policy: NumpyPolicy,
+    module: torch.nn.Module,
+    statistics: Statistics,
+    task: Task,
+) -> torch.Tensor:
+    """Return observations on which the two forms of a policy act alike; DatumrlError if not."""
+    import torch
+
     generator = torch.Generator().manual_seed(0)
     noise = torch.randn((_TRIED, task.observation_dim), generator=generator)
     tried = statistics.mean + 2 * statistics.scale * noise
-    policy = _in_numpy(networks["actor"], statistics, task, origin)
     with torch.no_grad():
         difference = torch.as_tensor(policy(tried.numpy())) - module(tried)
     if not bool((difference.abs() <= TOLERANCE * task.max_action).all()):
@@ -221,11 +264,11 @@ def _restored(run_folder: Path, seed: int) -> tuple[torch.nn.Module, torch.Tenso
             f"{run_folder}: the policy of {name} is not max_action tanh of a ReLU network, which "
             "is what can be exported"
         )
-    return module, tried, policy
+    return tried
 
 
 def _module(
-    method: Any, config: Any, task: Any, networks: dict[str, Any], statistics: Any
+    method: Any, config: Any, task: Task, networks: dict[str, Any], statistics: Statistics
 ) -> torch.nn.Module:
     import torch
 
@@ -235,16 +278,14 @@ def _module(
         def __init__(self) -> None:
             super().__init__()
             for name, layers in networks.items():
-                if "target" not in name and "critic" not in name:
-                    for place, tensor in enumerate(layers):
-                        self.register_buffer(f"{name}_{place}", tensor.clone())
+                for place, tensor in enumerate(layers):
+                    self.register_buffer(f"{name}_{place}", tensor.clone())
 
         def forward(self, observations: torch.Tensor) -> torch.Tensor:
             """Return the method's own actions."""
             own = {
                 name: [self.get_buffer(f"{name}_{place}") for place in range(len(layers))]
                 for name, layers in networks.items()
-                if "target" not in name and "critic" not in name
             }
             actions: torch.Tensor = method.act(
                 config, task, own, statistics.normalized(observations)
@@ -264,10 +305,8 @@ def _in_numpy(actor: Any, statistics: Any, task: Any, origin: dict[str, Any]) ->
     return NumpyPolicy(layers, mean, scale, task.max_action.numpy(), origin)
 
 
-def _save_program(module: torch.nn.Module, example: torch.Tensor, path: Path) -> None:
+def _program(module: torch.nn.Module, example: torch.Tensor) -> torch.export.ExportedProgram:
     import torch
 
     rows = torch.export.Dim("rows", min=1)
-    program = torch.export.export(module, (example,), dynamic_shapes={"observations": {0: rows}})
-    with files.replacing(path) as handle:
-        torch.export.save(program, handle)
+    return torch.export.export(module, (example,), dynamic_shapes={"observations": {0: rows}})

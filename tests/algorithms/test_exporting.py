@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import datumrl
-from datumrl.algorithms import checkpoints, policies, registry
+from datumrl.algorithms import checkpoints, exporting, policies, registry
 from datumrl.datasets.errors import DatumrlError
 
 DATASET = "local/inverted-pendulum-mixed-v1@2k"
@@ -109,6 +109,18 @@ def test_what_cannot_be_exported_is_said(trained, tmp_path):
     np.savez(tmp_path / "other.npz", a=np.zeros(3))
     with pytest.raises(DatumrlError, match="is no exported policy"):
         datumrl.load_policy(tmp_path / "other.npz")
+
+
+def test_nothing_of_a_run_is_written_if_one_policy_cannot_be(trained, tmp_path):
+    folder = trained("td3_bc", hidden_dims=(8,))
+    saved = checkpoints.load(folder / checkpoints.FILE, torch.device("cpu"))
+    saved["stack"]["networks"]["critic"][0][0] = np.nan  # which no policy consists of
+    saved["stack"]["networks"]["actor"][0][1, 0] = np.nan
+    checkpoints.save(folder / checkpoints.FILE, saved)
+    with pytest.raises(DatumrlError, match="policy of seed 2 has weights that are not finite"):
+        exporting.export_run(folder, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    assert datumrl.export_policy(folder, 5, tmp_path / "out")[0].exists()
 
 
 def test_checkpoints_hold_tensors_and_plain_values_only(trained):
