@@ -67,6 +67,7 @@ def records() -> Iterator[DatasetRecord]:
                 int(row["time_limit"]),
                 equivalent=False,
                 note="its settings are known once the dataset is here, from its own metadata",
+                settings_known=False,
             )
         errata = [f"version: {row['evidence']}", row["notes"]]
         if row["d4rl"]:
@@ -111,7 +112,7 @@ def find_local(dataset_id: str, known: DatasetRecord | None) -> DatasetRecord | 
         return own
     return replace(
         known,
-        environment=own.environment or known.environment,
+        environment=own.environment or _without_settings(known.environment),
         reference=own.reference or known.reference,
         time_limit=own.time_limit or known.time_limit,
         observation_dim=own.observation_dim,
@@ -120,6 +121,14 @@ def find_local(dataset_id: str, known: DatasetRecord | None) -> DatasetRecord | 
         discrete_actions=own.discrete_actions,
         rows=own.rows or known.rows,
     )
+
+
+def _without_settings(environment: Environment | None) -> Environment | None:
+    """Return a row's environment where the metadata, which is here, names none to be made."""
+    if environment is None:
+        return None
+    note = "its settings are not known, as the dataset's own metadata names no such environment"
+    return replace(environment, note=note, settings_known=True)
 
 
 def unlisted(dataset_id: str) -> DatasetRecord | None:

@@ -26,6 +26,14 @@ class Environment:
     kwargs: tuple[tuple[str, bool | int | float | str], ...] = ()
     equivalent: bool = True  # the same process the dataset's scores are defined on
     note: str = ""
+    settings_known: bool = True  # False: the dataset itself tells them, and it is not here
+
+    def unfetched(self, dataset: str) -> str:
+        """Return in words that its settings are not known, and what to do about it."""
+        return (
+            f"the settings of {self.id} are told by {dataset} itself, which is not here; run "
+            f"`datumrl fetch {dataset}` first"
+        )
 
     def only_nearest(self, dataset: str) -> str:
         """Return in words that returns in it are no scores of a dataset, and why."""

@@ -41,10 +41,12 @@ def measured_in(
     """Return the environment of this id, the dataset's own by default, that returns are of.
 
     Where the catalogue knows the environment, it knows its time limit and the name on record.
-    Raises DatumrlError for another time limit than that, and for none where it is not known.
+    Raises DatumrlError for another time limit than that, for none where it is not known, and where
+    the dataset has to be fetched before its environment's settings are known.
     """
     known = environment_of(record) if name is None else record.environment_called(name)
     used = known or Environment(str(name), 0)
+    _require_settings(used, record.id)
     if used.time_limit and time_limit not in (None, used.time_limit):
         raise DatumrlError(
             f"time_limit {time_limit}: {used.id} cuts episodes of {record.id} off after "
@@ -61,14 +63,21 @@ def measured_in(
     return replace(used, time_limit=time_limit)
 
 
+def _require_settings(environment: Environment, dataset: str) -> None:
+    if not environment.settings_known:
+        raise DatumrlError(environment.unfetched(dataset))
+
+
 def require_stated(record: DatasetRecord) -> None:
     """Raise DatumrlError where returns of a dataset may be of either of two environments.
 
-    They are where the one made here is only the nearest to that of the scores.
+    They are where the one made here is only the nearest to that of the scores; where that is not
+    known before the dataset is fetched, the error says so.
     """
     environment = record.environment
     if environment is None or environment.equivalent:
         return
+    _require_settings(environment, record.id)
     raise DatumrlError(
         f"{environment.only_nearest(record.id)}, so returns are not comparable; pass --nearest "
         "(nearest=True) for returns in it all the same, or hand those that your own code measured "
@@ -98,10 +107,11 @@ def _known_as(record: DatasetRecord) -> str:
 def make(environment: Environment, nearest: bool = False) -> gymnasium.Env:
     """Return a Gymnasium environment with its time limit and without the passive checker.
 
-    Raises DatumrlError if gymnasium or mujoco is missing, if this Gymnasium lacks the id, and
-    unless ``nearest`` is set, if the environment is only the nearest to the one that the dataset's
-    scores are defined on.
+    Raises DatumrlError if gymnasium or mujoco is missing, if this Gymnasium lacks the id, if its
+    settings are not known, and unless ``nearest`` is set, if the environment is only the nearest to
+    the one that the dataset's scores are defined on.
     """
+    _require_settings(environment, "ID")
     if not environment.equivalent and environment.id.startswith(_NOT_MADE):
         raise DatumrlError(
             f"{environment.id} is not made here: its observations cannot be laid out as this "

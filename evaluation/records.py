@@ -273,6 +273,8 @@ def unscored(record: DatasetRecord, protocol: Protocol) -> str:
             f"measured in {protocol.environment}, while scores of {record.id} are defined in "
             f"{_defined_in(record)}"
         )
+    if not used.settings_known:
+        return used.unfetched(record.id)
     if protocol.nearest or not used.equivalent:
         return used.only_nearest(record.id)
     if used != record.environment and protocol.time_limit != used.time_limit:
@@ -300,6 +302,8 @@ def why_unscored(dataset_id: str) -> str:
         return "no reference scores"
     if environment is None or environment.equivalent:
         return f"nothing says that returns of {dataset_id} were measured where scores are defined"
+    if not environment.settings_known:
+        return environment.unfetched(dataset_id)
     return environment.only_nearest(dataset_id)
 
 
