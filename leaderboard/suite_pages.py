@@ -32,9 +32,12 @@ KNOWN = (
 )
 _WHOLE_COLLECTIONS = {"local": "Local", "neorl": "NeoRL", "neorl2": "NeoRL-2"}
 _COLUMNS = (
-    "rank", "rank_low", "rank_high", "algorithm", "variant", "iqm", "low", "high", "letters",
-    "mean", "median", "optimality_gap", "runs", "tasks", "steps", "tuning", "tier", "lacks",
-    "undefined",
+    "rank", "rank_low", "rank_high", "algorithm", "variant", "iqm", "low", "high",
+    "interval_method", "letters", "mean", "median", "optimality_gap", "runs", "tasks", "steps",
+    "tuning", "tier", "lacks", "undefined",
+)  # fmt: skip
+_NUMBERS = (
+    "iqm", "low", "high", "interval_method", "mean", "median", "optimality_gap", "runs", "tasks",
 )  # fmt: skip
 # Columns of the main table that a reader may hide.
 CHOICES = {
@@ -241,28 +244,37 @@ def _constant(row: ReferenceRow) -> bool:
 
 def _aggregates_csv(view: TableView) -> str:
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(_COLUMNS)
-    for entry in view.table.entries:
-        low, high = entry.rank_interval or (None, None)
-        budget = wording.budget(entry, view.submitted)
-        fields: list[Any] = [entry.rank, low, high, entry.algorithm, entry.label]
-        fields += _numbers(entry.aggregate, entry.letters)
-        fields += [budget["steps"], budget["tuning"], entry.tier, " ".join(entry.lacks)]
-        fields.append(wording.undefined(entry, view.table))
-        writer.writerow(
-            names.spreadsheet_text(field) if isinstance(field, str) else field for field in fields
-        )
+    writer = csv.DictWriter(text, _COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    lines = [_line(entry, view) for entry in view.table.entries]
     for row in view.references:
-        fields = [None, None, None, row.name, row.note, *_numbers(row.aggregate, "")]
-        writer.writerow([*fields, None, None, row.origin, None, None])
+        told = {"algorithm": row.name, "variant": row.note, "tier": row.origin}
+        lines.append({**told, **_numbers(row.aggregate)})
+    for line in lines:
+        for name, value in line.items():
+            line[name] = names.spreadsheet_text(value) if isinstance(value, str) else value
+        writer.writerow(line)
     return text.getvalue()
 
 
-def _numbers(found: Aggregate | None, letters: str) -> list[Any]:
-    if found is None:
-        return [None, None, None, letters, None, None, None, None, None]
-    return [
-        found.iqm, found.low, found.high, letters, found.mean, found.median, found.optimality_gap,
-        found.runs, found.tasks,
-    ]  # fmt: skip
+def _line(entry: Entry, view: TableView) -> dict[str, Any]:
+    low, high = entry.rank_interval or (None, None)
+    budget = wording.budget(entry, view.submitted)
+    return {
+        "rank": entry.rank,
+        "rank_low": low,
+        "rank_high": high,
+        "algorithm": entry.algorithm,
+        "variant": entry.label,
+        **_numbers(entry.aggregate),
+        "letters": entry.letters,
+        "steps": budget["steps"],
+        "tuning": budget["tuning"],
+        "tier": entry.tier,
+        "lacks": " ".join(entry.lacks),
+        "undefined": wording.undefined(entry, view.table),
+    }
+
+
+def _numbers(found: Aggregate | None) -> dict[str, Any]:
+    return {name: getattr(found, name) for name in _NUMBERS} if found is not None else {}

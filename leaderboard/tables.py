@@ -72,6 +72,13 @@ class Aggregate:
     per_run: tuple[float, ...]  # the IQM over tasks of each run
     percentile: bool = False  # the interval is not Student's t, which sees no spread in the scores
 
+    @property
+    def interval_method(self) -> str | None:
+        """Return how the interval was made, ``t`` or ``percentile``; None without one."""
+        if self.low is None:
+            return None
+        return "percentile" if self.percentile else "t"
+
 
 @dataclass(frozen=True)
 class Entry:

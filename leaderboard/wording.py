@@ -323,7 +323,7 @@ def _row(entry: Entry, table: Table, submitted: SubmittedBy) -> dict[str, Any]:
         "untested": entry.untested,
         "iqm": found and found.iqm,
         "interval": spread and [spread.low, spread.high],
-        "interval_method": spread and ("percentile" if spread.percentile else "t"),
+        "interval_method": found and found.interval_method,
         "mean": found and found.mean,
         "median": found and found.median,
         "optimality_gap": found and found.optimality_gap,

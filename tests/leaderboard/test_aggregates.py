@@ -1,5 +1,7 @@
 """What a row adds up to: which scores count, the interval, and what a reader is told of both."""
 
+import csv
+import io
 import math
 import statistics
 from collections.abc import Mapping, Sequence
@@ -9,7 +11,7 @@ import pytest
 from scipy import stats
 
 from datumrl.evaluation.records import ScoreRow
-from datumrl.leaderboard import runs, tables, wording
+from datumrl.leaderboard import runs, suite_pages, tables, wording
 from datumrl.leaderboard.tables import Table
 
 HOPPER = [f"d4rl/hopper-{kind}-v2" for kind in ("medium", "medium-expert", "random")]
@@ -45,6 +47,29 @@ def test_a_percentile_interval_is_marked_in_its_row() -> None:
     ]
     spread = build({HOPPER[0]: [20.0, 22.0, 25.0, 19.0, 30.0, 31.0, 18.0, 35.0]})
     assert wording.warnings(spread.entries[0], spread) == []
+
+
+def test_files_say_how_an_interval_was_made() -> None:
+    kinds = {
+        "percentile": [20.0] * 6 + [31.0, 35.0],
+        "t": [20.0, 22.0, 25.0, 19.0, 30.0, 31.0, 18.0, 35.0],
+        "": [20.0] * 5,  # no interval
+    }
+    for method, values in kinds.items():
+        table = build({HOPPER[0]: values})
+        (page,) = suite_pages.pages([table], {})
+        (text,) = suite_pages.downloads(page).values()
+        line, *references = csv.DictReader(io.StringIO(text))
+        aggregate = table.entries[0].aggregate
+        assert aggregate is not None
+        assert line["interval_method"] == method
+        for name in ("iqm", "low", "high", "mean", "median", "optimality_gap", "runs", "tasks"):
+            value = getattr(aggregate, name)
+            assert line[name] == ("" if value is None else str(value))
+        assert (line["algorithm"], line["tier"], line["lacks"]) == ("X", "raw published", "")
+        assert {each["tier"] for each in references} >= {"by definition"}
+        (row,) = wording.summary([table], {})["tables"][0]["rows"]
+        assert (row["interval_method"] or "") == method
 
 
 def test_the_interval_is_tukeys_and_mclaughlins() -> None:
