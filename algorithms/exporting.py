@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import zipfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -122,33 +122,68 @@ def _holder(folder: Path, seed: int) -> Path:
     return holders[0]
 
 
-def export_run(run_folder: Path | str, folder: Path | str | None = None) -> list[Path]:
-    """Export every policy that has not failed, of a run or of all runs below; return all paths.
+@dataclass(frozen=True)
+class RunExport:
+    """What was exported of a run, and what was not."""
+
+    folder: Path  # of the run
+    paths: list[Path] = field(default_factory=list)  # of the files that were written
+    step: int = 0  # of its policies
+    steps: int = 0  # of the finished run
+    failures: Mapping[int, str] = field(default_factory=dict)  # seed -> why it has no policy
+    problem: str = ""  # why nothing was exported
+
+    @property
+    def unfinished(self) -> bool:
+        """Return whether what was written are policies of an unfinished run."""
+        return bool(self.paths) and self.step < self.steps
+
+
+def export_runs(run_folder: Path | str, folder: Path | str | None = None) -> list[RunExport]:
+    """Export every policy that has not failed, of a run or of all runs below; return what was done.
 
     Policies of one method, dataset and settings go into ``folder`` itself, whatever runs their
     seeds were trained in; others into subfolders, named as their runs are below ``run_folder``.
     Without ``folder`` each goes into its run's own.  Nothing of a run is written if one of its
-    policies cannot be exported.
+    policies cannot be exported, or if all its seeds have failed; that is told of this run, and
+    does not stop the others.  Raises DatumrlError where there is no run.
     """
     from datumrl.algorithms import registry
 
     registry.require_torch("a run")
     from datumrl.algorithms import checkpoints
 
-    identities = {}
+    identities: dict[Path, dict[str, Any]] = {}
+    unread: list[RunExport] = []
     for run in checkpoints.require_runs(Path(run_folder)):
-        identities[run] = _loaded(run)["identity"]
-        _require_no_memory(run, identities[run])
+        try:
+            identities[run] = _loaded(run)["identity"]
+        except DatumrlError as problem:
+            unread.append(RunExport(run, problem=str(problem)))
     places = _places(identities, Path(run_folder), Path(folder) if folder is not None else None)
-    return [path for run, where in places.items() for path in _exported(run, where)]
+    exported = [_exported(run, where) for run, where in places.items()]
+    return sorted(exported + unread, key=lambda each: each.folder)
 
 
-def _exported(run: Path, where: Path) -> list[Path]:
+def _exported(run: Path, where: Path) -> RunExport:
     """Write a run's policies once all of them are found to be what can be exported."""
     saved = _loaded(run)
-    living = [seed for seed in saved["identity"]["seeds"] if seed not in saved["failures"]]
-    checked = [_checked(run, saved, seed) for seed in living]
-    return [path for each in checked for path in each.write(where)]
+    identity, failures = saved["identity"], saved["failures"]
+    steps = identity["configuration"]["steps"]
+    done = RunExport(run, [], saved["step"], steps, failures)
+    living = [seed for seed in identity["seeds"] if seed not in failures]
+    try:
+        _require_no_memory(run, identity)
+        if not living:
+            raise DatumrlError(
+                f"{run}: all its seeds have failed, so there is no policy to export; train it "
+                "again with --restart, or in other settings"
+            )
+        for each in [_checked(run, saved, seed) for seed in living]:
+            done.paths.extend(each.write(where))
+    except DatumrlError as problem:
+        return replace(done, problem=str(problem))
+    return done
 
 
 def _places(

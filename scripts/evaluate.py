@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -43,7 +43,8 @@ class Command:
     """roll out even where the environment is only the nearest; returns are then no scores"""
     export: Path | None = None
     """instead, write each policy into this folder: .npz for numpy, .pt2 of torch.export; those of
-    several methods, datasets or settings into subfolders of it, named as their runs are"""
+    several methods, datasets or settings into subfolders of it, named as their runs are.  What
+    cannot be exported is an error after the rest is written"""
     json: bool = False
     """print JSON: one record per policy, or with --export the files"""
 
@@ -57,7 +58,8 @@ class Command:
 
         rolled, problems = self._rolled(checkpoints.require_runs(self.run_folder))
         for folder, records in rolled.items():
-            _tell_of_unfinished(folder, records)
+            if (step := _unfinished_step(records)) is not None:
+                _tell_of_unfinished(folder, step, records[0].budget.steps)
         told = _together(rolled)
         if self.json and told:
             console.print_json([record.model_dump(mode="json") for _, record in told])
@@ -67,8 +69,7 @@ class Command:
             print_scores(rows)
             if len(rolled) > 1 and len({(row["algorithm"], row["dataset"]) for row in rows}) > 1:
                 print_grid(rows)
-        if problems:
-            raise DatumrlError("\n".join(dict.fromkeys(problems)))
+        _raise(problems)
         return 0
 
     def _rolled(self, runs: Sequence[Path]) -> tuple[dict[Path, list[RunRecord]], list[str]]:
@@ -88,12 +89,10 @@ class Command:
         return rolled, problems
 
 
-def _tell_of_unfinished(folder: Path, records: Sequence[RunRecord]) -> None:
-    if (step := _unfinished_step(records)) is None:
-        return
+def _tell_of_unfinished(folder: Path, step: int, steps: int) -> None:
     console.notes.print(
-        f"{folder}: this run is unfinished; its policies are those of step "
-        f"{step:,} of {records[0].budget.steps:,}, and no result",
+        f"{folder}: this run is unfinished; its policies are those of step {step:,} of {steps:,}, "
+        "and no result",
         soft_wrap=True,
     )
 
@@ -242,14 +241,29 @@ def _cell(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def _export(run_folder: Path, folder: Path, as_json: bool) -> int:
-    from datumrl.algorithms.exporting import export_run
+    """Write what can be exported, and raise DatumrlError at the end for what cannot."""
+    from datumrl.algorithms.exporting import export_runs
 
-    paths = [str(path) for path in export_run(run_folder, folder)]
-    if as_json:
+    exports = export_runs(run_folder, folder)
+    for each in exports:
+        if each.unfinished:
+            _tell_of_unfinished(each.folder, each.step, each.steps)
+        for seed, reason in each.failures.items():
+            told = f"{each.folder}: seed {seed} has failed, and no policy is exported: {reason}"
+            console.notes.print(told, soft_wrap=True)
+    paths = [str(path) for each in exports for path in each.paths]
+    if as_json and paths:
         console.print_json(paths)
     for path in [] if as_json else paths:
         console.output.print(path, soft_wrap=True, markup=False)
+    _raise(each.problem for each in exports if each.problem)
     return 0
+
+
+def _raise(problems: Iterable[str]) -> None:
+    """Raise one DatumrlError of all problems, if there are any."""
+    if told := list(dict.fromkeys(problems)):
+        raise DatumrlError("\n".join(told))
 
 
 def _cells(row: dict[str, Any]) -> list[str]:

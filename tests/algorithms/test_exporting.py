@@ -117,8 +117,9 @@ def test_nothing_of_a_run_is_written_if_one_policy_cannot_be(trained, tmp_path):
     saved["stack"]["networks"]["critic"][0][0] = np.nan  # which no policy consists of
     saved["stack"]["networks"]["actor"][0][1, 0] = np.nan
     checkpoints.save(folder / checkpoints.FILE, saved)
-    with pytest.raises(DatumrlError, match="policy of seed 2 has weights that are not finite"):
-        exporting.export_run(folder, tmp_path / "out")
+    (told,) = exporting.export_runs(folder, tmp_path / "out")
+    assert "policy of seed 2 has weights that are not finite" in told.problem
+    assert (told.folder, told.paths, told.unfinished) == (folder, [], False)
     assert not (tmp_path / "out").exists()
     assert datumrl.export_policy(folder, 5, tmp_path / "out")[0].exists()
 

@@ -127,6 +127,13 @@ def rewrite(run: Path, step: int | None = None, **identity) -> None:
     checkpoints.save(run / checkpoints.FILE, {**saved, "step": step or saved["step"]})
 
 
+def fail(run: Path, seed: int) -> None:
+    """Let a checkpoint say that a seed has failed."""
+    saved = checkpoints.load(run / checkpoints.FILE, torch.device("cpu"))
+    saved["failures"][seed] = "loss [1] is not finite"
+    checkpoints.save(run / checkpoints.FILE, saved)
+
+
 def means(text: str) -> list[str]:
     """Return the titles of the tables that end in a mean, and the steps it tells."""
     found, title = [], ""
@@ -181,13 +188,43 @@ def test_a_run_that_cannot_be_rolled_out_does_not_stop_the_rest(job, tmp_path, c
     assert (told.out, told.err.count("must not be negative")) == ("", 1)
 
 
-def test_what_cannot_be_exported_is_said_before_anything_is_written(job, tmp_path, capsys):
-    shutil.copytree(job, tmp_path / "runs" / "bc")
-    trained("dt", (0,), tmp_path / "runs" / "dt")
-    command = ["evaluate", str(tmp_path / "runs"), "--export", str(tmp_path / "out")]
-    assert main.main(command) == 2
-    assert "the policy of dt acts on what it remembers" in capsys.readouterr().err
-    assert not (tmp_path / "out").exists()
+def test_what_cannot_be_exported_is_said_after_the_rest_is_written(job, tmp_path, capsys):
+    runs, out = tmp_path / "runs", tmp_path / "out"
+    shutil.copytree(job, runs / "bc")
+    shutil.copytree(job / "seeds-2", runs / "cut")
+    (runs / "cut" / "checkpoint.pt").write_bytes(b"cut off")
+    trained("dt", (0,), runs / "dt")
+    assert main.main(["evaluate", str(runs), "--export", str(out), "--json"]) == 2
+    told = capsys.readouterr()
+    written = [Path(path) for path in json.loads(told.out)]
+    assert sorted(path.relative_to(out).as_posix() for path in written[::2]) == [
+        "bc/seeds-2/policy-002.npz",
+        "bc/seeds-3+10/policy-003.npz",
+        "bc/seeds-3+10/policy-010.npz",
+    ]
+    assert sorted(path for path in out.rglob("*.*")) == sorted(written)
+    assert "the policy of dt acts on what it remembers" in told.err
+    assert "cut/checkpoint.pt cannot be read" in told.err
+
+
+def test_exports_of_unfinished_runs_and_failed_seeds_are_told(job, tmp_path, capsys):
+    folder = shutil.copytree(job, tmp_path / "job")
+    rewrite(folder / "seeds-3+10", step=1)
+    fail(folder / "seeds-3+10", 10)
+    command = ["evaluate", str(folder), "--export", str(tmp_path / "out")]
+    assert main.main(command) == 0
+    told = capsys.readouterr()
+    assert [Path(line).name for line in told.out.splitlines()] == [
+        f"policy-{seed:03d}.{kind}" for seed in (2, 3) for kind in ("npz", "pt2")
+    ]
+    unfinished, failed = told.err.splitlines()
+    assert "seeds-3+10: this run is unfinished; its policies are those of step 1 of 2" in unfinished
+    assert "seeds-3+10: seed 10 has failed, and no policy is exported: loss [1]" in failed
+    fail(folder / "seeds-2", 2)
+    assert main.main(["evaluate", str(folder / "seeds-2"), *command[2:], "--json"]) == 2
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert "seeds-2: all its seeds have failed, so there is no policy to export" in told.err
 
 
 @pytest.mark.parametrize("options", [[], ["--export", "out"]])
