@@ -17,9 +17,9 @@ class Infos(Mapping[str, np.ndarray]):
         self._names, self._opened, self._rows = names, opened, rows
 
     def __getitem__(self, name: str) -> np.ndarray:
-        """Return a value of every row, (rows, ...)."""
+        """Return a value of every row, (rows, ...); KeyError says which there are."""
         if name not in self._names:
-            raise KeyError(name)
+            raise KeyError(f"{name!r}; there are {', '.join(self._names) or 'none'}")
         return self._opened(name)[: self._rows]
 
     def __iter__(self) -> Iterator[str]:

@@ -78,6 +78,8 @@ def test_infos_are_opened_when_asked_for_and_cut_with_the_rows(folder):
     file.unlink()
     cut = prepared.read(folder, ID).prefix(3)
     assert "qvel" not in cut.infos
+    with pytest.raises(KeyError, match="'qvel'; there are qpos"):
+        cut.infos["qvel"]
     with pytest.raises(DatumrlError, match=r"extra\.infos\.qpos\.npy is missing"):
         cut.infos["qpos"]
     file.write_bytes(content)
