@@ -25,14 +25,22 @@ _NOT_MADE = ("MiniGrid-", "FrankaKitchen")  # nearest to D4RL's, with other obse
 
 
 def environment_of(record: DatasetRecord) -> Environment:
-    """Return the environment in which a dataset's policies are evaluated; an error without one."""
-    if record.environment is None:
+    """Return the environment in which a dataset's policies are evaluated; an error without one.
+
+    One that is only the nearest, with other observations, is not made here, and of one whose
+    settings are not known before the dataset is fetched, the error says so.
+    """
+    environment = record.environment
+    if environment is None:
         raise DatumrlError(
             f"{record.id} has no environment that is made here, so policies cannot be rolled out "
             "for it; judge them offline, or hand returns that your own code measured to "
             f"{logging_call(record)}"
         )
-    return record.environment
+    _require_settings(environment, record.id)
+    if not _is_laid_out(environment):
+        raise _unmade(environment, record)
+    return environment
 
 
 def measured_in(
@@ -78,6 +86,8 @@ def require_stated(record: DatasetRecord) -> None:
     if environment is None or environment.equivalent:
         return
     _require_settings(environment, record.id)
+    if not _is_laid_out(environment):
+        raise _unmade(environment, record)
     raise DatumrlError(
         f"{environment.only_nearest(record.id)}, so returns are not comparable; pass --nearest "
         "(nearest=True) for returns in it all the same, or hand those that your own code measured "
@@ -104,6 +114,19 @@ def _known_as(record: DatasetRecord) -> str:
     return f" (it is known for {', '.join(names)})" if names else ""
 
 
+def _is_laid_out(environment: Environment) -> bool:
+    return environment.equivalent or not environment.id.startswith(_NOT_MADE)
+
+
+def _unmade(environment: Environment, record: DatasetRecord | None) -> DatumrlError:
+    dataset = "this dataset" if record is None else record.id
+    return DatumrlError(
+        f"{environment.id} is not made here: its observations cannot be laid out as {dataset}'s "
+        "are; roll out by your own code in the environment of its scores and hand the returns to "
+        f"{logging_call(record)}"
+    )
+
+
 def make(environment: Environment, nearest: bool = False) -> gymnasium.Env:
     """Return a Gymnasium environment with its time limit and without the passive checker.
 
@@ -112,12 +135,8 @@ def make(environment: Environment, nearest: bool = False) -> gymnasium.Env:
     the one that the dataset's scores are defined on.
     """
     _require_settings(environment, "ID")
-    if not environment.equivalent and environment.id.startswith(_NOT_MADE):
-        raise DatumrlError(
-            f"{environment.id} is not made here: its observations cannot be laid out as this "
-            "dataset's are; roll out by your own code and hand the returns to "
-            "datumrl.Recorder(..., nearest=True).log"
-        )
+    if not _is_laid_out(environment):
+        raise _unmade(environment, None)
     if not environment.equivalent and not nearest:
         raise DatumrlError(
             f"{environment.only_nearest('this dataset')}, so returns are not comparable; pass "

@@ -99,9 +99,13 @@ def test_a_dataset_without_environment_says_so() -> None:
 @pytest.mark.parametrize("nearest", [True, False])
 @pytest.mark.parametrize("dataset", ["d4rl/minigrid-fourrooms-v0", "d4rl/kitchen-complete-v0"])
 def test_what_cannot_be_laid_out_is_named_and_refused(dataset: str, nearest: bool) -> None:
-    environment = environments.environment_of(catalogue.find(dataset))
+    record = catalogue.find(dataset)
     with pytest.raises(DatumrlError, match=r"is not made here: .*Recorder"):
-        environments.make(environment, nearest=nearest)
+        environments.make(record.environment, nearest=nearest)
+    name = dataset.partition("/")[2]
+    for refused in (environments.environment_of, environments.require_stated):
+        with pytest.raises(DatumrlError, match=rf"is not made here: .*environment='{name}'"):
+            refused(record)
 
 
 @pytest.mark.parametrize("package", ["gymnasium", "mujoco"])

@@ -82,6 +82,13 @@ def test_nothing_is_rolled_out_before_and_scores_are_the_datasets_afterwards(roo
     assert score_rows(record)[0].score == pytest.approx(record.evaluations[0].returns[0] / 10)
 
 
+def test_whether_a_kitchen_is_made_here_is_not_known_before() -> None:
+    kitchen = catalogue.find("minari/D4RL/kitchen/complete-v2")
+    for refused in (environments.environment_of, environments.require_stated):
+        with pytest.raises(DatumrlError, match=f"run `datumrl fetch {kitchen.id}` first"):
+            refused(kitchen)
+
+
 def test_another_environment_can_be_recorded_without_the_dataset() -> None:
     with recorder(environment="my-pole-v1", time_limit=50, engine={"mine": "1"}) as run:
         run.log(10, [1.0, 2.0], [3, 4])

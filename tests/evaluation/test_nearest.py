@@ -61,9 +61,24 @@ def test_a_rollout_there_has_to_be_asked_for_and_has_no_score(home, dataset, act
     assert row.mean_return is not None
 
 
-def test_kitchen_is_refused(home):
-    with pytest.raises(DatumrlError, match="FrankaKitchen-v1 is not made here: its observations"):
-        datumrl.evaluate(zeros(9), "d4rl/kitchen-complete-v0", episodes=1, nearest=True)
+@pytest.mark.parametrize("nearest", [False, True])
+def test_kitchen_is_refused_and_what_the_error_advises_is_scored(home, nearest):
+    dataset = "d4rl/kitchen-complete-v0"
+    with pytest.raises(DatumrlError, match="FrankaKitchen-v1 is not made here: its obs") as refused:
+        datumrl.evaluate(zeros(9), dataset, episodes=1, nearest=nearest)
+    assert "nearest=True" not in str(refused.value)
+    call = str(refused.value).partition("datumrl.Recorder(..., ")[2].rpartition(").")[0]
+    with datumrl.Recorder("mine", dataset, 0, {}, 1, episodes=1, **eval(f"dict({call})")) as run:
+        run.log(1, [2.0], [280])
+    assert score_rows(run.record)[0].score == pytest.approx(50)
+
+
+def test_returns_in_another_kitchen_are_logged_by_its_name(home):
+    named = {"environment": "FrankaKitchen-v1", "engine": {"gymnasium-robotics": "1.3.1"}}
+    with datumrl.Recorder("mine", "d4rl/kitchen-complete-v0", 0, {}, 1, episodes=1, **named) as run:
+        run.log(1, [2.0], [280])
+    assert run.record.protocol.nearest
+    assert score_rows(run.record)[0].score is None
 
 
 def test_protocols_of_equivalent_environments_are_what_they_were():
