@@ -263,7 +263,8 @@ def unscored(record: DatasetRecord, protocol: Protocol) -> str:
     """Return why returns of a dataset measured so are not normalised, "" if they are.
 
     They are in the environment that its reference scores are defined in: one that is made here and
-    equivalent, or its publisher's own, in which other code measured.
+    equivalent, or its publisher's own, in which other code measured; with its own time limit and
+    settings.
     """
     if record.reference is None:
         return "no reference scores"
@@ -277,11 +278,15 @@ def unscored(record: DatasetRecord, protocol: Protocol) -> str:
         return used.unfetched(record.id)
     if protocol.nearest or not used.equivalent:
         return used.only_nearest(record.id)
-    if used != record.environment and protocol.time_limit != used.time_limit:
-        return (
-            f"measured in {used.id} with the time limit {protocol.time_limit}, while scores of "
-            f"{record.id} are defined with {used.time_limit}"
-        )
+    for what, measured, defined in (
+        ("the time limit", protocol.time_limit, used.time_limit),
+        ("the settings", protocol.environment_kwargs, dict(used.kwargs)),
+    ):
+        if measured != defined:
+            return (
+                f"measured in {used.id} with {what} {measured}, while scores of {record.id} are "
+                f"defined with {defined}"
+            )
     return ""
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from datumrl import leaderboard
 from datumrl.datasets import catalogue
 from datumrl.datasets.errors import DatumrlError
 from datumrl.evaluation import records
@@ -120,6 +121,55 @@ def test_no_score_where_the_environment_is_not_the_one_of_the_reference() -> Non
     other = record(protocol=protocol(environment="Hopper-v5"))
     assert [row.score for row in records.score_rows(other)] == [None, None]
     assert records.score_rows(other)[0].mean_return is not None
+
+
+@pytest.mark.parametrize(
+    ("dataset", "environment", "settings"),
+    [
+        ("d4rl/hopper-medium-v2", "Hopper-v4", {}),
+        ("d4rl/hopper-medium-v2", "Hopper-v2", {}),
+        ("d4rl/pen-human-v1", "pen-v0", {}),
+        (
+            "neorl/Hopper-v3-low-100",
+            "Hopper-v4",
+            {"exclude_current_positions_from_observation": False},
+        ),
+    ],
+)
+def test_another_time_limit_or_setting_is_no_score_in_any_environment_of_the_scores(
+    dataset: str, environment: str, settings: dict
+) -> None:
+    known = catalogue.find(dataset)
+
+    def reason(**changes: object) -> str:
+        fields = {"time_limit": known.time_limit, "environment_kwargs": settings, **changes}
+        return records.unscored(known, protocol(dataset=dataset, environment=environment, **fields))
+
+    if known.reference is None:  # as NeoRL's sets would be with a pair of their own
+        known = replace(known, reference=catalogue.Reference(0.0, 100.0, "this test"))
+    assert reason() == ""
+    limit = known.time_limit
+    assert f"with the time limit 50, while scores of {dataset} are defined with {limit}" in reason(
+        time_limit=50
+    )
+    other = {**settings, "terminate_when_unhealthy": False}
+    told = reason(environment_kwargs=other)
+    assert f"the settings {other}, while scores of {dataset} are defined with {settings}" in told
+    changed = record(
+        dataset=dataset,
+        protocol=protocol(
+            dataset=dataset, environment=environment, time_limit=limit, environment_kwargs=other
+        ),
+        evaluations=(records.Evaluation(step=1, returns=(1.0, 2.0), lengths=(5, 6)),),
+    )
+    assert [row.score for row in records.score_rows(changed)] == [None]
+
+
+def test_every_reference_result_is_scored() -> None:
+    found = records.find_records([Path(leaderboard.__file__).parent / "baselines"])
+    assert found
+    for each in found:
+        assert records.unscored(catalogue.find(each.dataset), each.protocol) == ""
 
 
 def test_the_reason_has_brackets_only_around_a_note() -> None:
