@@ -19,7 +19,7 @@ from typing import Any, Literal
 import numpy as np
 import pydantic
 
-from datumrl.datasets import catalogue, scores
+from datumrl.datasets import catalogue, files, scores
 from datumrl.datasets.errors import DatumrlError
 from datumrl.evaluation import records
 from datumrl.evaluation.records import RunRecord, ScoreRow
@@ -195,7 +195,7 @@ def read(paths: Sequence[Path]) -> list[ScoredRun]:
     runs: list[ScoredRun] = []
     seen: set[Path] = set()
     for path in paths:
-        members = sorted(path.rglob("seed-*.json")) if path.is_dir() else [path]
+        members = files.below([path], "seed-*.json") if path.is_dir() else [path]
         if not members:
             raise DatumrlError(f"no run records (seed-*.json) under {path}; train something first")
         new = {member.resolve(): member for member in members if member.resolve() not in seen}

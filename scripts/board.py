@@ -92,7 +92,7 @@ def _local_runs(paths: Sequence[Path], out: Path) -> list[Run]:
 
     if not paths:
         default = files.home() / "runs"
-        if not default.is_dir() or next(default.rglob("seed-*.json"), None) is None:
+        if not default.is_dir() or not files.below([default], "seed-*.json"):
             return []
         paths = [default]
     for path in paths:
