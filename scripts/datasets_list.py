@@ -156,8 +156,11 @@ def _environment_in_words(record: DatasetRecord) -> str:
     if record.environment is None:
         return "none: policies cannot be rolled out"
     settings = "".join(f" {key}={value}" for key, value in record.environment.kwargs)
-    nearest = "" if record.environment.equivalent else " (only the nearest, not equivalent)"
-    return f"{record.environment.id}{settings}{nearest}"
+    if not record.environment.settings_known:
+        note = " (its settings are known once the dataset is fetched)"
+    else:
+        note = "" if record.environment.equivalent else " (only the nearest, not equivalent)"
+    return f"{record.environment.id}{settings}{note}"
 
 
 def _environment(record: DatasetRecord) -> str:

@@ -111,7 +111,9 @@ class Command:
                 print_grid(scores)
             for outcome in outcomes:
                 folder = outcome.placed.folder
-                console.output.print(f"records and checkpoint: {folder}", soft_wrap=True, markup=False)
+                console.output.print(
+                    f"records and checkpoint: {folder}", soft_wrap=True, markup=False
+                )
         unfinished = [outcome.error for outcome in outcomes if outcome.error]
         if unfinished:
             raise DatumrlError("\n".join(unfinished))
