@@ -34,6 +34,7 @@ from datumrl.datasets.d4rl_boundaries import infer_timeouts
 from datumrl.datasets.episodes import Episodes
 from datumrl.datasets.errors import DatumrlError
 from datumrl.datasets.exports import Export, Progress, Source, described, refuse_existing
+from datumrl.datasets.infos import PREFIX
 
 _ROWS_AT_ONCE = 1 << 16
 _BYTES_AT_ONCE = 1 << 24  # of observations
@@ -177,7 +178,7 @@ def _create_columns(file: h5py.File, source: Source, plan: _Plan) -> dict[str, h
         layout["timeouts"] = plan.timeouts
     if plan.successors:
         layout["next_observations"] = episodes.observations
-    layout.update({f"infos/{name}": values for name, values in source.infos().items()})
+    layout.update({PREFIX + name: values for name, values in episodes.infos.items()})
     chunk = min(_CHUNK, plan.step, len(episodes))
     return {
         name: file.create_dataset(
@@ -197,7 +198,9 @@ def _rows(source: Source, plan: _Plan, name: str, begin: int, end: int) -> np.nd
         return plan.timeouts[begin:end]
     if name == "next_observations":
         return _next_observations(source.episodes, begin, end)
-    column = source.extras[name] if name in source.extras else getattr(source.episodes, name)
+    if name.startswith(PREFIX):
+        return source.episodes.infos[name.removeprefix(PREFIX)][begin:end]
+    column: np.ndarray = getattr(source.episodes, name)
     return column[begin:end]
 
 

@@ -13,6 +13,7 @@ from datumrl.datasets import loading, places, prepared, reading
 from datumrl.datasets.catalogue import DatasetRecord, find
 from datumrl.datasets.episodes import Episodes
 from datumrl.datasets.errors import DatumrlError
+from datumrl.datasets.infos import PREFIX
 
 Progress = Callable[[int, int], None]  # rows done, rows in all
 
@@ -23,16 +24,8 @@ class Source:
 
     record: DatasetRecord
     episodes: Episodes
-    extras: Mapping[str, np.ndarray]  # by name; those under infos/ have a row per transition
+    extras: Mapping[str, np.ndarray]  # by name, beside the episodes' infos: D4RL's metadata/...
     provenance: Mapping[str, Any]
-
-    def infos(self) -> dict[str, np.ndarray]:
-        """Return the extras that have a row per transition, by name without ``infos/``."""
-        return {
-            name.removeprefix("infos/"): values
-            for name, values in self.extras.items()
-            if name.startswith("infos/")
-        }
 
 
 @dataclass(frozen=True)
@@ -54,8 +47,9 @@ def open_source(dataset_id: str, progress: reading.Progress | None = None) -> So
     if not folder.exists():  # a prefix that was cut from the whole
         folder = places.prepared_folder(replace(record, id=record.full_id, prefix=None))
     extras = {
-        name: values[: len(episodes)] if name.startswith("infos/") else values
+        name: values
         for name, values in prepared.read_extras(folder).items()
+        if not name.startswith(PREFIX)
     }
     return Source(record, episodes, extras, prepared.provenance(folder))
 

@@ -148,7 +148,7 @@ def _other_notes(source: Source, environment: EnvironmentFacts | None) -> Iterat
     metadata = [name for name in source.extras if name.startswith("metadata/")]
     if metadata:
         yield f"{len(metadata)} arrays of metadata have no place in Minari and are left out"
-    if source.infos():
+    if source.episodes.infos:
         yield "infos have a row per step, the state before it, and none for the final observation"
     if environment is None:
         yield "without an environment specification, and actions without bounds"
@@ -156,7 +156,7 @@ def _other_notes(source: Source, environment: EnvironmentFacts | None) -> Iterat
 
 def _episodes(source: Source, plan: _Plan) -> Iterator[dict[str, Any]]:
     """Yield each episode's arrays by their names in Minari."""
-    episodes, infos = source.episodes, source.infos()
+    episodes, infos = source.episodes, dict(source.episodes.infos)
     for number, (begin, length) in enumerate(zip(plan.begins, plan.lengths, strict=True)):
         rows = slice(begin, begin + length)
         observations = _observations(episodes, plan, number)

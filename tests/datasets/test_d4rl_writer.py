@@ -75,11 +75,12 @@ def sequence_dataset(dataset: dict[str, Any]) -> Iterator[dict[str, np.ndarray]]
 
 def source_of(episodes: Episodes, record: catalogue.DatasetRecord = NARROW) -> exports.Source:
     rows = len(episodes)
-    extras = {
-        "infos/qpos": np.linspace(0, 1, 3 * rows).reshape(rows, 3),
-        "infos/policy": np.arange(rows, dtype=np.int16),
+    infos = {
+        "qpos": np.linspace(0, 1, 3 * rows).reshape(rows, 3),
+        "policy": np.arange(rows, dtype=np.int16),
     }
-    return exports.Source(record, episodes, extras, {"command": "datumrl collect it"})
+    told = replace(episodes, infos=infos)
+    return exports.Source(record, told, {}, {"command": "datumrl collect it"})
 
 
 def read_back(path: Path, folder: Path, record: catalogue.DatasetRecord = NARROW) -> Episodes:
@@ -130,10 +131,9 @@ def test_our_reader_gets_the_same_dataset_back(
     export = d4rl_writer.write(tmp_path / "a.hdf5", source)
     found = read_back(export.path, tmp_path / "prepared")
     assert_same(found, episodes)
-    extras = prepared.read_extras(tmp_path / "prepared")
-    assert set(extras) == set(source.extras)
-    for name, values in source.extras.items():
-        np.testing.assert_array_equal(extras[name], values)
+    assert set(found.infos) == set(source.episodes.infos) == {"qpos", "policy"}
+    for name, values in source.episodes.infos.items():
+        np.testing.assert_array_equal(found.infos[name], values)
 
 
 def test_columns_of_many_blocks_come_back(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import contextlib
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -177,8 +178,8 @@ def test_infos_with_a_row_per_step_are_extras(storage: str, root: Path) -> None:
     write("test/infos-v0", storage, box, box, infos=infos)
     episodes = datumrl.load("minari/test/infos-v0")
     source = exports.open_source("minari/test/infos-v0")
-    assert set(source.infos()) == {"qpos", "deep/count"}
-    assert source.infos()["deep/count"].tolist() == [0, 1, 2, 3, 0, 0, 1, 2, 3, 4, 5]
+    assert set(source.episodes.infos) == {"qpos", "deep/count"}
+    assert source.episodes.infos["deep/count"].tolist() == [0, 1, 2, 3, 0, 0, 1, 2, 3, 4, 5]
     assert any("infos have a row per observation" in note for note in episodes.notes)
 
 
@@ -502,9 +503,9 @@ def small_episodes(draw: st.DrawFn) -> Episodes:
 )
 @given(episodes=small_episodes())
 def test_what_we_write_is_what_we_read(episodes: Episodes, root: Path) -> None:
-    extras = {"infos/number": np.arange(len(episodes))}
+    episodes = replace(episodes, infos={"number": np.arange(len(episodes))})
     episodes.validate()
-    source = exports.Source(PENDULUM, episodes, extras, {})
+    source = exports.Source(PENDULUM, episodes, {}, {})
     export = minari_writer.write(root, source, None, force=True)
     read = datumrl.load(f"minari/{export.name}")
     read.validate()
@@ -514,8 +515,7 @@ def test_what_we_write_is_what_we_read(episodes: Episodes, root: Path) -> None:
         for part in ours:
             np.testing.assert_array_equal(theirs[part], ours[part])
             assert theirs[part].dtype == ours[part].dtype
-    infos = exports.open_source(f"minari/{export.name}").infos()
-    np.testing.assert_array_equal(infos["number"], extras["infos/number"])
+    np.testing.assert_array_equal(read.infos["number"], episodes.infos["number"])
 
 
 def test_fetching_takes_a_folder_at_hand(

@@ -34,11 +34,12 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def source_of(episodes: Episodes, **provenance: Any) -> exports.Source:
     rows = len(episodes)
-    extras = {
-        "infos/qpos": np.linspace(0, 1, 2 * rows).reshape(rows, 2),
-        "infos/policy": np.arange(rows, dtype=np.int16),
+    infos = {
+        "qpos": np.linspace(0, 1, 2 * rows).reshape(rows, 2),
+        "policy": np.arange(rows, dtype=np.int16),
     }
-    return exports.Source(PENDULUM, replace(episodes, id=PENDULUM.id), extras, provenance)
+    told = replace(episodes, id=PENDULUM.id, infos=infos)
+    return exports.Source(PENDULUM, told, {}, provenance)
 
 
 def written(root: Path, episodes: Episodes, **provenance: Any) -> minari.MinariDataset:

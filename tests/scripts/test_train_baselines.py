@@ -9,8 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from datumrl.datasets import catalogue
-from datumrl.evaluation.collector import collect
 from datumrl.evaluation.records import parse_record, read_record
 from datumrl.leaderboard import baseline_runs
 from datumrl.scripts import train_baselines
@@ -20,20 +18,10 @@ DATASET = "local/inverted-pendulum-random-v1@1k"
 BATCH = Batch(DATASET, ("bc",), 4, 2, ("hidden_dims=8", "batch_size=16"), 4)
 
 
-@pytest.fixture(scope="module")
-def collected(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A home that holds the dataset."""
-    home = tmp_path_factory.mktemp("collected")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DATUMRL_HOME", str(home))
-        collect(catalogue.find(DATASET))
-    return home
-
-
 @pytest.fixture
-def kept(collected: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def kept(pendulum_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder of a batch's records, in a home that holds its dataset."""
-    shutil.copytree(collected, tmp_path / "home")
+    shutil.copytree(pendulum_home, tmp_path / "home")
     monkeypatch.setenv("DATUMRL_HOME", str(tmp_path / "home"))
     monkeypatch.setattr(baseline_runs, "FOLDER", tmp_path / "kept")
     monkeypatch.setattr(train_baselines, "EPISODES", 2)
