@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import pickle
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -48,10 +49,13 @@ def load(path: Path, device: torch.device) -> dict[str, Any]:
     try:
         content = torch.load(path, map_location=device, weights_only=True)
     except Exception as problem:  # what a damaged file raises is not specified
-        reason = str(problem).partition("\n")[0]
+        kind = type(problem).__name__
+        # Torch explains an unpickling error by advice to load what may run code.
+        unpickled = isinstance(problem, pickle.UnpicklingError)
+        reason = "no checkpoint" if unpickled else str(problem).partition("\n")[0][:120]
         raise DatumrlError(
-            f"{path} cannot be read ({type(problem).__name__}: {reason[:120]}); train again with "
-            "--restart, or restore the file"
+            f"{path} cannot be read ({kind}: {reason}); train again with --restart, or restore the "
+            "file"
         ) from None
     complete = isinstance(content, dict) and set(content) - _OPTIONAL == _KEYS
     if not complete or content["format"] != FORMAT:

@@ -181,6 +181,7 @@ def test_a_nan_in_a_csv_file_is_a_failed_run(tmp_path: Path) -> None:
         ("algorithm;dataset;score\n", "scores.csv: columns are separated by ';'; save it"),
         ("algo,score\n", "'algorithm', 'dataset' (add them); unknown columns: 'algo' (rename"),
         ("algorithm,dataset\n", "holds no scores"),
+        ("", "scores.csv is empty; give a header"),
         ("algorithm,dataset,score\na,d,much\n", "line 2: score"),
         ("algorithm,dataset,seed,step,score\na,d,0,5,1\na,d,0,5,2\n", "several scores of the same"),
     ],
