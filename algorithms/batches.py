@@ -111,7 +111,7 @@ class Transitions:
     def gather(self, rows: torch.Tensor) -> Batch:
         """Return the transitions at ``rows`` (seeds, batch)."""
         if self._packed is None:
-            packed = torch.from_numpy(self._rows.at(rows.flatten().cpu().numpy()))
+            packed = torch.from_numpy(self._rows.batch(rows.flatten().cpu().numpy()))
             packed = packed.to(self._device, self._dtype)
         else:
             packed = self._packed.index_select(0, rows.flatten())

@@ -7,9 +7,11 @@ disk; its numbers are the same either way.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import cached_property
 
 import numpy as np
 
+from datumrl.algorithms.gathering import Gathering
 from datumrl.datasets.episodes import Episodes
 from datumrl.datasets.errors import DatumrlError
 from datumrl.datasets.views import Index
@@ -29,6 +31,7 @@ class PackedRows:
         self._index, self._mean, self._scale, self._transform = index, mean, scale, transform
         observation_dim, action_dim = len(mean), index.episodes.actions.shape[1]
         self.widths = [observation_dim, action_dim, 1, observation_dim, 1]
+        self._reward = observation_dim + action_dim  # its place in a row
 
     def __len__(self) -> int:
         """Return the number of transitions."""
@@ -56,6 +59,18 @@ class PackedRows:
         packed = np.empty((len(steps), sum(self.widths)), np.float32)
         np.concatenate(columns, axis=1, out=packed, casting="same_kind")
         return packed
+
+    def batch(self, numbers: np.ndarray) -> np.ndarray:
+        """Return what `at` does, of rows from anywhere and in a fraction of its time."""
+        if self._gathering is None:
+            return self.at(numbers)
+        packed = self._gathering.at(numbers, self._mean, self._scale)
+        packed[:, self._reward] = self._transform(packed[:, self._reward])
+        return packed
+
+    @cached_property
+    def _gathering(self) -> Gathering | None:
+        return Gathering.of(self._index)
 
     def blocks(self) -> Iterator[tuple[int, np.ndarray]]:
         """Yield (first number, rows) of all, in order."""

@@ -75,6 +75,31 @@ def test_batches_on_disk_are_those_in_memory_bit_for_bit(tmp_path, view, dtype, 
             assert torch.equal(one, other)
 
 
+def test_a_dataset_of_ends_or_of_other_types_is_gathered_too(tmp_path):
+    rows = 200
+    ends = np.ones(rows, bool)  # every episode is one step: nothing small says where they are
+    whole = np.random.default_rng(0).integers(0, 9, (rows, 4)).astype(np.uint8)
+    none = {"successor_rows": np.zeros(0, np.int64)}
+    for name, fields in {
+        "ends": {"terminals": ends, "timeouts": ~ends, "starts": np.arange(rows + 1)},
+        "bytes": {"observations": whole, "successors": np.zeros((0, 4), np.uint8), **none},
+    }.items():
+        held, drawn = both(
+            mapped(tmp_path / name, rows, **fields), view="correct", normalize_epsilon=1e-3
+        )
+        numbers = torch.arange(len(held))[None]
+        for one, other in zip(held.gather(numbers), drawn.gather(numbers), strict=True):
+            assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize("number", [-1, 2000])
+def test_a_number_out_of_range_reads_nothing(tmp_path, number):
+    episodes = mapped(tmp_path / "columns", 2000)
+    drawn = both(episodes, view="d4rl-legacy", normalize_epsilon=None)[1]
+    with pytest.raises(IndexError, match=f"{number} .*not within 0 .. {len(drawn) - 1}"):
+        drawn.gather(torch.tensor([[0, number]]))
+
+
 def test_streamed_statistics_are_those_of_the_whole_array(tmp_path, monkeypatch):
     monkeypatch.setattr(packed_rows, "_BYTES_AT_ONCE", 1000)  # many blocks
     episodes = mapped(tmp_path / "columns")
