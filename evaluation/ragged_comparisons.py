@@ -106,14 +106,21 @@ def _drawn(
 
 def _of_tasks(sample: RaggedScores, picked: np.ndarray, stream: np.random.Generator) -> np.ndarray:
     """Return runs drawn of the picked tasks: ``(resamples, scores)``."""
-    if not sample.equal_runs:
+    return sample.flat[_places_of_tasks(sample.runs, picked, stream)]
+
+
+def _places_of_tasks(
+    runs: Sequence[int], picked: np.ndarray, stream: np.random.Generator
+) -> np.ndarray:
+    """Return where runs drawn of the picked tasks stand: ``(resamples, scores)``."""
+    if len(set(runs)) > 1:
         raise DatumrlError(
-            f"tasks have {min(sample.runs)} to {max(sample.runs)} runs, so tasks cannot be "
+            f"tasks have {min(runs)} to {max(runs)} runs, so tasks cannot be "
             "resampled; use --bootstrap runs, or the same number of seeds on every task"
         )
-    runs = sample.runs[0]
-    rows = (stream.random((*picked.shape, runs)) * runs).astype(np.intp)
-    return sample.flat[rows + picked[..., None] * runs].reshape(len(picked), -1)
+    each = runs[0]
+    rows = (stream.random((*picked.shape, each)) * each).astype(np.intp)
+    return (rows + picked[..., None] * each).reshape(len(picked), -1)
 
 
 def student_difference(
@@ -140,16 +147,28 @@ def student_difference(
 def curve(values: np.ndarray, runs: tuple[int, ...], metric: Metric, plan: Plan) -> Estimate:
     """Return a metric at every step of ``(steps, scores)``, with pointwise intervals: ``(steps,)``.
 
-    Whole runs are drawn, so neighbouring steps move together.
+    Whole runs are drawn (``plan.over_tasks``: of tasks that are drawn too), so neighbouring steps
+    move together.
     """
-    counts, starts = np.repeat(runs, runs), np.repeat(np.cumsum((0, *runs[:-1])), runs)
-    stream = np.random.default_rng([plan.seed, 2])
+    streams = [np.random.default_rng([plan.seed, purpose]) for purpose in (2, 3)]
     length = max(1, _CHUNK_BYTES // (8 * values.size))
     drawn = []
     for start in range(0, plan.resamples, length):
-        rows = stream.random((min(length, plan.resamples - start), counts.size)) * counts
-        picked = values[:, rows.astype(np.intp) + starts]
-        drawn.append(metric.value(RaggedScores(picked, runs)))
+        count = min(length, plan.resamples - start)
+        places = _places(runs, streams, count, plan.over_tasks)
+        drawn.append(metric.value(RaggedScores(values[:, places], runs)))
     tail = 50.0 * (1.0 - plan.confidence)
     low, high = np.percentile(np.concatenate(drawn, axis=1), (tail, 100.0 - tail), axis=1)
     return Estimate(metric.value(RaggedScores(values, runs)), low, high)
+
+
+def _places(
+    runs: tuple[int, ...], streams: Sequence[np.random.Generator], count: int, over_tasks: bool
+) -> np.ndarray:
+    """Return where the runs of ``count`` resamples stand: ``(resamples, scores)``."""
+    if over_tasks:
+        picked = streams[1].integers(len(runs), size=(count, len(runs)))
+        return _places_of_tasks(runs, picked, streams[0])
+    counts, starts = np.repeat(runs, runs), np.repeat(np.cumsum((0, *runs[:-1])), runs)
+    rows = streams[0].random((count, counts.size)) * counts
+    return rows.astype(np.intp) + starts

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 import rliable.library
@@ -92,6 +94,31 @@ def test_curves_are_rliables() -> None:
     assert (np.abs(found.high - ends["a"][1]) < error_of_ends(found, 500)).all()
 
 
+@pytest.mark.parametrize("over_tasks", [False, True])
+def test_curves_draw_what_their_plan_says(
+    over_tasks: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two tasks of two runs have so few resamples that all can be listed."""
+    values = np.array([[0.0, 1.0, 10.0, 17.0], [3.0, 2.0, 40.0, 44.0]])
+    tasks = itertools.product(range(2), repeat=2) if over_tasks else [(0, 1)]
+    listed = [
+        [2 * task + run for task, pair in zip(drawn, (runs[:2], runs[2:]), strict=True)
+         for run in pair]
+        for drawn in tasks
+        for runs in itertools.product(range(2), repeat=4)
+    ]  # fmt: skip
+    every = np.array([values[:, places].mean(axis=1) for places in listed])
+    low, high = np.percentile(every, (10, 90), axis=0, method="inverted_cdf")
+    plan = Plan(seed=1, resamples=8_000, confidence=0.8, over_tasks=over_tasks)
+    found = ragged_comparisons.curve(values, (2, 2), influence.MEAN, plan)
+    np.testing.assert_allclose(found.value, values.mean(axis=1))
+    np.testing.assert_allclose(found.low, low)
+    np.testing.assert_allclose(found.high, high)
+    monkeypatch.setattr(ragged_comparisons, "_CHUNK_BYTES", 1 << 12)
+    chunked = ragged_comparisons.curve(values, (2, 2), influence.MEAN, plan)
+    np.testing.assert_array_equal(chunked.low, found.low)
+
+
 def test_ranks_are_means_over_tasks() -> None:
     expected = np.mean([ranks.chances(task) for task in zip(X.T, Y.T, Z.T, strict=True)], axis=0)
     found = ragged_comparisons.estimate(
@@ -176,6 +203,8 @@ def test_tasks_of_unequal_runs_cannot_be_resampled() -> None:
     x = ragged.gather([[1.0, 2.0], [3.0, 4.0, 5.0]])
     with pytest.raises(DatumrlError, match="--bootstrap runs"):
         ragged_comparisons.estimate([x], lambda d: ragged.iqm(d[0]), Plan(over_tasks=True))
+    with pytest.raises(DatumrlError, match="--bootstrap runs"):
+        ragged_comparisons.curve(x.flat[None], x.runs, influence.IQM, Plan(over_tasks=True))
 
 
 @pytest.mark.parametrize(
