@@ -25,6 +25,7 @@ from datumrl.algorithms import (
     policies,
     registry,
     run_lock,
+    run_notes,
     run_software,
     tasks,
 )
@@ -249,7 +250,9 @@ class _Training:
 
     def _report(self, evaluated: bool = False, episodes: int | None = None) -> None:
         self._reported = time.monotonic()
+        notes, self._notes = self._notes, []
         if self._progress is None:
+            run_notes.warn(notes)
             return
         living = self._living()
         places = [self._job.seeds.index(seed) for seed in living]
@@ -260,7 +263,6 @@ class _Training:
         returns = [np.mean(points[-1].returns) for points in first if points]
         mean_return = float(np.mean(returns)) if returns else None
         steps = self._job.config.steps
-        notes, self._notes = self._notes, []
         self._progress(
             Progress(self._step, steps, losses, mean_return, evaluated, episodes, each, notes)
         )

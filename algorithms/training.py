@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from datumrl.algorithms import presets, registry
+from datumrl.algorithms import presets, registry, run_notes
 from datumrl.datasets import catalogue, files
 from datumrl.datasets.errors import DatumrlError
 from datumrl.datasets.views import View
@@ -126,8 +126,10 @@ def train(
     or with ``restart`` is done anew.
 
     ``view`` says how episodes become transitions, see `datumrl.datasets.views`.  ``progress`` is
-    called about twice a second.  ``tensorboard`` is a folder of TensorBoard's, or True for one in
-    the run's folder, ``wandb`` a project of Weights & Biases; see `trackers`.
+    called about twice a second; without it, what you should know of the run (an action beyond the
+    bounds, other versions than it began with) comes as a UserWarning.  ``tensorboard`` is a folder
+    of TensorBoard's, or True for one in the run's folder, ``wandb`` a project of Weights & Biases;
+    see `trackers`.
 
     Data that would take more than ``memory`` ("4GB"; by default half of what is available) stays on
     disk, and every batch is gathered from there; the result is the same.  ``nearest`` lets policies
@@ -159,7 +161,9 @@ def train(
 
         def tell(now: Progress) -> None:
             tracked.update(job, where, now)
-            if progress is not None:
+            if progress is None:
+                run_notes.warn(now.notes)
+            else:
                 progress(now)
 
         records = train_job(job, where, tell, restart, checkpoint_seconds, limit)

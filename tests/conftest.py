@@ -19,8 +19,12 @@ if not os.environ.get("DATUMRL_EXPLORE"):
     hypothesis.settings.load_profile("same")
 
 
-def pytest_configure() -> None:
-    """Heed Ctrl-C: what a shell runs in the background ignores it, and so do its own processes."""
+def pytest_configure(config: pytest.Config) -> None:
+    """Heed Ctrl-C, which what a shell runs in the background ignores, with its own processes.
+
+    That training took a GPU, where there is one, is no failure of a test.
+    """
+    config.addinivalue_line("filterwarnings", "ignore:trained on a GPU:UserWarning")
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 

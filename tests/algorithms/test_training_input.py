@@ -82,6 +82,18 @@ def test_an_action_that_no_policy_can_do_is_told_and_spoils_nothing(hopper, tmp_
         assert f"`datumrl stats {HOPPER} --audit`" in note
 
 
+@pytest.mark.parametrize("tracked", [False, True])
+def test_without_a_display_notes_are_warnings_of_the_line_that_called(hopper, tmp_path, tracked):
+    actions = np.random.default_rng(1).uniform(-1, 1, (40, 3))
+    actions[17, 2] = 1.01
+    hopper(11, actions)
+    settings = {"batch_size": 4, "hidden_dims": (8,)}
+    more = {"folder": tmp_path / "run", "device": "cpu", "tensorboard": tracked}
+    with pytest.warns(UserWarning, match="action 2 of row 17 is 1.01, beyond the bound") as told:
+        datumrl.train("bc", HOPPER, [0], 4, settings, 2, 1, **more)
+    assert [warning.filename for warning in told] == [__file__]
+
+
 def test_a_dataset_that_is_not_here_says_how_to_get_it(home, tmp_path):
     with pytest.raises(DatumrlError, match="datumrl collect local/inverted-pendulum-expert-v1"):
         datumrl.train("td3_bc", "local/inverted-pendulum-expert-v1", folder=tmp_path / "run")
