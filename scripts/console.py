@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+import textwrap
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import rich.console
@@ -45,6 +46,34 @@ def print_columns(names: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     if shown < len(names):
         hidden = ", ".join(names[shown:])
         notes.print(f"not shown in {output.width} columns: {hidden}", soft_wrap=True)
+
+
+def print_facts(facts: Sequence[tuple[str, str]]) -> None:
+    """Print names, and beside each its text, whose own line ends are kept.
+
+    A terminal gets lines folded between words, never within one, so that a URL can be copied; a
+    pipe or file gets them as they are.
+    """
+    indent = max((len(name) for name, _ in facts), default=0) + 3
+    for name, text in facts:
+        start = f" {name}".ljust(indent)
+        for line in (
+            _folded(text, output.width - indent) if output.is_terminal else text.split("\n")
+        ):
+            output.print(start + line, soft_wrap=True, markup=False)
+            start = " " * indent
+
+
+def _folded(text: str, width: int) -> Iterable[str]:
+    for line in text.split("\n"):
+        indent = " " * (len(line) - len(line.lstrip()))
+        yield from textwrap.wrap(
+            line,
+            max(width, 20),
+            subsequent_indent=indent,
+            break_long_words=False,
+            break_on_hyphens=False,
+        ) or [""]
 
 
 def progress() -> rich.progress.Progress:

@@ -6,8 +6,6 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-import rich.table
-import rich.text
 import tyro
 
 from datumrl.datasets import catalogue, places
@@ -72,12 +70,13 @@ class Command:
 
 
 def _list_collections(records: list[DatasetRecord]) -> None:
-    table = rich.table.Table("collection", "datasets", "here", "for example", box=None)
+    rows = []
     for name in dict.fromkeys(record.collection for record in records):
         mine = [record for record in records if record.collection == name]
         here = sum(_is_here(record) for record in mine)
-        table.add_row(name, f"{len(mine):,}", str(here or ""), mine[len(mine) // 2].id)
-    console.output.print(table)
+        example = min((record.id for record in mine[len(mine) // 2 :]), key=len)
+        rows.append((name, f"{len(mine):,}", str(here or ""), example))
+    console.print_columns(("collection", "datasets", "here", "for example"), rows)
     console.notes.print(
         f"{len(records):,} datasets; --collection NAME, --environment TEXT or --all list them, and "
         "`datumrl datasets ID` tells all about one"
@@ -113,13 +112,7 @@ def _tell(record: DatasetRecord, as_json: bool) -> None:
     if as_json:
         console.print_json(dataclasses.asdict(record))
         return
-    table = rich.table.Table(show_header=False, box=None)
-    table.add_column(no_wrap=True)
-    table.add_column(overflow="fold")
-    for name, value in _facts(record):
-        if value:
-            table.add_row(name, rich.text.Text(value))
-    console.output.print(table)
+    console.print_facts([(name, value) for name, value in _facts(record) if value])
 
 
 def _facts(record: DatasetRecord) -> list[tuple[str, str]]:

@@ -7,14 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import rich.table
-
 from datumrl.algorithms import presets, registry, training
 from datumrl.datasets import catalogue
 from datumrl.scripts import console
 
 FROM_DATASET = "derived from the dataset"
-_VALUE_WIDTH = 21  # a long value is folded before sources are
 
 
 @dataclass(frozen=True)
@@ -27,20 +24,19 @@ class Shown:
 
 
 def show(jobs: Sequence[Shown], as_json: bool) -> None:
-    """Print a table per job, or all of them as JSON."""
+    """Print the settings of each job below the source that they share, or all of it as JSON."""
     if as_json:
         console.print_json([_content(each) for each in jobs])
         return
     for each in jobs:
-        title = f"{each.job.algorithm} on {each.job.dataset}"
-        table = rich.table.Table(box=None, title=title)
-        table.add_column("setting", no_wrap=True)
-        table.add_column("value", overflow="fold", max_width=_VALUE_WIDTH)
-        table.add_column("where from", overflow="fold")  # a source is never cut
-        for name, value, origin in _rows(each):
-            table.add_row(name, str(value), origin)
-        console.output.print(table)
-        console.output.print(f" folder: {each.folder}", soft_wrap=True)
+        rows = [*_rows(each), ("folder", each.folder, "")]
+        width = max(len(name) for name, _, _ in rows) + 2
+        lines = [f"{each.job.algorithm} on {each.job.dataset}"]
+        for source in sorted(dict.fromkeys(origin for *_, origin in rows), key=bool):
+            lines += [f" {source}"] if source else []
+            lines += [f"   {name:<{width}}{value}" for name, value, of in rows if of == source]
+        for line in lines:
+            console.output.print(line, markup=False, soft_wrap=True)
 
 
 def _rows(shown: Shown) -> Iterator[tuple[str, Any, str]]:

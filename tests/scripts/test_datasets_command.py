@@ -69,8 +69,24 @@ def test_all_that_is_known_of_one(capsys):
     assert "its publisher's antmaze-umaze-v2" in shown
     assert "@article{fu2020d4rl," in shown
     assert "repeated while the ant stays at the goal" in shown
-    for url in catalogue.find("d4rl/antmaze-umaze-v2").urls:
-        assert url in shown.replace(" ", "")
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_what_one_would_copy_is_on_one_line(terminal, capsys, monkeypatch):
+    monkeypatch.setattr(console.output, "_force_terminal", terminal)
+    monkeypatch.setattr(console.output, "width", 80)
+    assert main(["datasets", "d4rl/hopper-medium-v2"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    for url in catalogue.find("d4rl/hopper-medium-v2").urls:
+        assert any(line.split() == ["url", url] for line in lines)
+    wide = [line for line in lines if len(line) > 80]
+    assert all("http" in line for line in wide) == terminal  # prose is folded for eyes only
+    assert any(line == " " * 19 + "  year = {2020}" for line in lines)
+    assert main(["datasets"]) == 0
+    table = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert table[0] == ["collection", "datasets", "here", "for", "example"]
+    for name, *_, example in table[1:]:
+        assert catalogue.find(example).collection == name
 
 
 def test_an_unknown_collection_is_refused(capsys):
