@@ -193,7 +193,10 @@ def score_of(run: ScoredRun, unit: Unit, rule: str) -> float:
 def _chosen(
     runs: Sequence[ScoredRun], algorithms: Sequence[str], datasets: Sequence[str]
 ) -> list[ScoredRun]:
-    """Return the runs of the named algorithms (with or without a variant's label) and datasets."""
+    """Return the runs of the named algorithms and datasets.
+
+    A name that no algorithm has stands for all of its variants: ``iql`` for ``iql (tau=0.9)``.
+    """
     found = list(runs)
     if datasets:
         known = list(dict.fromkeys(run.dataset for run in runs))
@@ -203,10 +206,11 @@ def _chosen(
         names = [run.algorithm for run in found]
         known = list(dict.fromkeys([*names, *(name.partition(" (")[0] for name in names)]))
         wanted = compatibility.pick(algorithms, known, "algorithm")
+        stems = set(wanted).difference(names)
         found = [
             run
             for run in found
-            if run.algorithm in wanted or run.algorithm.partition(" (")[0] in wanted
+            if run.algorithm in wanted or run.algorithm.partition(" (")[0] in stems
         ]
     return found
 

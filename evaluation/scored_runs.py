@@ -68,7 +68,7 @@ class ScoredRun:
     @property
     def title(self) -> str:
         """Return for example ``iql on d4rl/hopper-medium-v2, seed 3``."""
-        return f"{self.algorithm} on {self.dataset}, seed {'?' if self.seed is None else self.seed}"
+        return _title(self)
 
     def values(self, unit: Unit) -> np.ndarray:
         """Return every evaluation in a unit: ``(evaluations,)``."""
@@ -150,23 +150,24 @@ def _from_rows(rows: Sequence[ScoreRow], source: str) -> ScoredRun:
     steps = [-1 if row.step is None else row.step for row in ordered]
     if len(set(steps)) < len(steps):
         raise DatumrlError(
-            f"{first.algorithm} on {first.dataset}, seed {first.seed}: several scores of the same "
-            "step; keep one of them, or give every run its own seed"
+            f"{_title(first)}: several scores of the same step; keep one of them, or give every "
+            "run its own seed"
         )
-    values = _numbers(row.score for row in ordered)
-    returns = _numbers(row.mean_return for row in ordered)
-    bad = any(row.failed for row in ordered) or not _told(values, returns)
+    bad = any(map(_failed, ordered))
+    if not bad:
+        _check_one_unit(ordered)
+    episodes = _episodes(ordered)
     stated: dict[str, str] = {"evaluation protocol": first.protocol} if first.protocol else {}
     shared = {} if first.protocol else {"source of scores without a stated protocol": first.source}
-    if first.episodes is not None:
-        shared["episodes per evaluation"] = str(first.episodes)
+    if episodes is not None:
+        shared["episodes per evaluation"] = str(episodes)
     return ScoredRun(
         algorithm=first.algorithm,
         dataset=first.dataset,
         seed=first.seed,
         steps=np.array(steps, dtype=np.int64),
-        returns=returns,
-        scores=values,
+        returns=_numbers(row.mean_return for row in ordered),
+        scores=_numbers(row.score for row in ordered),
         status="failed" if bad else "complete",
         reason="failed, or its score is not a number" if bad else "",
         conditions=stated,
@@ -175,11 +176,44 @@ def _from_rows(rows: Sequence[ScoreRow], source: str) -> ScoredRun:
     )
 
 
-def _told(values: np.ndarray, returns: np.ndarray) -> bool:
-    """Say whether every evaluation has a number in one of the two units."""
-    return bool(
-        np.isfinite(values).all() or (np.isnan(values).all() and np.isfinite(returns).all())
-    )
+def _failed(row: ScoreRow) -> bool:
+    """Say whether an evaluation failed: it says so, has no number, or one that is not finite."""
+    told = row.score if row.score is not None else row.mean_return
+    return row.failed or told is None or not math.isfinite(told)
+
+
+def _check_one_unit(rows: Sequence[ScoreRow]) -> None:
+    """Refuse a run of which some evaluations have a score and others a return only."""
+    bare = [row for row in rows if row.score is None]
+    if bare and len(bare) < len(rows):
+        raise DatumrlError(
+            f"{_title(bare[0])}: {_place(bare[0])} has a return but no score, which other rows "
+            "have; fill it or drop the row"
+        )
+
+
+def _episodes(rows: Sequence[ScoreRow]) -> int | None:
+    """Return how many episodes a run's evaluations have, refusing more than one number of them."""
+    known: dict[int, ScoreRow] = {}
+    for row in rows:
+        if row.episodes is not None:
+            known.setdefault(row.episodes, row)
+    if len(known) > 1:
+        fewest, most = min(known), max(known)
+        raise DatumrlError(
+            f"{_title(rows[0])}: mixed episodes per evaluation: {fewest} "
+            f"({_place(known[fewest])}) and {most} ({_place(known[most])}); what was measured "
+            "differently is not compared: keep the rows of one number"
+        )
+    return next(iter(known), None)
+
+
+def _place(row: ScoreRow) -> str:
+    return "a row without a step" if row.step is None else f"step {row.step}"
+
+
+def _title(row: ScoreRow | ScoredRun) -> str:
+    return f"{row.algorithm} on {row.dataset}, seed {'?' if row.seed is None else row.seed}"
 
 
 def _numbers(values: Iterable[float | None]) -> np.ndarray:

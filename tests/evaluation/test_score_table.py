@@ -173,6 +173,45 @@ def test_a_nan_in_a_csv_file_is_a_failed_run(tmp_path: Path) -> None:
     assert runs[0].values("score").tolist() == [12.5]
 
 
+def test_an_evaluation_of_other_episodes_within_a_run_is_refused() -> None:
+    rows = [row(step=step, episodes=episodes) for step, episodes in ((5, 10), (10, 10), (20, 100))]
+    for given in (rows, rows[::-1]):
+        with pytest.raises(DatumrlError, match=r"a on d4rl/hop.*, seed 0: mixed .* 10 .* and 100"):
+            table(given)
+    unknown = row(step=20)
+    (run,) = scored_runs.from_rows([unknown, *rows[:2]])
+    assert run.shared["episodes per evaluation"] == "10"
+    with pytest.raises(DatumrlError, match=r"mixed episodes per evaluation: 10 .* and 5"):
+        table([*rows[:2], unknown, row("b", episodes=5)])
+
+
+@pytest.mark.parametrize("failed_as", [None, 0.0])
+def test_an_evaluation_without_the_score_that_others_have_is_no_failure(failed_as) -> None:
+    bare = row(step=1, score=None, mean_return=900.0)
+    rows = [bare, row(step=2, score=40.0, mean_return=1300.0)]
+    with pytest.raises(DatumrlError, match=r"seed 0: step 1 has a return but no .*fill it"):
+        table(rows, failed_as=failed_as)
+    with pytest.raises(DatumrlError, match="a row without a step has a return but no score"):
+        table([bare.model_copy(update={"step": None}), rows[1]], failed_as=failed_as)
+    assert scored_runs.from_rows([bare])[0].unit == "return"
+    assert scored_runs.from_rows([row(step=1), rows[1]])[0].status == "complete"
+
+
+@pytest.mark.parametrize(
+    "last",
+    [
+        {"score": None},
+        {"score": float("nan")},
+        {"score": float("nan"), "mean_return": 5.0},
+        {"score": None, "mean_return": float("nan")},
+        {"score": None, "mean_return": 5.0, "failed": True},
+    ],
+)
+def test_what_says_that_a_run_failed(last: dict) -> None:
+    (run,) = scored_runs.from_rows([row(step=1, score=40.0), row(step=2, **last)])
+    assert run.status == "failed"
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -257,6 +296,14 @@ def test_optimism_of_best_uses_episodes_where_they_are_known(make_record) -> Non
     best, how = table([make_record(points=(1000.0, 3000.0))]).best("iql")
     assert how == "split episodes"
     assert best.optimism[0] == pytest.approx(0.0)  # both episodes of a point have the same return
+
+
+def test_an_exact_name_goes_before_those_that_only_begin_with_it() -> None:
+    rows = [row(name) for name in ("TD3", "TD3 (ours)", "TD3 (theirs)", "CQL (a)", "CQL (b)")]
+    assert table(rows, algorithms=["TD3"]).algorithms == ("TD3",)
+    chosen = table(rows, algorithms=["TD3 (ours)", "TD3"])
+    assert chosen.algorithms == ("TD3 (ours)", "TD3")
+    assert table(rows, algorithms=["CQL", "TD3"]).algorithms == ("CQL (a)", "CQL (b)", "TD3")
 
 
 def test_one_algorithm_in_two_settings_is_two_entries(make_record) -> None:
