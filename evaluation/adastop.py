@@ -36,7 +36,7 @@ import numpy as np
 
 from datumrl.datasets import files
 from datumrl.datasets.errors import DatumrlError
-from datumrl.evaluation import permutation_paths, stepdown
+from datumrl.evaluation import metrics, permutation_paths, stepdown
 from datumrl.evaluation.adastop_design import Design, connected_sets, set_level
 
 SCHEMA = "datumrl-adastop/1"
@@ -209,10 +209,10 @@ def _checked_block(state: State, scores: Scores) -> dict[str, tuple[float, ...]]
             raise DatumrlError(
                 f"{name}: {len(values)} scores; this design needs {runs} per interim"
             )
-        if not all(map(math.isfinite, values)):
+        if not all(abs(value) <= metrics.LARGEST for value in values):
             raise DatumrlError(
-                f"{name}: a score of {values} is not finite; a failed run needs a score that you "
-                "choose for all failed runs before comparing"
+                f"{name}: a score of {values} is not finite, or beyond {metrics.LARGEST:g}; a "
+                "failed run needs a score that you choose for all failed runs before comparing"
             )
         block[name] = values
     return block

@@ -2,8 +2,8 @@
 
 They are those of Agarwal et al., "Deep Reinforcement Learning at the Edge of the Statistical
 Precipice" (2021), and agree with rliable 1.2.0 on its ``(runs, tasks)`` matrices.  Any scale of
-scores will do; ours are 0-100.  NaN, infinity and empty arrays are errors: a failed run needs a
-decision (its score, or its absence from every task), not a silent propagation.
+scores will do; ours are 0-100.  NaN, infinity, scores beyond 1e100 and empty arrays are errors: a
+failed run needs a decision (its score, or its absence from every task), not a silent propagation.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import numpy.typing as npt
 from datumrl.datasets.errors import DatumrlError
 
 Scores = npt.ArrayLike
+LARGEST = 1e100  # of a score's size: the statistics take powers, and larger ones overflow
 
 
 def checked(scores: Scores) -> np.ndarray:
@@ -34,12 +35,13 @@ def checked(scores: Scores) -> np.ndarray:
         raise DatumrlError(
             f"scores of shape {array.shape} hold no run or no task; there is nothing to aggregate"
         )
-    bad = ~np.isfinite(array)
+    bad = ~(np.abs(array) <= LARGEST)
     if bad.any():
         place = tuple(int(axis[0]) for axis in np.nonzero(bad))
+        what = f"beyond {LARGEST:g}" if np.isfinite(array[place]) else "not finite"
         raise DatumrlError(
-            f"score {array[place]} at index {place} is not finite; decide how failed runs score "
-            "before aggregating"
+            f"score {array[place]:g} at index {place} is {what}; correct it, or decide how failed "
+            "runs score before aggregating"
         )
     return array
 
@@ -57,14 +59,14 @@ def median(scores: Scores) -> np.ndarray:
 def iqm(scores: Scores) -> np.ndarray:
     """Return the interquartile mean over all runs x tasks: ``(..., runs, tasks)`` to ``(...)``.
 
-    The lowest and highest ``trimmed(n)`` of the n scores are left out, the rest is averaged.
+    The lowest and highest ``trimmed(n)`` of the n scores are left out, the rest is averaged.  The
+    same scores in another order give the same digits, so that equal methods tie.
     """
     array = checked(scores)
-    flat = array.reshape(*array.shape[:-2], -1)
+    flat = np.sort(array.reshape(*array.shape[:-2], -1), axis=-1)  # sums round by their order
     size = flat.shape[-1]
     cut = trimmed(size)
-    parted = np.partition(flat, (cut, size - cut - 1), axis=-1)
-    return parted[..., cut : size - cut].mean(axis=-1)
+    return flat[..., cut : size - cut].mean(axis=-1)
 
 
 def trimmed(size: int) -> int:

@@ -89,10 +89,13 @@ def gather(tasks: Sequence[npt.ArrayLike], failed_as: float | None = None) -> Ra
     """Return the scores of tasks, one ``(runs,)`` array each, in which NaN is a failed run.
 
     Raises DatumrlError for failed runs without ``failed_as``, for a task without runs, and for
-    infinite scores.
+    infinite scores or such as are beyond ``metrics.LARGEST``.
     """
-    if failed_as is not None and not np.isfinite(failed_as):
-        raise DatumrlError(f"failed_as {failed_as} is not finite; give the score of a failed run")
+    if failed_as is not None and not abs(failed_as) <= metrics.LARGEST:
+        raise DatumrlError(
+            f"failed_as {failed_as:g} is not finite, or beyond {metrics.LARGEST:g}; give the score "
+            "of a failed run"
+        )
     arrays = [_checked_task(place, task) for place, task in enumerate(tasks)]
     if not arrays:
         raise DatumrlError("no tasks: there is nothing to aggregate; give at least one")
@@ -153,17 +156,18 @@ def trimmed_mean(scores: RaggedScores) -> tuple[np.ndarray, np.ndarray, np.ndarr
     """Return the IQM and the lowest and highest score that is (in part) kept: three ``(...)``.
 
     The scores are sorted together; of the unit weight, the first and the last ``trimmed_share`` are
-    cut off, through the middle of a score's weight if need be, and the rest is averaged.
+    cut off, through the middle of a score's weight if need be, and the rest is averaged.  The same
+    scores in another order give the same digits.
     """
     size = sum(scores.runs)
     cut = metrics.trimmed(size)
     if scores.equal_runs:
-        parted = np.partition(scores.flat, (cut, size - cut - 1), axis=-1)
-        kept = parted[..., cut : size - cut]
-        return kept.mean(axis=-1), parted[..., cut], parted[..., size - cut - 1]
-    order = np.argsort(scores.flat, axis=-1)
-    ordered = np.take_along_axis(scores.flat, order, axis=-1)
-    weights = np.repeat(1.0 / (len(scores.runs) * np.array(scores.runs)), scores.runs)[order]
+        ordered = np.sort(scores.flat, axis=-1)
+        kept = ordered[..., cut : size - cut]
+        return kept.mean(axis=-1), ordered[..., cut], ordered[..., size - cut - 1]
+    weights = np.repeat(1.0 / (len(scores.runs) * np.array(scores.runs)), scores.runs)
+    order = np.lexsort((np.broadcast_to(weights, scores.flat.shape), scores.flat), axis=-1)
+    ordered, weights = np.take_along_axis(scores.flat, order, axis=-1), weights[order]
     share = cut / size
     below = np.cumsum(weights, axis=-1)
     within = np.clip(below, share, 1.0 - share) - np.clip(below - weights, share, 1.0 - share)
@@ -183,6 +187,9 @@ def _checked_task(place: int, task: npt.ArrayLike) -> np.ndarray:
         raise DatumrlError(
             f"task {place}: scores of shape {array.shape} are not (runs,) with at least one run"
         )
-    if np.isinf(array).any():
-        raise DatumrlError(f"task {place}: an infinite score; a failed run is NaN")
+    wrong = array[np.abs(array) > metrics.LARGEST]
+    if wrong.size:
+        what = f"a score of {wrong[0]:g}, beyond {metrics.LARGEST:g}"
+        what = "an infinite score" if np.isinf(wrong[0]) else what
+        raise DatumrlError(f"task {place}: {what}; correct it; a failed run is NaN")
     return array

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from datumrl.datasets.errors import DatumrlError
-from datumrl.evaluation import intervals
+from datumrl.evaluation import intervals, metrics
 from datumrl.evaluation.bootstrap import FEW_RUNS, RESAMPLES, check_confidence
 from datumrl.evaluation.group_test import GroupTest
 from datumrl.evaluation.ragged_comparisons import Plan
@@ -49,8 +49,11 @@ class Options:
             (self.failed_as, "--failed-as", "0"),
             (self.gamma, "--gamma", "100"),
         ):
-            if value is not None and not np.isfinite(value):
-                raise DatumrlError(f"{name} {value} is not finite; give a score, such as {example}")
+            if value is not None and not abs(value) <= metrics.LARGEST:
+                raise DatumrlError(
+                    f"{name} {value} is not finite, or beyond {metrics.LARGEST:g}; give a score, "
+                    f"such as {example}"
+                )
         if not 0.0 < self.alpha < 1.0:
             raise DatumrlError(f"alpha {self.alpha} is not between 0 and 1; use for example 0.05")
         if self.seed < 0 or self.resamples < 1:

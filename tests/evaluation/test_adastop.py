@@ -337,6 +337,7 @@ def test_the_number_of_runs_that_a_refusal_names_is_enough() -> None:
         ({"a": [0.0] * 5}, "needs exactly those of a, b"),
         ({"a": [0.0] * 4, "b": [0.0] * 5}, "a: 4 scores"),
         ({"a": [math.nan] * 5, "b": [0.0] * 5}, "not finite"),
+        ({"a": [1e200] * 5, "b": [0.0] * 5}, r"beyond 1e\+100"),
         ({"a": [[0.0, 1.0]] * 5, "b": [0.0] * 5}, "a: give a list of numbers"),
         ({"a": ["1"] * 5, "b": [0.0] * 5}, "a: give a list of numbers"),
     ],

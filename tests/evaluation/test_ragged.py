@@ -50,6 +50,15 @@ def test_weighted_iqm_is_that_of_repeated_runs(seed):
     assert ragged.iqm(ragged.gather(tasks)) == pytest.approx(repeated_iqm(tasks), rel=1e-12)
 
 
+@pytest.mark.parametrize("runs", [(5, 5, 5), (2, 3, 5, 1)])
+def test_the_iqm_has_the_same_digits_in_any_order(runs):
+    for seed in range(100):
+        generator = np.random.default_rng(seed)
+        tasks = [generator.normal(50, 30, count).round(seed % 2) for count in runs]
+        turned = [task[::-1] for task in reversed(tasks)]
+        assert ragged.iqm(ragged.gather(tasks)) == ragged.iqm(ragged.gather(turned))
+
+
 def test_every_task_weighs_the_same():
     held = ragged.gather(UNEQUAL)
     assert ragged.mean(held) == pytest.approx(np.mean([30.0, 30.0, 60.0]))
@@ -103,6 +112,7 @@ def test_failed_runs_leave_the_metric_undefined_unless_told():
         ([[[1.0]]], r"task 0: scores of shape \(1, 1\)"),
         ([["high"]], "task 0: .* are no scores"),
         ([[1.0, float("inf")]], "task 0: an infinite score"),
+        ([[1e100], [-1e100, 1.5e200]], r"task 1: a score of 1.5e\+200, beyond 1e\+100; correct it"),
     ],
 )
 def test_bad_scores(tasks, told):
@@ -111,8 +121,9 @@ def test_bad_scores(tasks, told):
 
 
 def test_bad_settings():
-    with pytest.raises(DatumrlError, match="failed_as nan"):
-        ragged.gather(UNEQUAL, failed_as=float("nan"))
+    for value, shown in ((float("nan"), "nan"), (-1e200, r"-1e\+200")):
+        with pytest.raises(DatumrlError, match=f"failed_as {shown}"):
+            ragged.gather(UNEQUAL, failed_as=value)
     with pytest.raises(DatumrlError, match="gamma inf"):
         ragged.optimality_gap(ragged.gather(UNEQUAL), float("inf"))
     with pytest.raises(DatumrlError, match=r"\(3,\) are not \(runs, tasks\)"):

@@ -207,6 +207,7 @@ def test_groups_hold_their_level_under_the_null() -> None:
         ({"resamples": 0}, "resamples 0"),
         ({"failed_as": float("nan")}, "--failed-as nan"),
         ({"gamma": float("inf")}, "--gamma inf"),
+        ({"gamma": 1e200}, r"--gamma 1e\+200 is not finite, or beyond 1e\+100"),
     ],
 )
 def test_options_that_make_no_sense_are_refused(options, said) -> None:

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from datumrl.evaluation import ragged
 from datumrl.evaluation.records import ScoreRow
-from datumrl.leaderboard import runs, suite_pages, tables, wording
+from datumrl.leaderboard import runs, standings, suite_pages, tables, wording
 from datumrl.leaderboard.tables import Table
 
 HOPPER = [f"d4rl/hopper-{kind}-v2" for kind in ("medium", "medium-expert", "random")]
@@ -26,6 +27,21 @@ def build(scores: Mapping[str, Sequence[float]]) -> Table:
     ]
     (table,) = tables.build(runs.from_rows(rows))
     return table
+
+
+def test_the_same_scores_in_another_order_share_a_rank() -> None:
+    for seed in (2, 3, 19):  # of these, sums that went by the runs' order gave two ranks
+        scores = np.random.default_rng(seed).normal(50, 10, (5, 3))
+        rows = [
+            ScoreRow(tier="raw published", algorithm=name, dataset=dataset, seed=place, score=score)
+            for name, own in (("X", scores), ("Y", scores[::-1]))
+            for dataset, values in zip(HOPPER, own.T.tolist(), strict=True)
+            for place, score in enumerate(values)
+        ]
+        (table,) = tables.build(runs.from_rows(rows))
+        assert [entry.rank for entry in table.entries] == [1, 1]
+        held = [ragged.gather_matrix(own) for own in (scores, scores[::-1])]
+        assert standings.iqm_ranks(held).tolist() == [1, 1]
 
 
 def test_a_point_is_no_interval() -> None:
