@@ -7,12 +7,12 @@
             minigrid, carla, flow, bullet          timeouts at every time limit, too
     goals   maze2d: one continuous trajectory      where a goal was reached (``timeouts``);
                                                    the following row is the true successor
-    leaps   antmaze: runs of terminal rows while   at a timeout, and where x or y leaps,
+    leaps   antmaze: runs of terminal rows while   at a timeout, and where the ant leaps,
             the ant stays at the goal; v0 has      which is a reset that no flag tells of
             timeouts out of step with the resets
 
-Sources: Farama-Foundation/D4RL scripts/generation, scripts/check_antmaze_datasets.py (leaps of over
-5 are its sign of a reset), issues 77, 146, 194, 199.
+Sources: Farama-Foundation/D4RL scripts/generation, scripts/check_antmaze_datasets.py (a distance of
+over 5 between rows is its sign of a reset), issues 77, 146, 194, 199.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ import numpy as np
 from datumrl.datasets.episodes import episode_starts
 
 RULES = {"maze2d": "goals", "maze2d-bullet": "goals", "antmaze": "leaps"}  # others: "flags"
-LEAP = 5.0  # of x and y between consecutive rows; an ant moves well under 1 in a step
+LEAP = 5.0  # distance in x and y between consecutive rows; an ant moves well under 1 in a step
 _ROWS_AT_ONCE = 1 << 16
 
 Rows = Callable[[int, int], np.ndarray]  # observations of rows begin to end
@@ -72,17 +72,18 @@ def boundaries(
     ended = timeouts.copy()
     ended[leaps] = True
     unflagged = int((~timeouts[leaps]).sum())
-    note = f"{unflagged} resets without a timeout, told by a leap of x or y" if unflagged else ""
+    note = f"{unflagged} resets without a timeout, told by a leap of x and y" if unflagged else ""
     starts = episode_starts(np.zeros_like(ended), ended)
     return Boundaries(timeouts, starts, "recorded", none, note)
 
 
 def _leaps(observations: Rows, rows: int) -> np.ndarray:
-    """Return the rows after which x or y leaps, (k,) int64; columns 0 and 1 are x and y."""
+    """Return the rows after which the ant leaps, (k,) int64; columns 0 and 1 are x and y."""
     found = [np.zeros(0, np.int64)]
     for begin in range(0, rows, _ROWS_AT_ONCE):
         place = observations(begin, begin + _ROWS_AT_ONCE + 1)[:, :2]
-        found.append(begin + np.flatnonzero((np.abs(np.diff(place, axis=0)) > LEAP).any(axis=1)))
+        distance = np.linalg.norm(np.diff(place, axis=0), axis=1)
+        found.append(begin + np.flatnonzero(distance > LEAP))
     return np.concatenate(found)
 
 

@@ -40,7 +40,7 @@ ERRATA = {
     "maze2d-v0": "superseded by v1, whose time limits are longer and reference scores others",
     "eval-layout": "made in the evaluation layout of the maze, which is another maze",
     "antmaze-clusters": "terminals is the success flag while the trajectory goes on, so runs of "
-    "terminal rows are normal; episodes end at timeouts and where x or y leaps",
+    "terminal rows are normal; episodes end at timeouts and where the ant leaps",
     "antmaze-goal": "the goal of the data is not that of evaluation, and observations have none; "
     "agents are commonly trained on rewards less 1, which the trainers' presets state",
     "antmaze-v0": "timeouts are out of step with the resets, which show as leaps of x and y; v2 "

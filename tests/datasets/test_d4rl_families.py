@@ -176,14 +176,17 @@ def test_antmaze_ends_at_timeouts_and_leaps_and_not_at_success(convert):
     place = np.zeros((rows, 2), np.float32)
     place[5:, 0] = 20.0  # a reset that no flag tells of, after row 4
     place[8:, 1] = 9.0  # the reset after the timeout
+    place[10:] += 4.0  # to the diagonal neighbour: a distance of 5.66, 4 either way
+    place[11] += (3.0, 4.0)  # a distance of 5 is none
     content["observations"][:, :2] = place
     episodes = convert("d4rl/antmaze-umaze-v0", content)
-    assert episodes.starts.tolist() == [0, 5, 8, 12]
+    assert episodes.starts.tolist() == [0, 5, 8, 10, 12]
     assert episodes.ends == "recorded"
-    assert any("1 resets without a timeout" in note for note in episodes.notes)
+    assert any("2 resets without a timeout" in note for note in episodes.notes)
     steps = episodes.transitions()
-    # The timeout and the end of the tail have no successor; row 4 is terminal, which needs none.
-    assert steps.rows.tolist() == [0, 1, 2, 3, 4, 5, 6, 8, 9, 10]
+    # The timeout, row 9 and the end of the tail have no successor; row 4 is terminal, which needs
+    # none.
+    assert steps.rows.tolist() == [0, 1, 2, 3, 4, 5, 6, 8, 10]
     assert steps.terminals.tolist() == [row in (2, 3, 4, 10) for row in steps.rows]
     np.testing.assert_array_equal(steps.next_observations[2], content["observations"][3])
     assert episodes.transitions("d4rl-legacy").rows.tolist() == [0, 1, 2, 3, 4, 5, 6, 8, 9, 10]

@@ -15,6 +15,7 @@ import pytest
 from datumrl.datasets import (
     catalogue,
     fetching,
+    identity,
     leftovers,
     loading,
     places,
@@ -175,6 +176,13 @@ def test_columns_of_another_option_of_the_record_are_converted_anew(raw, monkeyp
         loading.load(ID, progress=call)
     assert [len(call) > 0 for call in calls] == [True, False]
     assert len(prepared.provenance(folder)["source"]["meaning"]) == 64
+
+
+def test_columns_of_antmaze_made_by_the_first_reader_are_converted_anew():
+    known = {"size": 1, "mtime_ns": 2, "sha256": "0"}
+    antmaze = catalogue.find("d4rl/antmaze-umaze-v2")
+    assert identity.is_current((1, 2), antmaze, known) is False  # its resets were told by x or y
+    assert identity.is_current((1, 2), HOPPER, known) is True
 
 
 def test_columns_made_before_meanings_were_kept_are_opened(raw, monkeypatch):

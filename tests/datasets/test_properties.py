@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import tempfile
 from pathlib import Path
 
@@ -183,7 +184,8 @@ def test_boundaries_of_files_row_by_row(rows, seed, limit, family, has_timeouts)
     rng = np.random.default_rng(seed)
     rate = rng.choice([0, 0.1, 0.5])
     terminals, timeouts = rng.random(rows) < rate, rng.random(rows) < rate
-    places = np.cumsum(rng.choice([0.1, 7.0], (rows, 2), p=[0.9, 0.1]), axis=0)
+    steps = rng.choice([0.1, 4.0, 7.0], (rows, 2), p=[0.7, 0.2, 0.1])  # 4 and 4: a diagonal leap
+    places = np.cumsum(steps, axis=0)
     found = d4rl_boundaries.boundaries(
         family,
         terminals,
@@ -196,7 +198,7 @@ def test_boundaries_of_files_row_by_row(rows, seed, limit, family, has_timeouts)
         step += 1
         flagged = bool(timeouts[row]) if has_timeouts else False
         if family == "antmaze":
-            leaps = row + 1 < rows and np.abs(places[row + 1] - places[row]).max() > 5
+            leaps = row + 1 < rows and math.dist(places[row], places[row + 1]) > 5
             ended = flagged or leaps
         elif family == "maze2d":
             ended = flagged or bool(terminals[row])
