@@ -29,10 +29,11 @@ the log-sum-exp is kept: for another T the usual (Q - log p) / T does not weigh 
 Differences of corl-team/CORL (cql.py): alpha before its update in the policy's loss; alpha'
 multiplies w (D_i - gap), which is tau = w gap here; the target of the backup by ten actions is the
 largest of their smallest Q_i' (here and officially the smallest of the critics' largest); the exact
-density of the tanh, the mean not bounded for cloning; orthogonal critics, biases from 0.  Of its
-bugs none is here: its log_prob ignores the actions it is given, so that its warm-up cannot clone;
-its `q_n_hidden_layers` reaches one critic of two; its reward scale and bias act only along with
-`normalize_reward`.
+density of the tanh, the mean not bounded for cloning; orthogonal critics, biases from 0; an actor
+as torch initialises it but for the last layer, Xavier's uniform of gain 0.01 (here rlkit's).  Of
+its bugs none is here: its log_prob ignores the actions it is given, so that its warm-up cannot
+clone; its `q_n_hidden_layers` reaches one critic of two; its reward scale and bias act only along
+with `normalize_reward`.
 """
 
 from __future__ import annotations

@@ -19,8 +19,8 @@ an error in training, where its code clamps them; in evaluation both clamp.  An 
 at the end of a dataset is not learned from.
 
 Differences of corl-team/CORL (dt.py): GELU, weights and embeddings from N(0, 0.02^2), K more
-timestep embeddings, the loss divided by the number of all places of a window, also those after the
-episode's end (``loss_over``), evaluation always from the environment seed 42.
+timestep embeddings (``max_timesteps``), the loss divided by the number of all places of a window,
+also those after the episode's end (``loss_over``), evaluation always from the environment seed 42.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -26,6 +27,16 @@ if TYPE_CHECKING:
 
 FORMAT = "datumrl-policy/1"
 TOLERANCE = 1e-5  # of max_action, in which numpy's actions may differ from torch's
+_UNREADABLE = (
+    OSError,
+    EOFError,
+    KeyError,
+    ValueError,
+    AttributeError,
+    TypeError,  # an .npy file, whose one array is no context
+    zipfile.BadZipFile,
+    zlib.error,
+)
 _TRIED = 256  # random observations on which the two are compared before anything is written
 
 
@@ -80,7 +91,7 @@ def load_policy(path: Path | str) -> NumpyPolicy:
         count = sum(name.startswith("weight_") for name in arrays)
         layers = [(arrays[f"weight_{place}"], arrays[f"bias_{place}"]) for place in range(count)]
         return NumpyPolicy(layers, arrays["mean"], arrays["scale"], arrays["max_action"], origin)
-    except (OSError, KeyError, ValueError, AttributeError, EOFError, zipfile.BadZipFile) as problem:
+    except _UNREADABLE as problem:
         raise DatumrlError(
             f"{path} is no exported policy ({problem}); give a .npz file of "
             "`datumrl evaluate RUN --export FOLDER`"

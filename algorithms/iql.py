@@ -17,10 +17,12 @@ Known departures from the official code: the policy and its density are in units
 which is 1 in its environments.  Rewards are scaled by the returns of complete episodes; theirs lack
 rows that D4RL drops and count an unfinished tail.
 
-Differences of corl-team/CORL (iql.py): V before its update in all losses, Q's loss halved, and
-networks as torch initialises them.  In its values, which preset "corl" has: log standard deviations
-from -20, states normalised, rewards scaled for two of the Hopper datasets only, and for these a
-policy without deviations, whose loss is the weighted squared distance from the action.
+Differences of corl-team/CORL (iql.py): V before its update in all losses, Q's loss halved, actions
+of the data not clipped, and networks as torch initialises them.  Of its bugs none is here: its
+dropout does not reach a Gaussian policy (preset "corl" has none there).  In its values, which
+preset "corl" has: log standard deviations from -20, states normalised, rewards scaled for two of
+the Hopper datasets only, and for these a policy without deviations, whose loss is the weighted
+squared distance from the action.
 """
 
 from __future__ import annotations

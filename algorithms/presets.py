@@ -111,6 +111,11 @@ def choose(
     config = registry.resolve(algorithm, {**of_config, **settings})
     run_before = _checked_run({**RUN_DEFAULTS, **of_run})
     run_now = _checked_run({**run_before, **run})
+    if run.get("view") not in (None, RUN_DEFAULTS["view"]) and registry.draws_windows(config):
+        raise DatumrlError(
+            f"view={run['view']}: {algorithm} learns from pieces of whole episodes, which no view "
+            "of transitions changes; leave it out"
+        )
     changed = [field for field in settings if getattr(before, field) != getattr(given, field)]
     changed += [field for field in run if run_before[field] != run_now[field]]
     recorded = preset or NONE

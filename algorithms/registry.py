@@ -104,6 +104,11 @@ def entries(name: str, configuration: Mapping[str, Any]) -> list[Entry]:
     ]
 
 
+def draws_windows(config: Any) -> bool:
+    """Return whether a method learns from pieces of whole episodes, which no view changes."""
+    return hasattr(config, "return_targets") or getattr(config, "context_length", 1) > 1
+
+
 def recorded_revision(name: str) -> dict[str, str]:
     """Return what is recorded of the revision of a method's code: nothing for the first."""
     revision = getattr(find(name), "REVISION", 1)

@@ -43,12 +43,14 @@ def of(dataset: DatasetRecord, episodes: Episodes, device: torch.device, nearest
             f"{dataset.environment.id} gives observations of shape {seen.shape}; policies act "
             "there on what they were trained on, so name the environment of the data, or none"
         )
-    if space.shape != (action_dim,) or not np.array_equal(space.low, -space.high):
+    bounded = space.shape == (action_dim,) and bool(np.isfinite(space.high).all())
+    if not bounded or not np.array_equal(space.low, -space.high):
         raise DatumrlError(
             f"{dataset.id}: its actions have {action_dim} dimensions, but {dataset.environment.id} "
-            f"takes {space}; a trainer needs as many, with bounds symmetric about zero"
+            f"takes {space}; a trainer needs as many, with finite bounds symmetric about zero"
         )
-    return Task(observation_dim, action_dim, torch.as_tensor(space.high, device=device))
+    max_action = torch.as_tensor(space.high, dtype=torch.float32, device=device)
+    return Task(observation_dim, action_dim, max_action)
 
 
 def beyond_bounds(episodes: Episodes, task: Task) -> str | None:

@@ -109,6 +109,9 @@ def test_what_cannot_be_exported_is_said(trained, tmp_path):
     np.savez(tmp_path / "other.npz", a=np.zeros(3))
     with pytest.raises(DatumrlError, match="is no exported policy"):
         datumrl.load_policy(tmp_path / "other.npz")
+    np.save(tmp_path / "array.npy", np.zeros(3))
+    with pytest.raises(DatumrlError, match="is no exported policy"):
+        datumrl.load_policy(tmp_path / "array.npy")
 
 
 def test_nothing_of_a_run_is_written_if_one_policy_cannot_be(trained, tmp_path):

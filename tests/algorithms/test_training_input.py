@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import gymnasium
 import numpy as np
 import pytest
 import torch
 
 import datumrl
+from datumrl.algorithms import tasks
 from datumrl.datasets import catalogue, places, prepared
 from datumrl.datasets.errors import DatumrlError
+from datumrl.evaluation import environments
 
 DATASET = "local/inverted-pendulum-mixed-v1@2k"
 HOPPER = "local/hopper-medium-v1"
@@ -35,6 +38,15 @@ def test_bad_input_is_refused_before_anything_is_written(home, tmp_path, changes
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize(
+    ("method", "settings"), [("dt", {}), ("bc", {"context_length": 3}), ("percent_bc", "official")]
+)
+def test_a_view_is_refused_where_it_would_change_nothing(method, settings):
+    options = {"preset": settings} if isinstance(settings, str) else {"settings": settings}
+    with pytest.raises(DatumrlError, match="learns from pieces of whole episodes"):
+        datumrl.train(method, HOPPER, view="d4rl-legacy", **options)
+
+
 @pytest.fixture
 def hopper(make_episodes, tmp_path, monkeypatch):
     """Put a dataset of so wide observations, with these actions, in Hopper's place."""
@@ -58,6 +70,32 @@ def test_observations_of_another_width_than_the_environments_are_refused(hopper,
     with pytest.raises(DatumrlError, match=r"have 12 dimensions, but Hopper-v4 .*shape \(11,\)"):
         datumrl.train("bc", HOPPER, steps=10, evaluate_every=5, folder=tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def _with_actions(monkeypatch, low, high, dtype):
+    make = environments.make_flat
+
+    def made(*arguments):
+        env = make(*arguments)
+        env.action_space = gymnasium.spaces.Box(low, high, (3,), dtype)
+        return env
+
+    monkeypatch.setattr(environments, "make_flat", made)
+
+
+@pytest.mark.parametrize(("low", "high"), [(-np.inf, np.inf), (-1, 2)])
+def test_actions_without_symmetric_bounds_are_refused(hopper, tmp_path, monkeypatch, low, high):
+    hopper(11, np.zeros((20, 3)))
+    _with_actions(monkeypatch, low, high, np.float32)
+    with pytest.raises(DatumrlError, match="finite bounds symmetric about zero"):
+        datumrl.train("bc", HOPPER, steps=10, evaluate_every=5, folder=tmp_path / "run")
+
+
+def test_bounds_in_float64_are_trained_on_in_float32(hopper, monkeypatch):
+    hopper(11, np.zeros((20, 3)))
+    _with_actions(monkeypatch, -1, 1, np.float64)
+    task = tasks.of(catalogue.find(HOPPER), datumrl.load(HOPPER), torch.device("cpu"), False)
+    assert task.max_action.dtype == torch.float32
 
 
 @pytest.mark.parametrize("beyond", [None, 1.01, -1.01])
