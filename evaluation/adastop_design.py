@@ -183,9 +183,11 @@ def _check_that_it_can_decide(design: Design) -> None:
 
     if too_few(design.runs):
         enough = next(runs for runs in itertools.count(design.runs) if not too_few(runs))
+        several = design.interims > 1
         raise DatumrlError(
-            f"{design.runs} runs x {design.interims} interims can never reject at alpha "
-            f"{design.alpha}: use at least {enough} runs per interim"
+            f"{design.runs} runs{f' x {design.interims} interims' if several else ''} can never "
+            f"reject at alpha {design.alpha}: use at least {enough} runs"
+            f"{' per interim' if several else ''}"
         )
     least = math.ceil(1 / level - 1e-9)
     if design.permutations < least:

@@ -287,7 +287,8 @@ def test_a_family_over_datasets_is_a_list_of_comparisons() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"runs": 3, "interims": 1}, "3 runs x 1 interims can never reject.*at least 4 runs"),
+        ({"runs": 3, "interims": 1}, r"3 runs can never reject .*: use at least 4 runs$"),
+        ({"runs": 2, "interims": 2}, "2 runs x 2 interims can never reject.*runs per interim"),
         ({"permutations": 19}, "19 permutations can never reject.*at least 20"),
         ({"algorithms": ("a", "a")}, "two or more different"),
         ({"alpha": 0.0}, "alpha 0.0"),
