@@ -20,7 +20,7 @@ class Command:
     """Generate local datasets; what is already there is verified instead.
 
     Nothing is downloaded: policies that come with datumrl are rolled out here. A dataset that is
-    already there is verified instead. A collection that was interrupted goes on where it was.
+    already there is verified instead. A collection that was interrupted resumes where it was.
     `datumrl datasets --collection local` lists the datasets.
     """
 

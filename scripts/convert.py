@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class Command:
     """Write a dataset as Minari or D4RL HDF5.
 
-    What the format cannot hold is told, in the output and in what is written.
+    What the format cannot hold is listed, in the output and in what is written.
     """
 
     dataset: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="ID")]

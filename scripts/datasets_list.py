@@ -16,7 +16,7 @@ from datumrl.scripts import console
 
 @dataclass(frozen=True)
 class Command:
-    """List the catalogue, or tell all about one dataset."""
+    """List the catalogue, or show all about one dataset."""
 
     dataset: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="[ID]")] = None
     """dataset id; without one, the collections, or the datasets that the options choose"""
@@ -79,7 +79,7 @@ def _list_collections(records: list[DatasetRecord]) -> None:
     console.print_columns(("collection", "datasets", "here", "for example"), rows)
     console.notes.print(
         f"{len(records):,} datasets; --collection NAME, --environment TEXT or --all list them, and "
-        "`datumrl datasets ID` tells all about one"
+        "`datumrl datasets ID` shows all about one"
     )
 
 

@@ -26,8 +26,8 @@ NOT_EVALUATED = "complete, not evaluated"
 class Command:
     """Roll out the checkpointed policies of a run, or of all runs below a folder, with other seeds.
 
-    The seeds of one method, dataset and settings are told together, whatever runs they were trained
-    in.  Of an unfinished run the policies are those of its last checkpoint: they are told apart,
+    The seeds of one method, dataset and settings are reported together, whatever runs they were
+    trained in.  Of an unfinished run the policies are those of its last checkpoint: reported apart,
     and their records have status running.
     """
 

@@ -14,14 +14,14 @@ from datumrl.datasets.errors import DatumrlError
 # name -> (module under datumrl.scripts, what it does); a module is imported only when asked for.
 COMMANDS = {
     "quickstart": ("quickstart", "a tour of the main commands: small, offline, in minutes"),
-    "datasets": ("datasets_list", "list the catalogue, or tell all about one dataset"),
+    "datasets": ("datasets_list", "list the catalogue, or show all about one dataset"),
     "fetch": ("fetch", "download and verify a dataset, or import a file at hand (--from)"),
     "collect": ("collect", "generate a local dataset"),
     "register": ("register", "add your own dataset: HDF5, npz, CSV, Parquet or Minari"),
     "convert": ("convert", "write a dataset as Minari or D4RL HDF5"),
     "stats": ("stats", "quality measures of datasets, side by side"),
     "train": ("train", "train methods on datasets, many seeds at once; resumable"),
-    "evaluate": ("evaluate", "roll the policies of runs out anew, or export them"),
+    "evaluate": ("evaluate", "roll the policies of runs out again, or export them"),
     "compare": ("compare", "compare runs: intervals, groups, AdaStop; --sequential trains"),
     "reproduce": ("reproduce", "recompute a published table from raw scores, or train it again"),
     "submit": ("submit", "build, import, check and verify submissions to the leaderboard"),
@@ -73,7 +73,7 @@ def _main(argv: list[str] | None) -> int:
         return USER_ERROR
     except KeyboardInterrupt:
         again = shlex.join(["datumrl", *(each for each in arguments if each != "--restart")])
-        print(f"datumrl {name}: interrupted; what is done is kept. To go on:", file=sys.stderr)
+        print(f"datumrl {name}: interrupted; what is done is kept. To resume:", file=sys.stderr)
         print(f"  {again}", file=sys.stderr)
         return 130
 
@@ -95,7 +95,7 @@ def _overview() -> str:
     lines += [f"  {name:<12}{line}" for name, (_, line) in COMMANDS.items()]
     lines += [
         "",
-        "`datumrl COMMAND --help` tells what it does, and its options; `--version` the",
+        "`datumrl COMMAND --help` shows what it does, and its options; `--version` the",
         "version. Exit code 2 is for input that you can mend: the error says how.",
     ]
     return "\n".join(lines)

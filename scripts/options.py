@@ -190,7 +190,7 @@ def _rule(info: Any) -> Any:
 
     return tyro.constructors.PrimitiveConstructorSpec(
         nargs="*" if any_number else len(each),
-        metavar=" ".join(names) + (" ..." if any_number else ""),
+        metavar=" ".join(names) + ("..." if any_number else ""),
         instance_from_str=read,
         is_instance=lambda value: True,
         str_from_instance=lambda value: _texts(value if several else (value,)),

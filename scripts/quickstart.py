@@ -7,6 +7,9 @@ import shlex
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
+
+import tyro
 
 from datumrl.datasets import catalogue
 from datumrl.datasets.errors import DatumrlError
@@ -38,8 +41,8 @@ class Command:
     """
 
     out: Path = Path("quickstart")
-    """folder for everything that is made; running again goes on from what is there"""
-    dataset: str = DATASET
+    """folder for everything that is made; running again resumes from what is there"""
+    dataset: Annotated[str, tyro.conf.arg(metavar="ID")] = DATASET
     """the local dataset that is collected, measured and trained on"""
     seeds: int = 5
     """seeds of every method"""
@@ -107,7 +110,7 @@ def _run(step: Step) -> None:
     if main.main(step.arguments) != 0:
         raise DatumrlError(
             f"the step `datumrl {shlex.join(step.arguments)}` did not finish; mend what it says "
-            "above and run quickstart again, which goes on from there"
+            "above and run quickstart again, which resumes from there"
         )
 
 

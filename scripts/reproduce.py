@@ -32,7 +32,7 @@ class Command:
     """Recompute a published table from its raw scores; without a table, list those registered.
 
     Give the id of a registered table, or files of your own with --published and --raw
-    (docs/reproduce.md tells their formats); without either, the registered tables are listed.
+    (docs/reproduce.md describes their formats); without either, the registered tables are listed.
     Exit code 1 if a cell does not follow.
 
     With --train, cells are trained again and compared with what is printed. Exit code 1 if one
@@ -65,7 +65,7 @@ class Command:
     brief: bool = False
     """leave out the cells that follow, and the single claims"""
     train: bool = False
-    """train the table's cells again, with its own settings, and compare; a rerun goes on"""
+    """train the table's cells again, with its own settings, and compare; a rerun resumes"""
     algorithms: tuple[str, ...] = ()
     """train only these, by the table's names or ours, such as TD3+BC or td3_bc"""
     datasets: tuple[str, ...] = ()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
@@ -32,10 +32,10 @@ class Command:
 
     datasets: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="ID...")]
     """dataset ids, such as d4rl/hopper-medium-v2"""
-    reference: str | None = None
-    """dataset id to measure coverage against (default: as told above)"""
-    preset: str | None = None
-    """discretisation: d4rl-study (5 edges a dimension, the first 100,000 rows; the default) or
+    reference: Annotated[str | None, tyro.conf.arg(metavar="ID")] = None
+    """dataset id to measure coverage against (default: as described above)"""
+    preset: Literal["d4rl-study", "paper"] | None = None
+    """discretisation: d4rl-study (5 edges a dimension, the first 100k rows; the default) or
     paper (100 edges, all rows)"""
     rows: int | None = None
     """count coverage over the first so many rows instead of the preset's"""
@@ -49,7 +49,7 @@ class Command:
     """write a card of each dataset, with its audit, as FOLDER/<id>/card.json and CARD.md"""
     audit: bool = False
     """check that the data is sound instead; exit code 1 if a check fails"""
-    against: tuple[str, ...] = ()
+    against: Annotated[tuple[str, ...], tyro.conf.arg(metavar="ID...")] = ()
     """with --audit: ids of datasets that must share no row with these"""
     replay_rows: int | None = None
     """with --audit: rows to replay in MuJoCo, where states are recorded (1000; -1: all, 0: none)"""

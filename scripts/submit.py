@@ -37,7 +37,7 @@ class Command:
 
     Without --from, --check and --verify, a submission is built from run records and the method's
     TOML. Nothing of it is sent anywhere: it is a folder, to be proposed as a pull request.
-    docs/submitting.md tells the rules.
+    The rules are in docs/submitting.md.
 
     Exit code 1 if a submission breaks a rule, or if a verification does not agree.
     """
@@ -57,7 +57,7 @@ class Command:
         tyro.conf.arg(name="from", metavar="{wandb,d3rlpy,csv} PATH"),
     ] = None
     """import another tool's results as score rows: a CSV export, a folder of logs, a CSV file"""
-    dataset: str | None = None
+    dataset: Annotated[str | None, tyro.conf.arg(metavar="ID")] = None
     """with --from: the dataset, where the file does not say"""
     metric: str | None = None
     """with --from: the column with the values (d3rlpy: the log's name)"""

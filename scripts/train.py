@@ -29,16 +29,19 @@ MOST_SEEDS = 10_000  # in one range: more is a slip of the pen
 class Command:
     """Train every named algorithm on every named dataset, the seeds of each in stacks.
 
-    Each run writes a record per seed and a checkpoint; Ctrl-C saves. The same command goes on where
+    Each run writes a record per seed and a checkpoint; Ctrl-C saves. The same command resumes where
     it stopped, after a kill too, and trains nothing twice. --show prints every setting and its
-    source. A job that cannot be done is told at the end, with exit code 2; the others are done.
+    source. A job that cannot be done is listed at the end, with exit code 2; the others are done.
     Exit code 1: every seed failed (diverged).
 
     Begin with, for example: datumrl train td3_bc iql --on local/hopper-medium-v1 --steps 50000
     """
 
-    algorithms: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="METHOD...")]
-    """methods, e.g. td3_bc"""
+    algorithms: Annotated[
+        tuple[str, ...],
+        tyro.conf.Positional,
+        tyro.conf.arg(metavar="METHOD...", help=f"methods: {', '.join(registry.ALGORITHMS)}"),
+    ]
     on: Annotated[tuple[str, ...], tyro.conf.arg(metavar="ID...")]
     """dataset ids, e.g. local/inverted-pendulum-medium-v1"""
     seeds: str = "5"
@@ -74,7 +77,7 @@ class Command:
     out: Path | None = None
     """folder of the run (default: a folder under DATUMRL_HOME/runs named after all settings)"""
     restart: bool = False
-    """start anew, replacing the run in the folder; without this, it goes on where it stopped"""
+    """start again, replacing the run in the folder; without this, it resumes where it stopped"""
     checkpoint_seconds: float = training.CHECKPOINT_SECONDS
     """longest time between checkpoints"""
     tensorboard: tuple[Path, ...] | None = None

@@ -216,7 +216,7 @@ def _to_replace(batch: Batch) -> dict[str, list[int]]:
         for path, record in _records(batch, algorithm):
             wrong = differences(batch, algorithm, record)
             if wrong:
-                told = f"{path}: trained anew, {'; '.join(wrong)}"
+                told = f"{path}: trained again, {'; '.join(wrong)}"
                 console.notes.print(told, soft_wrap=True)
                 found.setdefault(algorithm, []).append(record.seed)
     return {algorithm: sorted(set(seeds)) for algorithm, seeds in found.items()}
@@ -243,7 +243,7 @@ def main() -> int:
         print(problem, file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("interrupted; what is done is kept, and the same command goes on", file=sys.stderr)
+        print("interrupted; what is done is kept, and the same command resumes", file=sys.stderr)
         return 130
 
 

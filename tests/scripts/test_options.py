@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -9,6 +10,8 @@ from typing import Annotated, Literal
 import pytest
 import tyro
 
+from datumrl.algorithms import registry
+from datumrl.datasets import discretization
 from datumrl.scripts import main, options
 
 
@@ -97,6 +100,26 @@ def test_help_breaks_lines_where_the_terminal_does(
         "one line, which is longer than the\nterminal\n\nWhat it does is told (in two lines).\n\n"
     )
     assert "a sentence that goes on" in shown
+
+
+def shown_by_help(name: str, capsys: pytest.CaptureFixture[str]) -> str:
+    with pytest.raises(SystemExit):
+        main.main([name, "--help"])
+    return " ".join(capsys.readouterr().out.replace("│", " ").split())
+
+
+def test_help_names_what_there_is_to_choose_from(capsys: pytest.CaptureFixture[str]) -> None:
+    assert f"METHOD... methods: {', '.join(registry.ALGORITHMS)} (req" in shown_by_help(
+        "train", capsys
+    )
+    assert f"--preset {{{','.join(discretization.PRESETS)}}}" in shown_by_help("stats", capsys)
+
+
+@pytest.mark.parametrize("name", list(main.COMMANDS))
+def test_help_writes_several_values_in_one_way(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert not re.search(r"[A-Z] \.\.\.", shown_by_help(name, capsys))
 
 
 @pytest.mark.parametrize("name", list(main.COMMANDS))

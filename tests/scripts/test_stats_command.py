@@ -58,7 +58,6 @@ def test_a_path_of_the_user_s(tmp_path, capsys):
         (["stats", MEDIUM, "--path", "/no/such"], "/no/such does not exist"),
         (["stats", MEDIUM, "--path", "."], "is no folder that `datumrl collect` wrote"),
         (["stats", MEDIUM, "--audit", "--replay-rows", "-7"], "--replay-rows -7: use a number"),
-        (["stats", MEDIUM, "--preset", "paperr"], "unknown preset 'paperr'; use paper"),
         (["stats", MEDIUM, "--reference", "local/pointmaze-umaze-v1"], "no reference for"),
         (["stats", MEDIUM, "--rows", "0"], "0 rows cannot be counted"),
         (["stats", MEDIUM, "--seed", "-1"], "--seed -1 is negative"),
