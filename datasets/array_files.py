@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from datumrl.datasets import identity
-from datumrl.datasets.episodes import first_not_finite
+from datumrl.datasets.episodes import as_flags, first_not_finite
 from datumrl.datasets.errors import DatumrlError
 from datumrl.datasets.npz_file import NpzFile
 from datumrl.datasets.reading import Progress
@@ -129,14 +129,7 @@ class ArrayFiles(abc.ABC):
         self.expect(name, [(), (1,)], "biuf")
         column = np.empty(self.rows, bool)
         for begin, values in self.blocks(name):
-            flat = values.reshape(-1)
-            odd = np.flatnonzero((flat != 0) & (flat != 1))
-            if len(odd):
-                raise self.error(
-                    f"{name} holds {flat[odd[0]].item()} at row {begin + int(odd[0])} where only 0 "
-                    "and 1 are flags"
-                )
-            column[begin : begin + len(flat)] = flat
+            column[begin : begin + len(values)] = as_flags(name, values, begin, self.error)
         return column
 
     def choices(self, name: str, count: int) -> Iterator[tuple[int, np.ndarray]]:

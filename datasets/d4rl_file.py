@@ -18,7 +18,7 @@ import h5py
 import numpy as np
 
 from datumrl.datasets import hdf5_chunks, identity
-from datumrl.datasets.episodes import first_not_finite
+from datumrl.datasets.episodes import as_flags, first_not_finite
 from datumrl.datasets.errors import DatumrlError, brief
 from datumrl.datasets.reading import Progress
 from datumrl.datasets.record import DatasetRecord
@@ -168,14 +168,7 @@ class D4RLFile:
         """Return a whole column of flags, (rows,) bool."""
         column = np.empty(self.rows, bool)
         for begin, values in self.blocks(name):
-            flat = values.reshape(-1)
-            odd = np.flatnonzero((flat != 0) & (flat != 1))
-            if len(odd):
-                raise self.error(
-                    f"{name} holds {flat[odd[0]].item()} at row {begin + int(odd[0])} where only 0 "
-                    "and 1 are flags"
-                )
-            column[begin : begin + len(flat)] = flat
+            column[begin : begin + len(values)] = as_flags(name, values, begin, self.error)
         return column
 
     def choices(self, name: str) -> np.ndarray:

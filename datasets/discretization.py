@@ -10,7 +10,6 @@ edge in the bin above it.  A dimension that is constant in the reference has bin
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -183,10 +182,3 @@ def check_alike(episodes: Episodes, found: Limits) -> None:
 
 def _binned(column: np.ndarray, extent: tuple[np.ndarray, np.ndarray], preset: Preset) -> Binned:
     return Binned(column, edges(*extent, preset.edges, preset.edge_dtype))
-
-
-def bins(column: np.ndarray, found: Sequence[np.ndarray], preset: Preset) -> np.ndarray:
-    """Return the bins themselves, (rows, dim) int64: for plots and for looking at single rows."""
-    made = edges(found[0], found[1], preset.edges, preset.edge_dtype)
-    values = matrix(column)
-    return np.stack([np.digitize(values[:, i], each) for i, each in enumerate(made)], axis=1)

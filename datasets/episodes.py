@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -251,6 +251,21 @@ def episode_starts(terminals: np.ndarray, timeouts: np.ndarray) -> np.ndarray:
     if starts[-1] != len(terminals):
         starts = np.append(starts, len(terminals))
     return starts.astype(np.int64)
+
+
+def as_flags(
+    name: str, values: np.ndarray, begin: int, error: Callable[[str], Exception]
+) -> np.ndarray:
+    """Return the flags of a block of rows, (rows,) bool; ``begin`` is the first row's number.
+
+    Raises what ``error`` makes of the first that is neither 0 nor 1.
+    """
+    flat = values.reshape(-1)
+    odd = np.flatnonzero((flat != 0) & (flat != 1))
+    if len(odd):
+        wrong = f"{name} holds {flat[odd[0]].item()} at row {begin + int(odd[0])}"
+        raise error(f"{wrong} where only 0 and 1 are flags")
+    return flat.astype(bool)
 
 
 def first_not_finite(column: np.ndarray) -> int | None:

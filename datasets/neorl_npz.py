@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from datumrl.datasets import identity
-from datumrl.datasets.episodes import episode_starts, first_not_finite
+from datumrl.datasets.episodes import as_flags, episode_starts, first_not_finite
 from datumrl.datasets.errors import DatumrlError
 from datumrl.datasets.npz_file import NpzFile
 from datumrl.datasets.prepared import ColumnFile, Writer, writing
@@ -117,13 +117,7 @@ class _Reading:
                 raise self.error(f"{name} holds {self.file.members[name].dtype}, not numbers")
 
     def _flags(self, name: str) -> np.ndarray:
-        values = self.file.array(name).reshape(-1)
-        odd = np.flatnonzero((values != 0) & (values != 1))
-        if len(odd):
-            raise self.error(
-                f"{name} holds {values[odd[0]].item()} at row {odd[0]} where only 0 and 1 are flags"
-            )
-        return values.astype(bool)
+        return as_flags(name, self.file.array(name), 0, self.error)
 
     def _starts(self, done: np.ndarray, truncated: np.ndarray | None) -> np.ndarray:
         """Return the first row of each trajectory, then the number of rows."""

@@ -16,7 +16,7 @@ import numpy as np
 
 from datumrl.datasets import identity, registration
 from datumrl.datasets.columns import Column, parts
-from datumrl.datasets.episodes import first_not_finite
+from datumrl.datasets.episodes import as_flags, first_not_finite
 from datumrl.datasets.errors import DatumrlError
 from datumrl.datasets.prepared import GrowingFile, Writer, writing
 from datumrl.datasets.reading import Progress, finish
@@ -229,13 +229,7 @@ class _Reading:
     def _flag(self, path: Path, name: str, values: np.ndarray) -> np.ndarray:
         if values.dtype.kind not in "biuf" or values.size != len(values):
             raise self._error(path)(f"{name} are {values.dtype} {values.shape}, not flags")
-        odd = np.flatnonzero((values.reshape(-1) != 0) & (values.reshape(-1) != 1))
-        if len(odd):
-            raise self._error(path)(
-                f"{name} holds {values.reshape(-1)[odd[0]].item()} at row {self.rows + odd[0]} "
-                "where only 0 and 1 are flags"
-            )
-        return values.reshape(-1).astype(bool)
+        return as_flags(name, values, self.rows, self._error(path))
 
     def _successors(self, writer: Writer, starts: np.ndarray) -> None:
         """Write the successors that the following row does not give."""

@@ -79,11 +79,6 @@ def all_tables() -> tuple[QualityTable, ...]:
     return _TABLES
 
 
-def is_registered(table_id: str) -> bool:
-    """Return whether an id is one of a table of dataset measures."""
-    return any(table.id == table_id for table in _TABLES)
-
-
 def find(table_id: str) -> QualityTable:
     """Return a registered table of dataset measures; DatumrlError for an unknown id."""
     for table in _TABLES:

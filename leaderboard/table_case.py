@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -107,7 +107,3 @@ class Case:
             low <= centre <= high and (spread is None or spread[0] <= width <= spread[1])
             for centre, width in self.raw.numbers(cell.place, rule)
         )
-
-    def departing(self, **changes: object) -> Rule:
-        """Return the source's rule with some fields changed."""
-        return replace(self.stated, **changes)  # type: ignore[arg-type]

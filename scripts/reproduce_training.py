@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import shlex
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -187,11 +185,6 @@ def unfinished(found: Outcome, planned: Planned) -> list[str]:
         for cell, reason in found.trained.left_out
         if cell in wanted and (cell, reason) not in before
     ]
-
-
-def command_line() -> str:
-    """Return the command as it was typed."""
-    return shlex.join(["datumrl", *sys.argv[1:]])
 
 
 def _jobs(
