@@ -70,8 +70,12 @@ def fetchable(dataset_id: str) -> DatasetRecord:
 def known(dataset_id: str) -> DatasetRecord | None:
     """Return the record of an id, None for one that no catalogue has; names no nearest ones.
 
-    Raises DatumrlError for a prefix that cannot be.
+    Raises DatumrlError for a prefix that cannot be, and for what is no text.
     """
+    if not isinstance(dataset_id, str):
+        raise DatumrlError(
+            f"{dataset_id!r:.60}: a dataset is named by its id, such as 'd4rl/hopper-medium-v2'"
+        )
     name, at, size = dataset_id.partition("@")
     record = _here(name) or _published(name)
     if record is None or not at:

@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
 
+import numpy as np
+
 from datumrl.datasets import catalogue, loading, returns_quality
 from datumrl.datasets import coverage as coverages
 from datumrl.datasets.behaviour_entropy import BehaviourEntropy, Bounds, Policy, behaviour_entropy
@@ -76,6 +78,9 @@ def stats(
     environment, without rows or with values that are not finite, and for a policy that is refused.
     """
     find_preset(preset)  # before anything is read
+    _require_dataset(dataset)
+    if reference is not None:
+        _require_dataset(reference)
     tell = progress or (lambda _what: lambda _done, _all: None)
     if isinstance(dataset, str):
         episodes = loading.load(dataset, path=path, progress=tell(f"{dataset}: {PREPARING}"))
@@ -162,6 +167,14 @@ def _reference(
         return loading.load(sibling), ()
     except DatumrlError as problem:
         return None, (f"the usual reference cannot be used: {problem}",)
+
+
+def _require_dataset(given: object) -> None:
+    if not isinstance(given, str | Episodes):
+        found = f"an array {given.shape}" if isinstance(given, np.ndarray) else repr(given)[:60]
+        raise DatumrlError(
+            f"{found}: is no dataset; give its id, or the Episodes that datumrl.load returned"
+        )
 
 
 def _check_environment(name: str, record: DatasetRecord | None, reference: str) -> None:

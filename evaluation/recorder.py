@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -17,6 +16,7 @@ from datumrl.datasets import catalogue, places, prepared
 from datumrl.datasets.catalogue import DatasetRecord
 from datumrl.datasets.errors import DatumrlError
 from datumrl.evaluation import environments, provenance
+from datumrl.evaluation.plain_values import plain
 from datumrl.evaluation.records import (
     Budget,
     Evaluation,
@@ -26,6 +26,7 @@ from datumrl.evaluation.records import (
     read_record,
 )
 from datumrl.evaluation.rollout import Act, rollout
+from datumrl.evaluation.run_differences import differences
 
 _FRAMEWORKS = ("torch", "jax", "flax", "tensorflow")  # recorded if the process has imported them
 
@@ -101,9 +102,10 @@ def evaluate(
 class Recorder:
     """Collects the evaluation points of one seed's training run, whatever code does the training.
 
-    Used as a context manager, it finishes the record at the end of the block; an exception inside
-    records the run as failed and goes on its way (an interruption from the keyboard leaves it
-    unfinished).  With ``folder`` the record is written after every point, atomically.
+    Used as a context manager, it finishes the record at the end of the block, see `finish`; an
+    exception inside records the run as failed and goes on its way (an interruption from the
+    keyboard leaves it unfinished).  With ``folder`` the record is written after every point,
+    atomically.
 
     A script over several seeds that was killed is simply run again if it says ``keep_finished``::
 
@@ -141,24 +143,24 @@ class Recorder:
     ) -> None:
         """Start a record; ``steps`` is the number of gradient steps the training will take.
 
-        ``configuration`` holds the resolved hyper-parameters (JSON values).  ``dataset_sha256`` is
-        that of the data trained on; by default that of the dataset as it is on this machine, None
-        if it never was.  ``engine`` is for returns measured elsewhere, e.g.
-        ``{"gym": "0.23.1", "mujoco-py": "2.1.2.14"}``.
+        ``configuration`` holds the resolved hyper-parameters: JSON values, or NumPy's numbers and
+        arrays.  ``dataset_sha256`` is that of the data trained on; by default that of the dataset
+        as it is on this machine, None if it never was.  ``engine`` is for returns measured
+        elsewhere, e.g. ``{"gym": "0.23.1", "mujoco-py": "2.1.2.14"}``.
 
         ``environment`` is the id of the one that other code measured returns in, e.g. D4RL's own
         ``antmaze-umaze-v2``; they can then be logged only, and are scores where the dataset's are
         defined in it.  ``time_limit`` is its own, needed where the catalogue does not know it.
         """
+        seed, steps, episodes = plain(seed), plain(steps), plain(episodes)
         self._dataset = catalogue.find(dataset_id)
         if environment is None and not nearest:
             environments.require_stated(self._dataset)
-        self._path = Path(folder) / f"seed-{seed:03d}.json" if folder is not None else None
         frameworks = [name for name in _FRAMEWORKS if name in sys.modules]
         try:
             self._record = RunRecord(
                 algorithm=algorithm,
-                configuration=dict(configuration),
+                configuration=plain(configuration),
                 dataset=self._dataset.id,
                 dataset_sha256=dataset_sha256 or _sha256_at_hand(self._dataset),
                 protocol=protocol_for(
@@ -183,6 +185,7 @@ class Recorder:
             raise DatumrlError(
                 f"{algorithm} on {dataset_id}: {describe_invalid(problem)}"
             ) from None
+        self._path = Path(folder) / f"seed-{seed:03d}.json" if folder is not None else None
         self._look_for_finished(keep_finished)
 
     @property
@@ -204,6 +207,7 @@ class Recorder:
         Raises DatumrlError where the returns of this record are of an environment not made here.
         """
         self._require_running()
+        self._require_within(step)
         protocol, own = self._record.protocol, self._dataset.environment
         if own is None or protocol.environment != own.id:
             made = "" if own is None else f"; {own.id} is, for a Recorder without environment="
@@ -222,11 +226,15 @@ class Recorder:
         returns: Sequence[float] | np.ndarray,
         lengths: Sequence[int] | np.ndarray,
     ) -> Evaluation:
-        """Append a point measured elsewhere: undiscounted return and length of every episode."""
+        """Append a point measured elsewhere: undiscounted return and length of every episode.
+
+        ``step`` is at most the run's number of gradient steps.
+        """
         self._require_running()
+        self._require_within(step)
         try:
             point = Evaluation(
-                step=step,
+                step=plain(step),
                 returns=tuple(np.asarray(returns, dtype=np.float64).tolist()),
                 lengths=tuple(np.asarray(lengths).tolist()),
             )
@@ -236,8 +244,13 @@ class Recorder:
         return point
 
     def finish(self) -> RunRecord:
-        """Mark the run as complete and return its record."""
+        """Mark the run as complete and return its record.
+
+        Raises DatumrlError, and leaves the run unfinished, where its last policy, the one that
+        counts, was not evaluated: the last point has to be at the last of its ``steps``.
+        """
         self._require_running()
+        self._require_last_point()
         return self._update(status="complete")
 
     def fail(self, reason: str) -> RunRecord:
@@ -266,21 +279,42 @@ class Recorder:
         try:
             record = RunRecord(**{**fields, **changes})
         except pydantic.ValidationError as problem:
-            raise DatumrlError(
-                f"{self._record.algorithm} on {self._record.dataset}, seed {self._record.seed}: "
-                f"{describe_invalid(problem)}"
-            ) from None
+            raise DatumrlError(f"{self._name}: {describe_invalid(problem)}") from None
         if self._path is not None:
             record.write(self._path)
         self._record = record
         return record
 
+    @property
+    def _name(self) -> str:
+        return f"{self._record.algorithm} on {self._record.dataset}, seed {self._record.seed}"
+
     def _require_running(self) -> None:
         if self.finished:
             raise DatumrlError(
-                f"{self._record.algorithm} on {self._record.dataset}, seed {self._record.seed}: "
-                f"this run is already {self._record.status}; start another Recorder"
+                f"{self._name}: this run is already {self._record.status}; start another Recorder"
             )
+
+    def _require_within(self, step: int) -> None:
+        steps = self._record.budget.steps
+        if isinstance(step, int | np.integer) and step > steps:
+            raise DatumrlError(
+                f"{self._name}: step {step} is beyond the {steps} steps of the run; give the "
+                "Recorder as many steps= as training takes"
+            )
+
+    def _require_last_point(self) -> None:
+        points, steps = self._record.evaluations, self._record.budget.steps
+        reached = points[-1].step if points else None
+        if reached == steps:
+            return
+        where = "it has no evaluation" if reached is None else f"the last one is at step {reached}"
+        other = "" if reached is None else f", give the Recorder steps={reached} if those are all"
+        raise DatumrlError(
+            f"{self._name}: a complete run needs an evaluation at its last step, {steps}, but "
+            f"{where}; evaluate the policy that training ended with at step {steps}{other}, or "
+            "call .fail(reason) if training broke off"
+        )
 
     def _look_for_finished(self, keep: bool) -> None:
         """Take a finished run for this one if it is the same, and ``keep`` says so; else refuse it.
@@ -297,32 +331,12 @@ class Recorder:
                 f"{self._path} already holds a {found.status} run; choose another folder or delete "
                 "it, or pass keep_finished=True to go on with the seeds that are not finished"
             )
-        if different := _differences(found, self._record):
+        if different := differences(found, self._record):
             raise DatumrlError(
                 f"{self._path} already holds a {found.status} run of another kind "
                 f"({'; '.join(different)}); choose another folder or delete it"
             )
         self._record = found
-
-
-def _differences(found: RunRecord, wanted: RunRecord) -> list[str]:
-    """Return in words what tells two runs apart; the machine and its software do not."""
-    there, here = _settings(found), _settings(wanted)
-    if None in (found.dataset_sha256, wanted.dataset_sha256):  # not known is no other data
-        del there["dataset_sha256"], here["dataset_sha256"]
-    return [
-        f"{name} is {json.dumps(there.get(name))} there and {json.dumps(here.get(name))} here"
-        for name in {**there, **here}
-        if there.get(name) != here.get(name)
-    ]
-
-
-def _settings(record: RunRecord) -> dict[str, Any]:
-    content = record.model_dump(mode="json")
-    flat = {name: content[name] for name in ("algorithm", "dataset", "dataset_sha256", "seed")}
-    for group in ("configuration", "budget", "protocol"):
-        flat.update({f"{group}.{name}": value for name, value in content[group].items()})
-    return flat
 
 
 def _sha256_at_hand(record: DatasetRecord) -> str | None:

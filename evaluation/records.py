@@ -89,7 +89,8 @@ class Evaluation(_Strict):
     def _same_episodes(self) -> Evaluation:
         if len(self.returns) != len(self.lengths):
             raise ValueError(
-                f"step {self.step}: {len(self.returns)} returns but {len(self.lengths)} lengths"
+                f"step {self.step}: {len(self.returns)} returns but {len(self.lengths)} lengths; "
+                "give both of every episode"
             )
         return self
 
@@ -124,17 +125,19 @@ class RunRecord(_Strict):
     def _consistent(self) -> RunRecord:
         steps = [point.step for point in self.evaluations]
         if any(later <= earlier for earlier, later in itertools.pairwise(steps)):
-            raise ValueError(f"evaluation steps must increase, got {steps}")
+            raise ValueError(
+                f"evaluation steps must increase, got {steps}; record each step once, in order"
+            )
         for point in self.evaluations:
             if len(point.returns) != self.protocol.episodes:
                 raise ValueError(
                     f"step {point.step}: {len(point.returns)} episodes, but the protocol says "
-                    f"{self.protocol.episodes}"
+                    f"{self.protocol.episodes}; give every episode, or another number of episodes="
                 )
             if max(point.lengths) > self.protocol.time_limit:
                 raise ValueError(
                     f"step {point.step}: an episode of {max(point.lengths)} steps is longer than "
-                    f"the time limit {self.protocol.time_limit}"
+                    f"the time limit {self.protocol.time_limit}; cut episodes off there"
                 )
         if not _is_strict_json(self.configuration):
             raise ValueError("configuration: numbers must be finite")
@@ -192,14 +195,17 @@ def describe_invalid(problem: Exception) -> str:
     """Say in one line what is wrong with the first offending fields of a record."""
     if not isinstance(problem, pydantic.ValidationError):
         return str(problem)
-    parts = []
-    for error in problem.errors(include_url=False)[:3]:
-        place = ".".join(str(part) for part in error["loc"]) or "record"
-        shown = repr(error["input"])
-        parts.append(
-            f"{place}: {error['msg']} (got {shown[:60]})" if error["loc"] else error["msg"]
-        )
-    return "; ".join(parts)
+    return "; ".join(_described(error) for error in problem.errors(include_url=False)[:3])
+
+
+def _described(error: Any) -> str:
+    said = str(error["msg"]).removeprefix("Value error, ").replace("Input should", "must")
+    if error["type"] == "invalid-json-value":
+        said = "must be a number, text, true, false, None, or a list or dict of such"
+    if not error["loc"]:
+        return said
+    place = ".".join(str(part) for part in error["loc"])
+    return f"{place}: {said} (got {repr(error['input'])[:60]})"
 
 
 def find_records(paths: Sequence[Path]) -> list[RunRecord]:

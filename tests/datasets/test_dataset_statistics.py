@@ -161,3 +161,11 @@ def test_progress_is_told_of(hopper):
     )
     assert ("mine/hopper: coverage", 210, 210) in told
     assert ("mine/hopper: duplicates", 210, 210) in told
+
+
+@pytest.mark.parametrize("given", [np.zeros((3, 2)), 3, None])
+def test_what_is_no_dataset_is_refused_by_name(hopper, given):
+    with pytest.raises(DatumrlError, match="is no dataset; give its id, or the Episodes"):
+        datumrl.stats(given)
+    with pytest.raises(DatumrlError, match="5: is no dataset"):
+        datumrl.stats(hopper("mine/some"), reference=5)

@@ -1,4 +1,5 @@
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -79,7 +80,7 @@ def test_the_record_is_on_disk_after_every_point(tmp_path: Path) -> None:
 
 def test_foreign_numbers_are_logged_as_they_are() -> None:
     with recorder(engine={"gym": "0.23.1"}) as run:
-        run.log(10, np.float32([1.5, 2.5]), np.array([2, 3]))
+        run.log(100, np.float32([1.5, 2.5]), np.array([2, 3]))
     record = run.record
     assert record.status == "complete"
     assert record.evaluations[0].returns == (1.5, 2.5)
@@ -212,9 +213,78 @@ def test_impossible_points_are_refused_and_leave_the_record_as_it_was(
     assert run.record == before
 
 
-def test_a_run_without_a_point_cannot_be_complete() -> None:
-    with pytest.raises(DatumrlError, match="at least one evaluation"):
+def test_a_run_whose_last_policy_was_not_evaluated_is_not_complete(tmp_path: Path) -> None:
+    with pytest.raises(DatumrlError, match="at its last step, 100, but it has no evaluation"):
         recorder().finish()
+    told = r"step, 100, but the last one is at step 60; .* at step 100, give the Recorder steps=60"
+    run = recorder(tmp_path)
+
+    def train() -> None:
+        with run:
+            for step in (30, 60):
+                run.log(step, [1.0, 2.0], [1, 2])
+
+    with pytest.raises(DatumrlError, match=told):
+        train()
+    assert not run.finished
+    assert read_record(tmp_path / "seed-003.json").status == "running"
+    run.log(100, [1.0, 2.0], [1, 2])
+    assert run.finish().status == read_record(tmp_path / "seed-003.json").status == "complete"
+
+
+def test_a_record_of_another_tool_that_ends_before_its_last_step_is_read(tmp_path: Path) -> None:
+    run = recorder(tmp_path)
+    run.log(60, [1.0, 2.0], [1, 2])
+    early = run.record.model_copy(update={"status": "complete"})
+    early.write(tmp_path / "seed-003.json")
+    assert read_record(tmp_path / "seed-003.json") == early
+    assert recorder(tmp_path, keep_finished=True).record == early
+
+
+def test_a_step_beyond_the_budget_is_refused_before_anything_is_rolled_out() -> None:
+    run = recorder()
+    with pytest.raises(DatumrlError, match="step 101 is beyond the 100 steps of the run; give"):
+        run.log(101, [1.0, 2.0], [1, 2])
+    with pytest.raises(DatumrlError, match="step 101 is beyond"):
+        run.evaluate(lambda _: pytest.fail("rolled out"), np.int64(101))
+    assert run.record.evaluations == ()
+
+
+def test_numbers_of_numpy_are_recorded_as_pythons() -> None:
+    settings = {
+        "lr": np.float32(0.25),
+        "dims": (np.int64(8), 4),
+        "scale": np.array([1.5, 2.0]),
+        "net": {"bias": np.bool_(True)},
+        "file": Path("a") / "b",
+    }
+    run = recorder(configuration=settings, seed=np.int64(3), steps=np.int32(10))
+    run.log(np.int64(10), [1.0, 2.0], [1, 2])
+    assert json.loads(run.finish().model_dump_json())["configuration"] == {
+        "lr": 0.25,
+        "dims": [8, 4],
+        "scale": [1.5, 2.0],
+        "net": {"bias": True},
+        "file": "a/b",
+    }
+
+
+def test_what_is_invalid_is_told_in_our_words() -> None:
+    def told(function: Callable[[], object]) -> str:
+        with pytest.raises(DatumrlError) as refused:
+            function()
+        return str(refused.value)
+
+    assert told(lambda: recorder().log(1, [1.0], [1])) == (
+        f"mine on {DATASET}, seed 3: step 1: 1 episodes, but the protocol says 2; give every "
+        "episode, or another number of episodes="
+    )
+    assert told(lambda: recorder(episodes=-1)) == (
+        f"{DATASET}: episodes: must be greater than or equal to 0 (got -1)"
+    )
+    assert "configuration.net: must be a number, text, true, false, None, or a list or" in told(
+        lambda: recorder(configuration={"net": object()})
+    )
 
 
 @pytest.mark.parametrize(
@@ -222,6 +292,8 @@ def test_a_run_without_a_point_cannot_be_complete() -> None:
     [
         ({"dataset_id": "d4rl/hoper-medium-v2"}, "d4rl/hopper-medium-v2"),
         ({"seed": -1}, "seed"),
+        ({"seed": "a", "folder": "runs"}, "seed: must be a valid integer"),
+        ({"dataset_id": 3}, "3: a dataset is named by its id"),
         ({"configuration": {"net": object()}}, "configuration"),
         ({"episodes": 0}, "episodes"),
         ({"dataset_sha256": "abc"}, "dataset_sha256"),

@@ -60,8 +60,8 @@ def test_returns_keep_every_digit(tmp_path: Path) -> None:
     ("change", "message"),
     [
         ({"mean": 3.0}, "mean: Extra inputs"),
-        ({"seed": -1}, "seed: Input should be greater than or equal to 0"),
-        ({"seed": "3"}, "seed: Input should be a valid integer"),
+        ({"seed": -1}, "seed: must be greater than or equal to 0"),
+        ({"seed": "3"}, "seed: must be a valid integer"),
         ({"dataset_sha256": "abc"}, "dataset_sha256"),
         ({"status": "done"}, "status"),
         ({"status": "failed"}, "failed runs name their failure"),
