@@ -33,6 +33,7 @@ _SPECIAL = {
     "–": "--",
     "±": r"$\pm$",
     "†": r"\dag{}",
+    "‡": r"\ddag{}",
     "…": r"\ldots{}",
     "[": "{[}",  # after \\ a bracket would be taken for a length
 }

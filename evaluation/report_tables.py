@@ -5,17 +5,20 @@ Names come from files and are untrusted: what cannot be printed is replaced.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from datumrl.evaluation import report_marks
 from datumrl.evaluation.ragged_comparisons import Plan
 from datumrl.evaluation.report_parts import Measure, Options, Report, Summary
 from datumrl.evaluation.score_table import CHECKPOINTS
 
 MISSING = "missing"
 NAME_LENGTH = 200
+_MOST_DECIMALS = 8  # smaller numbers are shown with a power of ten
 _METRICS = {
     "iqm": "IQM",
     "mean": "mean",
@@ -60,22 +63,32 @@ def name(text: str) -> str:
     return shown if len(shown) <= NAME_LENGTH else f"{shown[: NAME_LENGTH - 1]}…"
 
 
+def decimals(largest: float) -> int:
+    """Return with how many decimals returns up to a size are shown: four digits of the largest.
+
+    At least one, which is what normalised scores have: 3000.5, 30.05, 0.03005.
+    """
+    return max(1, 3 - math.floor(math.log10(largest))) if largest > 0.0 else 1
+
+
 def number(value: float | None, digits: int = 1) -> str:
     """Return a number for display: a true minus sign, no negative zero, a dash for None."""
     if value is None:
         return "–"
-    text = f"{value:.{digits}f}" if abs(value) < 1e7 else f"{value:.3g}"
+    plain = abs(value) < 1e7 and digits <= _MOST_DECIMALS
+    text = f"{value:.{digits}f}" if plain else f"{value:.3g}"
     return text.lstrip("-") if float(text) == 0 else text.replace("-", "−")
 
 
-def measure(found: Measure | None, digits: int = 1) -> str:
-    """Return ``49.7 [47.5, 51.8]``; without an interval the number alone."""
+def measure(found: Measure | None, digits: int = 1, marked: bool = False) -> str:
+    """Return ``49.7 [47.5, 51.8]``, with `` ‡`` if marked; without an interval the number alone."""
     if found is None:
         return "–"
+    mark = " ‡" * marked
     if found.low is None:
-        return number(found.value, digits)
+        return number(found.value, digits) + mark
     ends = f"[{number(found.low, digits)}, {number(found.high, digits)}]"
-    return f"{number(found.value, digits)} {ends}"
+    return f"{number(found.value, digits)} {ends}{mark}"
 
 
 def span(runs: tuple[int, int]) -> str:
@@ -97,6 +110,14 @@ def metric_names(report: Report) -> dict[str, str]:
 def unit(report: Report) -> str:
     """Return what scores are measured in."""
     return "normalised score (0–100)" if report.table.unit == "score" else "undiscounted return"
+
+
+def digits_of(report: Report) -> int:
+    """Return the decimals of a report's scores and their differences: one for normalised ones."""
+    if report.table.unit == "score":
+        return 1
+    found = np.concatenate([report.table.values(*cell) for cell in report.table.cells])
+    return decimals(float(np.max(np.abs(found), where=np.isfinite(found), initial=0.0)))
 
 
 def basis(report: Report) -> str:
@@ -175,27 +196,33 @@ def _aggregate_row(
     size = f"{span(summary.runs)} x {summary.tasks}{flag}"
     undefined = [f"undefined: {name(summary.undefined)}"] if summary.undefined else []
     said = "; ".join([*undefined, *summary.notes])
+    digits, marked = digits_of(report), report_marks.marked(report, summary)
     numbers = [
-        "undefined" if summary.undefined else measure(summary.metrics.get(key)) for key in keys
+        "undefined"
+        if summary.undefined
+        else measure(summary.metrics.get(key), digits, marked=key in marked)
+        for key in keys
     ]
     return (name(summary.algorithm), *letters, *numbers, size, said)
 
 
 def _pairs(report: Report) -> Sheet:
     untested = "by dataset" if _is_family(report) else "not tested"
+    digits, marks = digits_of(report), report_marks.of_pairs(report)
     rows = [
         (
             name(pair.first),
             name(pair.second),
             measure(pair.improvement, 2),
-            measure(pair.difference),
+            measure(pair.difference, digits, marked=bool(mark)),
             _DECISIONS.get(pair.decision or "", untested),
         )
-        for pair in report.pairs
+        for pair, mark in zip(report.pairs, marks, strict=True)
     ]
     options = report.options
     percentile = bootstrap_words(options.plan)
     difference = student_words(options) if options.method == "t" else percentile
+    difference = "; ".join([difference, *sorted({f"‡ {mark}" for mark in marks if mark})])
     caption = (
         f"P(X > Y): chance that a run of the first scores above one of the second on the same task "
         f"({percentile}); difference of IQMs, first less second ({difference}). {basis(report)}. "
@@ -230,9 +257,9 @@ def _decisions(report: Report) -> Sheet:
 
 def _datasets(report: Report) -> Sheet:
     """Return scores by dataset and algorithm, with the longer of the two downwards."""
-    order = [summary.algorithm for summary in report.summaries]
+    order, digits = [summary.algorithm for summary in report.summaries], digits_of(report)
     rows = [
-        (name(dataset), *(_cell(report, algorithm, dataset) for algorithm in order))
+        (name(dataset), *(_cell(report, algorithm, dataset, digits) for algorithm in order))
         for dataset in report.table.datasets
     ]
     columns = ("dataset", *(name(each) for each in order))
@@ -246,7 +273,7 @@ def _datasets(report: Report) -> Sheet:
     return Sheet("datasets", "Datasets", columns, tuple(rows), caption)
 
 
-def _cell(report: Report, algorithm: str, dataset: str) -> str:
+def _cell(report: Report, algorithm: str, dataset: str, digits: int) -> str:
     if (algorithm, dataset) not in report.table.cells:
         return MISSING
     values = report.table.values(algorithm, dataset)
@@ -255,8 +282,9 @@ def _cell(report: Report, algorithm: str, dataset: str) -> str:
         return f"undefined: {len(bad)} of {plural(len(values), 'run')} {bad[0]}"
     if report.options.failed_as is not None:
         values = np.nan_to_num(values, nan=report.options.failed_as)
-    spread = f" ± {number(float(values.std(ddof=1)))}" if len(values) > 1 else ""
-    return f"{number(float(values.mean()))}{spread}" + (f" ({len(bad)} failed)" if bad else "")
+    spread = f" ± {number(float(values.std(ddof=1)), digits)}" if len(values) > 1 else ""
+    failed = f" ({len(bad)} failed)" if bad else ""
+    return f"{number(float(values.mean()), digits)}{spread}{failed}"
 
 
 def _ranks(report: Report) -> Sheet:
@@ -278,9 +306,9 @@ def _ranks(report: Report) -> Sheet:
 
 
 def _checkpoints(report: Report) -> Sheet:
-    keys = (*CHECKPOINTS, "optimism of best")
+    keys, digits = (*CHECKPOINTS, "optimism of best"), digits_of(report)
     rows = [
-        (name(each.algorithm), *(number(each.checkpoints.get(key)) for key in keys))
+        (name(each.algorithm), *(number(each.checkpoints.get(key), digits) for key in keys))
         for each in report.summaries
         if each.checkpoints
     ]

@@ -201,7 +201,7 @@ def as_json(report: Report) -> dict[str, Any]:
         "ranks": _band_json(report.ranks),
         "profiles": {
             "thresholds": report.thresholds.tolist(),
-            **{
+            "algorithms": {
                 name: {"run": _band_json(run), "task": _band_json(task)}
                 for name, (run, task) in report.profiles.items()
             },

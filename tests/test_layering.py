@@ -1,6 +1,9 @@
 """Who may import whom: the direction in which data goes is a rule, not a habit."""
 
 import ast
+import configparser
+import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,36 +17,8 @@ MAY_IMPORT = {
     "leaderboard": {"datasets", "evaluation"},
     "scripts": FOLDERS,
 }
-# Nothing in algorithms may lean on what judges it.
-NOT_FOR_ALGORITHMS = {
-    "adastop",
-    "adastop_design",
-    "bootstrap",
-    "checkpoint_rules",
-    "compatibility",
-    "group_test",
-    "influence",
-    "intervals",
-    "letters",
-    "metrics",
-    "permutation_kernels",
-    "permutation_paths",
-    "ragged",
-    "ragged_comparisons",
-    "ranks",
-    "report",
-    "report_figures",
-    "report_files",
-    "report_latex",
-    "report_parts",
-    "report_tables",
-    "report_text",
-    "score_table",
-    "scored_runs",
-    "sequential",
-    "stepdown",
-    "variants",
-}
+# Algorithms roll out and record; they may not lean on what judges them.
+EVALUATION_FOR_ALGORITHMS = {"environments", "provenance", "recorder", "records", "rollout"}
 # Third-party packages that only some folders may touch.
 ONLY_IN = {
     "torch": {"algorithms"},
@@ -86,8 +61,8 @@ def test_imports_follow_the_direction_of_the_data(path: Path) -> None:
         assert package not in FOLDERS, f"import datumrl.{name}, not {name}"
         if package == "datumrl" and rest and rest[0] in FOLDERS:
             assert rest[0] in MAY_IMPORT[folder] | {folder}, f"{path} imports {name}"
-            if folder == "algorithms":
-                assert rest[1] not in NOT_FOR_ALGORITHMS, f"{path} imports {name}"
+            if (folder, rest[0]) == ("algorithms", "evaluation"):
+                assert rest[1] in EVALUATION_FOR_ALGORITHMS, f"{path} imports {name}"
         if package in ONLY_IN:
             assert folder in ONLY_IN[package], f"{path} imports {package}"
             if package in ("gymnasium", "mujoco", "minari"):
@@ -107,14 +82,25 @@ def test_no_algorithm_imports_another() -> None:
         assert not imported & others, f"{path} imports another method"
 
 
-def test_what_is_not_for_algorithms_exists() -> None:
+def test_what_algorithms_may_import_exists() -> None:
     modules = {path.stem for path in (ROOT / "evaluation").glob("*.py")}
-    assert modules >= NOT_FOR_ALGORITHMS
+    assert modules >= EVALUATION_FOR_ALGORITHMS
+
+
+def test_every_package_that_is_imported_is_declared() -> None:
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    lines = setup["options"]["install_requires"] + "".join(setup["options.extras_require"].values())
+    declared = {re.split(r"[^\w-]", line)[0].lower() for line in lines.split("\n")}
+    for path in modules():
+        for name, _ in imports(path):
+            package = name.partition(".")[0]
+            if package not in {*sys.stdlib_module_names, "datumrl"}:
+                package = {"PIL": "pillow"}.get(package, package)
+                assert package in declared, f"{path} imports {package}"
 
 
 def test_no_module_shadows_the_standard_library_or_a_dependency() -> None:
-    import sys
-
     dependencies = {"torch", "numpy", "pandas", "h5py", "minari", "rliable", "mujoco", "gymnasium"}
     for path in modules():
         assert path.stem not in sys.stdlib_module_names | dependencies, path
