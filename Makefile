@@ -1,5 +1,5 @@
 # One virtual environment with exact versions; every target makes what it needs first.
-VENV ?= .venv
+VENV = .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
