@@ -3,23 +3,25 @@
 One score per seed, the mean over the datasets, so that one question is asked.  The closed test
 holds the family-wise error at ``alpha`` whichever algorithms are alike (see ``adastop``); beyond
 the number of algorithms it can take, the published step-down with independent permutations is used,
-which promises less, and the report says which.
+which promises less, and the report says which.  Algorithms of too few runs for a test are left out
+of that of the others, and named.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from datumrl.datasets.errors import DatumrlError
-from datumrl.evaluation import adastop, letters
+from datumrl.evaluation import adastop, letters, permutation_paths
 from datumrl.evaluation.adastop import Comparison
 from datumrl.evaluation.adastop_design import Design
 from datumrl.evaluation.score_table import ScoreTable
 
 _CLOSED_AT_MOST = 12  # algorithms; the number of sets doubles with each
+_LISTED = 5  # algorithms named that were not tested
 _METHODS = {
-    "closed": "closed step-down permutation test on studentised differences of means",
+    "closed": "closed step-down permutation test",
     "independent": "step-down permutation test with independent permutations",
     "shared": "step-down permutation test with shared permutations",
     "joint": "step-down permutation test with joint permutations",
@@ -31,7 +33,8 @@ _METHODS = {
 class GroupTest:
     """What was decided, and how; without decisions, ``reason`` says why there are none.
 
-    ``letters`` is empty where not every pair was compared on one suite score.
+    ``letters`` is empty where not every pair was compared on one suite score.  ``untested`` are
+    algorithms with too few runs for the test of the others, with the reason.
     """
 
     decisions: tuple[Comparison, ...]
@@ -39,6 +42,7 @@ class GroupTest:
     method: str
     reason: str = ""
     sequential: dict[str, object] | None = None  # runs used and saved, if decided sequentially
+    untested: Mapping[str, str] = field(default_factory=dict)
 
     def decision(self, first: str, second: str) -> str | None:
         """Return ``larger``, ``smaller``, ``equal`` of first against second, None if not tested."""
@@ -48,6 +52,70 @@ class GroupTest:
             if (each.first, each.second) == (second, first):
                 return {"larger": "smaller", "smaller": "larger"}.get(each.decision, each.decision)
         return None
+
+
+def groups(
+    table: ScoreTable, ordered: Sequence[str], alpha: float, seed: int, baseline: str | None = None
+) -> GroupTest:
+    """Return ``separate`` of those of ``ordered`` with enough runs for it; the words name others.
+
+    Without any two of them the reason says how many runs each has.
+    """
+    counts = {name: len(table.suite_scores(name)) for name in ordered}
+
+    def test(names: Sequence[str]) -> GroupTest:
+        return separate(table, names, alpha, seed, baseline)
+
+    found = with_enough_runs(counts, test, baseline)
+    if found.method:
+        return replace(found, method=listed(found.method, found.untested.items()))
+    if len(set(counts.values())) > 1:
+        fewest = sorted(counts.items(), key=lambda each: each[1])
+        told = ", ".join(f"{name} has {plural_runs(count)}" for name, count in fewest[:_LISTED])
+        return replace(found, reason=f"{found.reason} ({told}{_more(len(fewest))})")
+    return found
+
+
+def with_enough_runs(
+    counts: Mapping[str, int],
+    test: Callable[[Sequence[str]], GroupTest],
+    baseline: str | None = None,
+) -> GroupTest:
+    """Return the test of all algorithms with enough runs for one, ``baseline`` among them.
+
+    ``counts`` are each algorithm's runs, best first.  One of too few would leave no letter to
+    anybody.  Without any test that can decide, returned is that of all.
+    """
+    every = test(list(counts))
+    if every.method:
+        return every
+    most = max(counts.values()) if baseline is None else counts[baseline]
+    for fewest in sorted({count for count in counts.values() if count <= most})[1:]:
+        found = test([name for name, count in counts.items() if count >= fewest])
+        if found.method:
+            few = {name: count for name, count in counts.items() if count < fewest}
+            return replace(
+                found,
+                untested={name: f"{plural_runs(count)}, too few" for name, count in few.items()},
+            )
+    return every
+
+
+def listed(test: str, untested: Iterable[tuple[str, str]]) -> str:
+    """Return a test in words, with the algorithms that it leaves out and the reasons."""
+    told = [f"{title} ({reason})" for title, reason in untested]
+    if not told:
+        return test
+    return f"{test}; not tested: {', '.join(told[:_LISTED])}{_more(len(told))}"
+
+
+def plural_runs(count: int) -> str:
+    """Return ``1 run`` or ``2 runs``."""
+    return f"{count} run" if count == 1 else f"{count} runs"
+
+
+def _more(count: int) -> str:
+    return f" and {count - _LISTED} more" if count > _LISTED else ""
 
 
 def separate(
@@ -92,12 +160,36 @@ def separate(
 
 
 def described(design: Design) -> str:
-    """Return a design's procedure, level and family in words."""
-    family = (
-        "all pairs" if design.comparisons == "all-pairs" else f"{len(design.pairs)} comparisons"
-    )
+    """Return a design's procedure, relabellings, level and family in words."""
+    count = len(design.pairs)
+    family = "1 comparison" if count == 1 else f"{count} comparisons"
+    if design.comparisons == "all-pairs":
+        family = "all pairs"
     spent = f", {design.interims} interims of {design.runs} runs" if design.interims > 1 else ""
-    return f"{_METHODS[design.procedure]}, family-wise alpha {design.alpha:g}, {family}{spent}"
+    method = _METHODS[design.procedure]
+    if design.procedure == "closed":
+        studentised = "studentised " if design.statistic == "studentized" else ""
+        method = f"{method} on {studentised}differences of means"
+    return (
+        f"{method} ({_relabellings(design)}), family-wise alpha {design.alpha:g}, {family}{spent}"
+    )
+
+
+def _relabellings(design: Design) -> str:
+    """Return how many relabellings are used, all or drawn, and the seed of the drawn."""
+    drawn = f"{design.permutations:,} relabellings, seed {design.seed}"
+    if design.procedure == "released":
+        return f"at most {drawn}"
+    if design.procedure != "closed":
+        return drawn
+
+    def enumerated(size: int) -> bool:
+        every = permutation_paths.arrangements(size, design.runs)
+        return every**design.interims <= design.permutations
+
+    if enumerated(max(map(len, design.components))):
+        return "all relabellings"
+    return f"all relabellings of pairs; of larger sets {drawn}" if enumerated(2) else drawn
 
 
 def lettered(ordered: Sequence[str], state: adastop.State) -> dict[str, str]:

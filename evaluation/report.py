@@ -124,7 +124,7 @@ def _tested(
         return GroupTest((), {}, "", f"the baseline {options.baseline} has no defined scores")
     if tester is not None:
         return tester(table, ordered)
-    return group_test.separate(table, ordered, options.alpha, options.seed, options.baseline)
+    return group_test.groups(table, ordered, options.alpha, options.seed, options.baseline)
 
 
 def _summary(table: ScoreTable, name: str, options: Options) -> Summary:

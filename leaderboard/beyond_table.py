@@ -15,7 +15,6 @@ import numpy as np
 from datumrl.evaluation import bootstrap, group_test, influence, intervals, ragged, score_table
 from datumrl.evaluation.group_test import GroupTest
 from datumrl.evaluation.scored_runs import ScoredRun
-from datumrl.leaderboard import standings
 from datumrl.leaderboard.table_case import Case, PrintedCell
 
 ALPHA = 0.05
@@ -89,7 +88,8 @@ def _pool(scores: Scores, datasets: tuple[str, ...], algorithms: Sequence[str], 
         return group_test.separate(table(scores, datasets, names), names, ALPHA, seed)
 
     ordered = sorted(held, key=lambda name: -float(influence.IQM.value(held[name])))
-    tested, untested = standings.separated({name: min(held[name].runs) for name in ordered}, test)
+    counts = {name: min(held[name].runs) for name in ordered}
+    tested = group_test.with_enough_runs(counts, test)
     aggregates = []
     for name in ordered:
         interval = None
@@ -99,9 +99,9 @@ def _pool(scores: Scores, datasets: tuple[str, ...], algorithms: Sequence[str], 
             interval = found if intervals.has_width(found.low, found.high) else None
         iqm = float(influence.IQM.value(held[name]))
         aggregates.append(Aggregate(name, iqm, interval, tested.letters.get(name, "")))
-    counts = [len(scores[name, dataset]) for name in algorithms for dataset in datasets]
-    told = standings.described(tested.method, untested.items())
-    return Pool(datasets, (min(counts), max(counts)), tuple(aggregates), told or tested.reason)
+    cells = [len(scores[name, dataset]) for name in algorithms for dataset in datasets]
+    told = group_test.listed(tested.method, tested.untested.items())
+    return Pool(datasets, (min(cells), max(cells)), tuple(aggregates), told or tested.reason)
 
 
 def table(

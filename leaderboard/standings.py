@@ -7,7 +7,7 @@ a test that is planned before it sees the scores: methods that share one were no
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -21,7 +21,6 @@ from datumrl.evaluation.scored_runs import ScoredRun
 
 ALPHA = 0.05  # family-wise level of the letters
 RESAMPLES = 2_000  # of the rank intervals
-_LISTED = 5  # methods named that were not tested
 
 
 @dataclass(frozen=True)
@@ -34,7 +33,7 @@ class Standings:
     ranks: dict[str, tuple[int, int]]
     letters: dict[str, str]
     test: str
-    untested: dict[str, str] = field(default_factory=dict)
+    untested: Mapping[str, str] = field(default_factory=dict)
 
 
 def of(scores: Mapping[str, np.ndarray], confidence: float) -> Standings:
@@ -51,49 +50,21 @@ def of(scores: Mapping[str, np.ndarray], confidence: float) -> Standings:
             _score_table({name: scores[name] for name in names}), names, ALPHA, seed=0
         )
 
-    tested, untested = separated(counts, test)
+    tested = group_test.with_enough_runs(counts, test)
     told = tested.method or _too_few(scores)
-    return Standings(rank_intervals(scores, confidence), tested.letters, told, untested)
-
-
-def separated(
-    counts: Mapping[str, int], test: Callable[[Sequence[str]], GroupTest]
-) -> tuple[GroupTest, dict[str, str]]:
-    """Return the test of all methods with enough runs for one, and why others are left out of it.
-
-    ``counts`` are each method's runs, best first.  A method of too few would leave no letter to
-    anybody.  Without any test that can decide, returned is that of all.
-    """
-    every = test(list(counts))
-    if every.method:
-        return every, {}
-    for fewest in sorted(set(counts.values()))[1:]:
-        found = test([name for name, count in counts.items() if count >= fewest])
-        if found.method:
-            few = {name: count for name, count in counts.items() if count < fewest}
-            return found, {name: f"{_runs(count)}, too few" for name, count in few.items()}
-    return every, {}
-
-
-def described(test: str, untested: Iterable[tuple[str, str]]) -> str:
-    """Return a test in words, with the methods that it leaves out and the reasons."""
-    told = [f"{title} ({reason})" for title, reason in untested]
-    if not told:
-        return test
-    more = f" and {len(told) - _LISTED} more" if len(told) > _LISTED else ""
-    return f"{test}; not tested: {', '.join(told[:_LISTED])}{more}"
+    return Standings(rank_intervals(scores, confidence), tested.letters, told, tested.untested)
 
 
 def _too_few(scores: Mapping[str, np.ndarray]) -> str:
     counts = sorted({len(array) for array in scores.values()})
-    many = f"{_runs(counts[-1])} of each are" if counts[-1] > 1 else "a single run of each is"
+    many = (
+        f"{group_test.plural_runs(counts[-1])} of each are"
+        if counts[-1] > 1
+        else "a single run of each is"
+    )
     if len(counts) > 1:
-        many = f"{counts[0]} to {_runs(counts[-1])} are"
+        many = f"{counts[0]} to {group_test.plural_runs(counts[-1])} are"
     return f"none, as {many} too few to separate any at family-wise alpha {ALPHA:g}"
-
-
-def _runs(count: int) -> str:
-    return f"{count} run" if count == 1 else f"{count} runs"
 
 
 def rank_intervals(

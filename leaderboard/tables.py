@@ -16,7 +16,7 @@ import numpy as np
 
 from datumrl.datasets.errors import DatumrlError
 from datumrl.datasets.suites import Suite
-from datumrl.evaluation import bootstrap, influence, intervals, metrics, ragged
+from datumrl.evaluation import bootstrap, group_test, influence, intervals, metrics, ragged
 from datumrl.leaderboard import names, ranked_datasets, standings, table_groups, variants
 from datumrl.leaderboard.runs import Run, Status
 
@@ -342,4 +342,4 @@ def _with_standings(entries: Sequence[Entry], over: Sequence[str]) -> tuple[tupl
         for entry in entries
     )
     left_out = [(ranked[name].name, reason) for name, reason in found.untested.items()]
-    return told, standings.described(found.test, left_out)
+    return told, group_test.listed(found.test, left_out)

@@ -17,6 +17,7 @@ from datumrl.evaluation import (
     report,
     report_text,
 )
+from datumrl.evaluation.adastop_design import Design
 from datumrl.evaluation.records import ScoreRow
 
 TASKS = ("d4rl/hopper-medium-v2", "d4rl/walker2d-medium-v2")
@@ -153,6 +154,41 @@ def test_baseline_compares_with_it_only() -> None:
         report.compare(rows(THREE), baseline="lov")
 
 
+def uneven(**runs: int) -> list[ScoreRow]:
+    """Return rows of algorithms far apart, each with so many seeds."""
+    levels = {name: 20.0 * place for place, name in enumerate(runs)}
+    return [
+        row for row in rows(levels, max(runs.values())) if (row.seed or 0) < runs[row.algorithm]
+    ]
+
+
+def test_an_algorithm_of_few_seeds_leaves_the_test_to_the_others() -> None:
+    found = report.compare(uneven(x=8, y=8, z=2), **FAST)
+    assert found.test.letters == {"x": "b", "y": "a"}
+    assert found.test.untested == {"z": "2 runs, too few"}
+    assert found.test.method.endswith("8 seeds of each; not tested: z (2 runs, too few)")
+    assert [(pair.first, pair.second, pair.decision) for pair in found.pairs] == [
+        ("z", "y", None), ("z", "x", None), ("y", "x", "larger"),
+    ]  # fmt: skip
+    against = report.compare(uneven(x=8, y=8, z=2), baseline="x", **FAST)
+    assert "1 comparison; " in against.test.method
+    assert against.test.method.endswith("not tested: z (2 runs, too few)")
+
+
+@pytest.mark.parametrize(
+    ("seeds", "baseline", "reason"),
+    [
+        ({"x": 3, "y": 3}, None, "3 runs can never reject at alpha 0.05: use at least 4 runs"),
+        ({"x": 8, "y": 3, "z": 2}, None, "(z has 2 runs, y has 3 runs, x has 8 runs)"),
+        ({"x": 8, "y": 8, "z": 2}, "z", "4 runs (z has 2 runs, y has 8 runs, x has 8 runs)"),
+    ],
+)  # fmt: skip
+def test_too_few_seeds_for_any_test_are_named(seeds, baseline, reason) -> None:
+    test = report.compare(uneven(**seeds), baseline=baseline, **FAST).test
+    assert test.reason.endswith(reason)
+    assert (test.letters, test.decisions) == ({}, ())
+
+
 def test_checkpoints_and_curves_appear_with_several_evaluations() -> None:
     found = report.compare(rows(THREE, steps=12), checkpoint="best", **FAST)
     assert set(found.summaries[0].checkpoints) == {
@@ -178,6 +214,22 @@ def test_more_algorithms_than_the_closed_test_takes_use_the_step_down() -> None:
     found = report.compare(rows(means, tasks=TASKS[:1]), **FAST)
     assert "independent permutations" in found.test.method
     assert found.test.letters["m12"] == "a"
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({}, "test on studentised differences of means (10,000 relabellings, seed 3), family"),
+        ({"statistic": "difference"}, "test on differences of means (10,000 relabellings, seed 3)"),
+        ({"runs": 4}, "(all relabellings of pairs; of larger sets 10,000 relabellings, seed 3)"),
+        ({"runs": 4, "algorithms": ("a", "b")}, "(all relabellings)"),
+        ({"runs": 4, "algorithms": ("a", "b"), "interims": 3}, "(10,000 relabellings, seed 3)"),
+        ({"procedure": "shared", "permutations": 500}, "permutations (500 relabellings, seed 3)"),
+    ],
+)  # fmt: skip
+def test_the_test_tells_its_statistic_and_relabellings(changed: dict, told: str) -> None:
+    design = Design(**{"algorithms": tuple("abc"), "runs": 8, "interims": 1, "seed": 3, **changed})
+    assert told in group_test.described(design)
 
 
 def test_groups_hold_their_level_under_the_null() -> None:
