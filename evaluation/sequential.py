@@ -137,8 +137,10 @@ def group_test_of(question: Question, state: State, ordered: Sequence[str] = ())
 def on_records(table: ScoreTable, ordered: Sequence[str], question: Question) -> GroupTest:
     """Replay a sequential comparison on the seeds of a table, in their order.
 
-    Raises DatumrlError where an undecided comparison needs more seeds than a dataset has.
+    Raises DatumrlError where an undecided comparison needs more seeds than a dataset has, and where
+    one is asked for of an algorithm without defined scores.
     """
+    _check_defined(table, question)
     if len(ordered) < 2:
         return GroupTest((), {}, "", "fewer than two algorithms have defined scores")
     scores = {
@@ -158,6 +160,17 @@ def on_records(table: ScoreTable, ordered: Sequence[str], question: Question) ->
         return values[start:stop].tolist()
 
     return group_test_of(question, play(question, block), ordered)
+
+
+def _check_defined(table: ScoreTable, question: Question) -> None:
+    """Refuse pairs of an algorithm whose scores are undefined, with the reason."""
+    wanted = () if isinstance(question.comparisons, str) else question.comparisons
+    for pair in wanted:
+        for name in pair:
+            if name in table.algorithms and (reason := table.undefined(name)):
+                raise DatumrlError(
+                    f"comparison {pair[0]}:{pair[1]}: {name} has no defined scores: {reason}"
+                )
 
 
 @dataclass

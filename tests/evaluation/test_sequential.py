@@ -253,3 +253,22 @@ def test_too_few_finished_records_are_refused_with_what_is_needed() -> None:
     question = replace(QUESTION, datasets=(HOPPER, WALKER))
     with pytest.raises(DatumrlError, match="9 runs, but interim 2 of 3 needs 10"):
         sequential.on_records(table, table.algorithms, question)
+
+
+def test_a_pair_of_an_algorithm_that_failed_is_refused_with_the_reason() -> None:
+    rows = finished(15)
+    failed = next(row for row in rows if row.algorithm == "fair")
+    rows[rows.index(failed)] = failed.model_copy(update={"score": None, "failed": True})
+    question = Question(("good", "fair too"), (HOPPER, WALKER), comparisons=(("good", "fair"),))
+
+    def replay(**options) -> report.Report:
+        def tester(table, ordered):
+            asked = replace(question, algorithms=("good", "fair")) if options else question
+            return sequential.on_records(table, ordered, asked)
+
+        return report.compare(rows, tester=tester, resamples=50, **options)
+
+    said = r"comparison good:fair: fair .*1 of 30 runs failed \(seed 0 on .*\); .*--failed-as$"
+    with pytest.raises(DatumrlError, match=said):
+        replay()
+    assert replay(failed_as=0.0).test.decision("good", "fair") == "larger"
