@@ -22,6 +22,7 @@ from datumrl.datasets.record import Environment, Reference
 
 FORMATS = ("hdf5", "arrow", "parquet")
 _LOOSE_JSON = 64 << 20  # bytes; metadata of more is none
+_DEEPEST = 8  # lists within lists of a setting
 
 Error = Callable[[str], DatumrlError]
 
@@ -112,7 +113,7 @@ def environment(metadata: Metadata) -> tuple[Environment | None, str]:
         return None, f"its environment {name} has no time limit, so rollouts need not end"
     given = spec.get("kwargs")
     settings = given if isinstance(given, dict) else {}
-    plain = {key: value for key, value in settings.items() if _is_plain(value)}
+    plain = {key: _frozen(value) for key, value in settings.items() if _is_plain(value)}
     left_out = sorted(set(settings) - set(plain))
     wrapped = [each.get("name") for each in spec.get("additional_wrappers") or () if each]
     note = ""
@@ -230,5 +231,11 @@ def _count(fields: Mapping[str, Any], name: str, error: Error) -> int | None:
     return int(value)
 
 
-def _is_plain(value: object) -> bool:
+def _is_plain(value: object, depth: int = _DEEPEST) -> bool:
+    if isinstance(value, list):  # such as a maze's map
+        return depth > 0 and all(_is_plain(each, depth - 1) for each in value)
     return isinstance(value, bool | int | float | str)
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(map(_frozen, value)) if isinstance(value, list) else value

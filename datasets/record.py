@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 Layout = Literal["by its publisher's code", "unverified"]
+Setting = bool | int | float | str | tuple["Setting", ...]  # of an environment; lists as tuples
 
 
 @dataclass(frozen=True)
@@ -23,10 +24,15 @@ class Environment:
 
     id: str
     time_limit: int
-    kwargs: tuple[tuple[str, bool | int | float | str], ...] = ()
+    kwargs: tuple[tuple[str, Setting], ...] = ()
     equivalent: bool = True  # the same process the dataset's scores are defined on
     note: str = ""
     settings_known: bool = True  # False: the dataset itself tells them, and it is not here
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Return its settings by name, as environments take them and JSON has them: with lists."""
+        return {name: _thawed(value) for name, value in self.kwargs}
 
     def unfetched(self, dataset: str) -> str:
         """Return in words that its settings are not known, and what to do about it."""
@@ -97,3 +103,7 @@ class DatasetRecord:
         if name in self.publisher_environments:
             return Environment(self.publisher_environments[0], self.time_limit)
         return None
+
+
+def _thawed(value: Setting) -> Any:
+    return [_thawed(each) for each in value] if isinstance(value, tuple) else value

@@ -161,7 +161,7 @@ def make(environment: Environment, nearest: bool = False) -> gymnasium.Env:
             spec,
             max_episode_steps=environment.time_limit,
             disable_env_checker=True,  # it costs as much as a small environment's step
-            **dict(environment.kwargs),
+            **environment.settings,
         )
     except (ImportError, gym.error.DependencyNotInstalled) as problem:
         raise _missing(environment, problem) from problem

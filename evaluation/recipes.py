@@ -49,7 +49,7 @@ class Recipe:
         return {
             "dataset": self.dataset,
             "environment": self.environment.id,
-            "environment_kwargs": dict(self.environment.kwargs),
+            "environment_kwargs": self.environment.settings,
             "time_limit": self.environment.time_limit,
             "parts": [
                 {"name": part.name, "weight": part.weight, "policy": part.controller.describe()}

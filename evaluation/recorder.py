@@ -57,7 +57,7 @@ def protocol_for(
         return Protocol(
             dataset=record.id,
             environment=used.id,
-            environment_kwargs=dict(used.kwargs),
+            environment_kwargs=used.settings,
             engine=dict(engine) if engine is not None else provenance.engine_versions(used.id),
             time_limit=used.time_limit,
             episodes=episodes,

@@ -286,7 +286,7 @@ def unscored(record: DatasetRecord, protocol: Protocol) -> str:
         return used.only_nearest(record.id)
     for what, measured, defined in (
         ("the time limit", protocol.time_limit, used.time_limit),
-        ("the settings", protocol.environment_kwargs, dict(used.kwargs)),
+        ("the settings", protocol.environment_kwargs, used.settings),
     ):
         if measured != defined:
             return (

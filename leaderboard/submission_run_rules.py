@@ -169,9 +169,9 @@ def protocol_is_the_datasets(submission: Submission, context: Context) -> Iterat
 
 def _otherwise(used: Environment, told: Protocol) -> Iterator[str]:
     """Yield how a known environment is not as it has to be; any other's limit is what it says."""
-    if dict(used.kwargs) != told.environment_kwargs:
+    if used.settings != told.environment_kwargs:
         yield (
-            f"environment_kwargs must be {dict(used.kwargs)}; evaluate with `datumrl.evaluate` or "
+            f"environment_kwargs must be {used.settings}; evaluate with `datumrl.evaluate` or "
             "a Recorder"
         )
     if used.time_limit and told.time_limit != used.time_limit:

@@ -235,7 +235,7 @@ def test_minaris_d4rl_is_not_d4rl(root: Path) -> None:
     assert len(minaris) == 31
     for record in minaris:
         assert "not D4RL's" in record.errata[0]
-        name = record.errata[0].split()[2].rstrip(":")
+        name = record.errata[0].split()[2].rstrip(":,")
         d4rl = catalogue.find(f"d4rl/{name}")
         if "minigrid" not in record.id:  # whose script writes D4RL's pair
             assert record.reference is None
@@ -253,7 +253,7 @@ def test_old_metadata_is_enough(root: Path) -> None:
         "order_enforce": True,
         "autoreset": False,
         "apply_api_compatibility": False,
-        "kwargs": {"a": 1, "maze": [[0]]},
+        "kwargs": {"a": 1, "maze": [[0, "g"], [1.5]], "odd": [None], "named": {"b": 1}},
     }
     edit_metadata(
         root / "test/old-v0",
@@ -266,9 +266,11 @@ def test_old_metadata_is_enough(root: Path) -> None:
     )
     record = catalogue.find("minari/test/old-v0")
     assert record.environment.id == "Hopper-v4"
-    assert record.environment.kwargs == (("a", 1),)
+    assert record.environment.kwargs == (("a", 1), ("maze", ((0, "g"), (1.5,))))
+    assert hash(record.environment) == hash(replace(record.environment))
+    assert record.environment.settings == {"a": 1, "maze": [[0, "g"], [1.5]]}
     assert not record.environment.equivalent
-    assert "maze" in record.environment.note
+    assert record.environment.note.startswith("its named, odd are no plain values")
     assert_equal(datumrl.load("minari/test/old-v0"), dataset)
 
 

@@ -82,6 +82,30 @@ def test_nothing_is_rolled_out_before_and_scores_are_the_datasets_afterwards(roo
     assert score_rows(record)[0].score == pytest.approx(record.evaluations[0].returns[0] / 10)
 
 
+def test_a_maze_is_rolled_out_in_as_its_dataset_tells_it(root: Path) -> None:
+    pytest.importorskip("gymnasium_robotics")
+    maze = [[1, 1, 1, 1, 1], [1, "r", 0, "g", 1], [1, 1, 1, 1, 1]]
+    kwargs = {"maze_map": maze, "continuing_task": True, "reset_target": False}
+    spec = {"id": "PointMaze_Open-v3", "max_episode_steps": 100, "kwargs": kwargs}
+    bring(root, eval_env_spec=json.dumps(spec))
+    environment = catalogue.find(DATASET).environment
+    assert environment.equivalent
+    assert environment.note == ""
+    env = environments.make(environment)
+    assert env.unwrapped.maze.maze_map == maze
+    env.close()
+
+    def right(observations: np.ndarray) -> np.ndarray:
+        return np.tile([1.0, 0.0], (len(observations), 1))
+
+    record = datumrl.evaluate(right, DATASET, episodes=2)
+    assert record.protocol.environment_kwargs == kwargs
+    assert max(record.evaluations[0].returns) > 0  # the goal is two cells to the right
+    again = type(record).model_validate_json(record.model_dump_json())
+    assert unscored(catalogue.find(DATASET), again.protocol) == ""
+    assert score_rows(again)[0].score == pytest.approx(np.mean(again.evaluations[0].returns) / 10)
+
+
 def test_whether_a_kitchen_is_made_here_is_not_known_before() -> None:
     kitchen = catalogue.find("minari/D4RL/kitchen/complete-v2")
     for refused in (environments.environment_of, environments.require_stated):
