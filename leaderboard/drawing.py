@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from datumrl.leaderboard.tables import Aggregate, Cell
+from datumrl.evaluation import report_tables
+from datumrl.leaderboard.tables import Aggregate, Cell, Table
 
 _STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
 _TICKS = 5
@@ -48,6 +49,15 @@ def axis(values: Iterable[float], anchors: Sequence[float] = (0.0, 100.0)) -> Ax
     first, last = math.ceil(low / step - 1e-9), math.ceil(high / step - 1e-9)
     ticks = tuple(index * step for index in range(first, last + 1))
     return Axis(low - 0.02 * width, last * step + 0.02 * width, ticks)
+
+
+def digits(of: Table, dataset: str) -> int:
+    """Return the decimals of a dataset's cells: one of normalised scores, returns by their size."""
+    if of.normalised:
+        return 1
+    cells = [entry.cells[dataset].values for entry in of.entries if dataset in entry.cells]
+    sizes = [float(max(abs(values))) for values in cells if values.size]
+    return report_tables.decimals(max(sizes, default=0.0))
 
 
 def interval(of: Aggregate, on: Axis, css_class: str) -> Markup:

@@ -5,6 +5,7 @@ import io
 import math
 import statistics
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from scipy import stats
 
 from datumrl.evaluation import ragged
 from datumrl.evaluation.records import ScoreRow
-from datumrl.leaderboard import runs, standings, suite_pages, tables, wording
+from datumrl.leaderboard import board, runs, standings, suite_pages, tables, wording
 from datumrl.leaderboard.tables import Table
 
 HOPPER = [f"d4rl/hopper-{kind}-v2" for kind in ("medium", "medium-expert", "random")]
@@ -42,6 +43,23 @@ def test_the_same_scores_in_another_order_share_a_rank() -> None:
         assert [entry.rank for entry in table.entries] == [1, 1]
         held = [ragged.gather_matrix(own) for own in (scores, scores[::-1])]
         assert standings.iqm_ranks(held).tolist() == [1, 1]
+
+
+def test_small_returns_keep_their_digits_on_every_page(tmp_path: Path) -> None:
+    """A table of scores of the same size has one decimal, as the field does."""
+    rows = [
+        ScoreRow(
+            tier="local", algorithm="X", dataset=HOPPER[0], seed=seed, source=unit, **{unit: value}
+        )
+        for unit in ("mean_return", "score")
+        for seed, value in enumerate((0.040, 0.042, 0.044))
+    ]
+    board.write(tables.build(runs.from_rows(rows)), tmp_path / "board")
+    shown = "0.04200 <small>± 0.00163</small>"
+    for folder in ("suites", "runs", "datasets"):
+        pages = [path.read_text() for path in (tmp_path / "board" / folder).glob("*.html")]
+        assert sum(page.count(shown) for page in pages) == 1, folder
+        assert any("0.0 <small>± 0.0</small>" in page for page in pages)
 
 
 def test_a_point_is_no_interval() -> None:
