@@ -46,6 +46,15 @@ def test_the_printed_output_is_true(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out.rstrip("\n") == expected.rstrip("\n")
 
 
+def test_the_local_suites_scores_are_those_of_its_page() -> None:
+    rows = re.compile(r"^\| (?:dataset|local/).*$", re.MULTILINE)
+    page = (ROOT / "docs" / "local_results.md").read_text(encoding="utf-8")
+    table = page.partition("## Every dataset")[2].partition("##")[0]
+    shown = rows.findall((ROOT / "README.md").read_text(encoding="utf-8"))
+    assert shown == rows.findall(table)
+    assert len(shown) > 1
+
+
 @pytest.mark.slow
 def test_commands_and_python_blocks_run_in_order(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
