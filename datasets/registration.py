@@ -21,7 +21,7 @@ from datumrl.datasets.record import DatasetRecord, Environment, Reference
 from datumrl.datasets.registration_schema import PREFIX
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]*(?:\.[a-z0-9_-]+)*")
-_MEMBERS = ".files"  # folder of links to the files that a pattern names
+MEMBERS = ".files"  # folder of links to the files that a pattern names
 _OWN = "registered"  # the table that is added to a description
 
 
@@ -250,7 +250,7 @@ def _check_names(paths: list[Path]) -> None:
 
 
 def _links(target: Path, sha256: str) -> Path:
-    return target.with_name(f"{target.stem}.{sha256[:12]}{_MEMBERS}")
+    return target.with_name(f"{target.stem}.{sha256[:12]}{MEMBERS}")
 
 
 def _link(links: Path, members: list[Path]) -> None:

@@ -17,7 +17,7 @@ COMMANDS = {
     "datasets": ("datasets_list", "list the catalogue, or show all about one dataset"),
     "fetch": ("fetch", "download and verify a dataset, or import a file at hand (--from)"),
     "collect": ("collect", "generate a local dataset"),
-    "register": ("register", "add your own dataset: HDF5, npz, CSV, Parquet or Minari"),
+    "register": ("register", "add (or remove) your own dataset: HDF5, npz, CSV, Parquet or Minari"),
     "convert": ("convert", "write a dataset as Minari or D4RL HDF5"),
     "stats": ("stats", "quality measures of datasets, side by side"),
     "train": ("train", "train methods on datasets, many seeds at once; resumable"),

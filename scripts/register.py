@@ -1,4 +1,4 @@
-"""`datumrl register`: add datasets of one's own to the catalogue."""
+"""`datumrl register`: add datasets of one's own to the catalogue, or remove them from it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ class Command:
 
     A TOML file describes the data, which is read once, to check it. The dataset is then user/NAME
     for every command. Its files stay where they are and are read from there. A name keeps its
-    meaning: another description of the same name is refused without --replace.
+    meaning: another description of the same name is refused without --replace. --remove removes the
+    registration and what was prepared of the data, never the files that it described.
     """
 
     file: Annotated[Path | None, tyro.conf.Positional, tyro.conf.arg(metavar="[FILE.toml]")] = None
@@ -28,14 +29,20 @@ class Command:
         Literal["hdf5", "npz", "csv", "parquet", "minari"] | None, tyro.conf.arg(metavar="FORMAT")
     ] = None
     """print a commented description of a dataset in this format: hdf5, npz, csv, parquet, minari"""
+    remove: Annotated[str | None, tyro.conf.arg(metavar="ID")] = None
+    """remove this dataset, such as user/my-robot-v1; your own files and trained runs stay"""
     replace: bool = False
     """give a name that is taken another meaning; what changes is shown"""
     json: bool = False
-    """print the dataset's record as JSON"""
+    """print the dataset's record as JSON; with --remove, what was removed"""
 
     def run(self) -> int:
-        if (self.file is None) == (self.example is None):
-            raise DatumrlError("name one FILE.toml, or --example csv to print one to start from")
+        if [self.file, self.example, self.remove].count(None) != 2:
+            raise DatumrlError(
+                "name one FILE.toml, or --example csv to print one to start from, or --remove ID"
+            )
+        if self.remove is not None:
+            return self._remove(self.remove)
         if self.example is not None:
             from datumrl.datasets import registration_examples
 
@@ -51,6 +58,19 @@ class Command:
             console.print_json(dataclasses.asdict(done.record))
             return 0
         _tell(done, loading.load(done.record.id).notes)
+        return 0
+
+    def _remove(self, dataset_id: str) -> int:
+        from datumrl.datasets import unregistration
+
+        if self.replace:
+            raise DatumrlError("--replace: for a FILE.toml; leave it or --remove out")
+        removed = unregistration.unregister(dataset_id)
+        if self.json:
+            console.print_json({"id": dataset_id, "removed": [str(path) for path in removed]})
+            return 0
+        for line in (f"{dataset_id} is no longer registered; removed:", *removed):
+            console.output.print(f"{line}", markup=False, soft_wrap=True)
         return 0
 
 
