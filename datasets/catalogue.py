@@ -74,7 +74,8 @@ def known(dataset_id: str) -> DatasetRecord | None:
     """
     if not isinstance(dataset_id, str):
         raise DatumrlError(
-            f"{dataset_id!r:.60}: a dataset is named by its id, such as 'd4rl/hopper-medium-v2'"
+            f"{repr(dataset_id)[:60]}: a dataset is named by its id, for example "
+            "'d4rl/hopper-medium-v2'"
         )
     name, at, size = dataset_id.partition("@")
     record = _here(name) or _published(name)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Literal
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Literal, SupportsIndex
 
 import numpy as np
 
-from datumrl.datasets import columns, views
+from datumrl.datasets import columns, reopening, views
 from datumrl.datasets.columns import Column
 from datumrl.datasets.errors import DatumrlError
 from datumrl.datasets.infos import Infos
@@ -52,6 +53,7 @@ class Episodes:
     notes: tuple[str, ...] = ()  # what the converter saw and the user should know
     ends: Literal["flags", "recorded"] = "flags"  # what says where episodes end
     infos: Mapping[str, np.ndarray] = field(default_factory=dict)  # name -> (rows, ...) in addition
+    origin: reopening.Origin | None = None  # the folder that the columns were opened from
 
     def __len__(self) -> int:
         """Return the number of rows."""
@@ -145,6 +147,19 @@ class Episodes:
             notes=(*self.notes, f"the first {end} of {len(self)} rows"),
             infos=_first(self.infos, end),
         )
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> str | tuple[Any, ...]:
+        """Pickle columns that are mapped from a folder as that folder; see `reopening`."""
+        return reopening.reduced(self) or super().__reduce_ex__(protocol)
+
+    def __copy__(self) -> Episodes:
+        """Return Episodes of the same columns."""
+        return replace(self)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Episodes:
+        """Return Episodes whose columns are in memory, and their own."""
+        content = {each.name: getattr(self, each.name) for each in fields(self)}
+        return Episodes(**copy.deepcopy(content, memo))
 
     def validate(self) -> None:
         """Raise DatumrlError where the columns break the contract above, naming the row."""

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import hashlib
+import json
 import math
 import os
 import urllib.parse
@@ -22,6 +24,7 @@ from datumrl.datasets.episodes import Episodes
 from datumrl.datasets.errors import DatumrlError
 from datumrl.datasets.files import read_json, replacing_folder, write_json
 from datumrl.datasets.infos import PREFIX, Infos
+from datumrl.datasets.reopening import Origin
 
 FORMAT = "datumrl-columns"
 VERSION = 1
@@ -215,9 +218,8 @@ def read(folder: Path, dataset_id: str) -> Episodes:
     if not aligned or len(starts) == 0 or starts[0] != 0 or starts[-1] != rows:
         raise DatumrlError(f"{folder}: columns of different lengths; {_remedy(folder)}")
     fields = {name: meta[name] for name in _FIELDS if name in meta}
-    return Episodes(
-        **columns, **{**fields, "notes": tuple(meta["notes"]), "infos": _infos(folder, meta)}
-    )
+    fields |= {"notes": tuple(meta["notes"]), "infos": _infos(folder, meta)}
+    return Episodes(**columns, **fields, origin=Origin(folder.resolve(), _identity(meta)))
 
 
 def _infos(folder: Path, meta: Mapping[str, Any]) -> Infos:
@@ -251,6 +253,24 @@ def read_extras(folder: Path) -> dict[str, np.ndarray]:
 def dataset_id(folder: Path) -> str:
     """Return the id of the dataset that a folder of prepared columns holds."""
     return str(_meta(folder)["id"])
+
+
+def column_path(folder: Path, name: str) -> Path:
+    """Return the file of a column, or of a named part of it such as ``observations/image``."""
+    return folder / _file_name(name, False)
+
+
+def identity(folder: Path) -> str:
+    """Return a hash of all that is recorded of what a folder holds and how it came about."""
+    return _identity(_meta(folder))
+
+
+def _identity(meta: Mapping[str, Any]) -> str:
+    origin = dict(meta["provenance"])
+    if isinstance(source := origin.get("source"), dict):  # `amend_provenance` renews its stamp
+        origin["source"] = {key: value for key, value in source.items() if key != "stamp"}
+    text = json.dumps({**meta, "provenance": origin}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def provenance(folder: Path) -> dict[str, Any]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -38,17 +39,26 @@ class Sequences:
 
     episodes: Episodes
     length: int
-    returns_to_go: np.ndarray  # (rows,) float32
 
     @classmethod
     def of(cls, episodes: Episodes, length: int) -> Sequences:
-        """Return the windows of a dataset; only returns-to-go are computed now."""
+        """Return the windows of a dataset; nothing is computed yet."""
         if length < 1:
             raise DatumrlError(f"sequence length {length}: must be at least 1")
+        return cls(episodes, length)
+
+    @functools.cached_property
+    def returns_to_go(self) -> np.ndarray:
+        """The undiscounted return from each row on, it included, (rows,) float32."""
+        episodes = self.episodes
         earned = np.cumsum(episodes.rewards, dtype=np.float64)
         # Sums up to each episode's end, less what was earned before the row.
         at_end = np.repeat(earned[episodes.starts[1:] - 1], episodes.lengths())
-        return cls(episodes, length, (at_end - earned + episodes.rewards).astype(np.float32))
+        return (at_end - earned + episodes.rewards).astype(np.float32)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Pickle what the windows are of; another process computes returns-to-go anew."""
+        return {"episodes": self.episodes, "length": self.length}
 
     def __len__(self) -> int:
         """Return the number of windows, which is the number of rows."""

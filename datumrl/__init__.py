@@ -12,9 +12,15 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _HOMES = {
+    "list_datasets": "datumrl.by_id",
+    "find": "datumrl.datasets.catalogue",
+    "fetch": "datumrl.by_id",
+    "collect": "datumrl.by_id",
     "load": "datumrl.datasets.loading",
     "qlearning_dataset": "datumrl.datasets.loading",
     "stats": "datumrl.datasets.dataset_statistics",
+    "score": "datumrl.datasets.scores",
+    "make": "datumrl.by_id",
     "train": "datumrl.algorithms.training",
     "export_policy": "datumrl.algorithms.exporting",
     "load_policy": "datumrl.algorithms.exporting",
@@ -27,12 +33,18 @@ __all__ = [
     "DatumrlError",
     "Recorder",
     "__version__",
+    "collect",
     "compare",
     "evaluate",
     "export_policy",
+    "fetch",
+    "find",
+    "list_datasets",
     "load",
     "load_policy",
+    "make",
     "qlearning_dataset",
+    "score",
     "stats",
     "train",
 ]
@@ -40,9 +52,12 @@ __all__ = [
 if TYPE_CHECKING:
     from datumrl.algorithms.exporting import export_policy, load_policy
     from datumrl.algorithms.training import train
+    from datumrl.by_id import collect, fetch, list_datasets, make
+    from datumrl.datasets.catalogue import find
     from datumrl.datasets.dataset_statistics import stats
     from datumrl.datasets.errors import DatumrlError
     from datumrl.datasets.loading import load, qlearning_dataset
+    from datumrl.datasets.scores import score
     from datumrl.evaluation.recorder import Recorder, evaluate
     from datumrl.evaluation.report import compare
 

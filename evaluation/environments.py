@@ -195,7 +195,9 @@ def make_flat(environment: Environment, nearest: bool = False) -> gymnasium.Env:
 def _register_robotics(environment: Environment) -> None:
     try:
         with contextlib.redirect_stderr(io.StringIO()):  # it prints a notice about Adroit's rewards
-            importlib.import_module("gymnasium_robotics").register_robotics_envs()
+            robotics = importlib.import_module("gymnasium_robotics")  # which registers them all
+            if environment.id not in _import_gymnasium(environment).registry:
+                robotics.register_robotics_envs()
     except ImportError as problem:
         raise _missing(environment, problem) from problem
 
