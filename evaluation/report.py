@@ -21,13 +21,14 @@ from datumrl.evaluation import (
     influence,
     intervals,
     ragged_comparisons,
+    report_notes,
     score_table,
     scored_runs,
 )
 from datumrl.evaluation.bootstrap import FEW_RUNS, Estimate
 from datumrl.evaluation.group_test import GroupTest
 from datumrl.evaluation.ragged import RaggedScores
-from datumrl.evaluation.records import RunRecord, ScoreRow, why_unscored
+from datumrl.evaluation.records import RunRecord, ScoreRow
 from datumrl.evaluation.report_parts import Band, Curve, Measure, Options, Pair, Report, Summary
 from datumrl.evaluation.score_table import ScoreTable
 from datumrl.evaluation.scored_runs import ScoredRun
@@ -113,7 +114,7 @@ def of_table(
     step()
     return Report(
         table, options, tuple(summaries), pairs, ranks, thresholds, profiles, curves, test,
-        (*notes, *_notes(table, options)),
+        (*notes, *report_notes.notes(table, options)),
     )  # fmt: skip
 
 
@@ -296,30 +297,3 @@ def _curve(table: ScoreTable, name: str, options: Options) -> Curve | None:
     runs = tuple(len(table.cells[name, dataset]) for dataset in table.common)
     estimate = ragged_comparisons.curve(values, runs, influence.IQM, options.curve_plan)
     return Curve(steps, _band(estimate, [RaggedScores(values, runs)]))
-
-
-def _notes(table: ScoreTable, options: Options) -> list[str]:
-    notes = []
-    if table.missing:
-        notes.append(
-            f"missing cells: {len(table.missing)}; aggregates and comparisons are over the "
-            f"{len(table.common)} of {len(table.datasets)} datasets that every algorithm has"
-        )
-    if table.rule == "best":
-        notes.append(
-            "checkpoint `best`: each run's highest evaluation, chosen by the test return itself; "
-            "optimistic by the amount shown"
-        )
-    silent = sum(run.seed is None for runs in table.cells.values() for run in runs)
-    if silent:
-        notes.append(
-            f"{silent} scores have no seed, so nothing tells whether one of them is there twice"
-        )
-    if options.failed_as is not None:
-        failed = sum(run.status == "failed" for runs in table.cells.values() for run in runs)
-        notes.append(f"--failed-as {options.failed_as:g}: {failed} failed runs count as this")
-    if table.unit == "return":
-        runs = [run for cell in table.cells.values() for run in cell if run.unit]
-        reasons = dict.fromkeys(run.unscored or why_unscored(run.dataset) for run in runs)
-        notes += [f"{reason}: numbers are undiscounted returns" for reason in reasons]
-    return notes

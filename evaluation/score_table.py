@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from datumrl.datasets.errors import DatumrlError
-from datumrl.evaluation import checkpoint_rules, compatibility, ragged, variants
+from datumrl.evaluation import checkpoint_rules, compatibility, ragged, run_ends, variants
 from datumrl.evaluation.checkpoint_rules import WINDOW, Best
 from datumrl.evaluation.ragged import RaggedScores
 from datumrl.evaluation.scored_runs import ScoredRun, Unit
@@ -155,6 +155,7 @@ def build(
     cells: dict[tuple[str, str], list[ScoredRun]] = defaultdict(list)
     for run in chosen:
         cells[run.algorithm, run.dataset].append(run)
+    run_ends.check(cells, rule or chosen[0].rule)
     names = list(dict.fromkeys(run.algorithm for run in chosen))
     table = ScoreTable(
         {

@@ -55,6 +55,7 @@ class ScoredRun:
     conditions: Mapping[str, str] = field(default_factory=dict)
     shared: Mapping[str, str] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
+    budget: int | None = None  # gradient steps of its training, as its record says
     source: str = ""
 
     @property
@@ -118,6 +119,7 @@ def _from_record(record: RunRecord, source: str) -> ScoredRun:
             **{key: value for key, value in record.configuration.items() if key != "seed"},
             **record.budget.model_dump(mode="json"),
         },
+        budget=record.budget.steps,
         source=source,
     )
 
