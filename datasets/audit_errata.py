@@ -21,7 +21,10 @@ FORETOLD = {
         "antmaze-v0",
         "adroit-human",
         "adroit-cloned",
+        "adroit-cloned-v1",
         "adroit-pen",
+        "own-length",
+        "minari-goals",
     ),
     "episodes beyond the horizon": (
         "v0",
@@ -29,11 +32,16 @@ FORETOLD = {
         "maze2d-v0",
         "antmaze-v0",
         "antmaze-v1",
+        "antmaze-length",
+        "kitchen-terminals",
         "adroit-human",
         "adroit-cloned",
+        "adroit-cloned-v1",
         "adroit-longhorizon",
         "no-timeouts",
         "bullet-layout",
+        "own-length",
+        "minari-goals",
     ),
     "terminals at the horizon": (
         "never-terminates",
@@ -49,31 +57,49 @@ FORETOLD = {
         "v0",
         "maze2d-goals",
         "adroit-cloned",
+        "adroit-cloned-v1",
         "no-timeouts",
         "bullet-layout",
     ),
-    "stored next observations": ("maze2d-goals",),
-    "continuity": ("v0", "maze2d-goals", "antmaze-v0", "adroit-cloned", "no-timeouts"),
+    "stored next observations": ("maze2d-goals", "minari-goals"),
+    "continuity": (
+        "v0",
+        "maze2d-goals",
+        "antmaze-v0",
+        "adroit-cloned",
+        "no-timeouts",
+        "minari-goals",
+    ),
     "constant columns": ("kitchen-goal", "antmaze-goal", "ant-contact"),
     "precision": ("replay-float64", "adroit-v0"),
     "reward values": ("minigrid-rewards", "goals"),
     "final rewards": ("maze2d-reward", "antmaze-clusters", "beyond"),
-    "returns": ("kitchen-rewards", "maze2d-goals", "adroit-human", "adroit-cloned"),
+    "returns": (
+        "kitchen-rewards",
+        "maze2d-goals",
+        "adroit-human",
+        "adroit-cloned",
+        "adroit-cloned-v1",
+    ),
     "level": ("hopper-v1-swap",),
-    "duplicated rows": ("adroit-cloned",),
-    "duplicated episodes": ("adroit-cloned",),
+    "duplicated rows": ("adroit-cloned", "adroit-cloned-v1"),
+    "duplicated episodes": ("adroit-cloned", "adroit-cloned-v1"),
     "replay": ("v1-infos", "maze2d-reward"),
 }
 # Errata that are how a collection means its data: what a check would mend is no fault there.
 _AS_MEANT = frozenset(
     {
         "adroit-cloned",
+        "adroit-cloned-v1",
         "adroit-human",
         "antmaze-clusters",
+        "antmaze-length",
         "beyond",
         "goals",
         "kitchen-terminals",
+        "minari-goals",
         "minigrid-rewards",
+        "own-length",
     }
 )
 
@@ -83,20 +109,26 @@ def recognised(finding: Finding, record: DatasetRecord | None) -> Finding:
 
     Where the erratum is how the data is meant, the finding's remedy would spoil it and is dropped.
     """
-    if record is None or finding.verdict == "pass" or not _may_be_foretold(finding):
+    if record is None or finding.verdict == "pass":
         return finding
     for key in FORETOLD.get(finding.check, ()):
         for text in _texts().get(key, ()):
-            if text in record.errata:
+            if text in record.errata and _explains(key, finding):
                 remedy = "" if key in _AS_MEANT else finding.remedy
                 return replace(finding, known_erratum=text, remedy=remedy)
     return finding
 
 
-def _may_be_foretold(finding: Finding) -> bool:
-    """Return False for what no erratum is about: rewards, if amiss, are foretold to be all zero."""
+def _explains(key: str, finding: Finding) -> bool:
+    """Return False for what an erratum that explains a check's findings says nothing of.
+
+    Rewards, if amiss, are foretold to be all zero; and a timeout that is late by a row never joins
+    two episodes.
+    """
     counts = finding.counts
-    return finding.check != "reward values" or counts.get("least") == counts.get("largest") == 0
+    if finding.check == "reward values":
+        return counts.get("least") == counts.get("largest") == 0
+    return key != "antmaze-length" or counts["longest"] < 2 * counts["time limit"]
 
 
 @functools.cache

@@ -41,6 +41,8 @@ ERRATA = {
     "eval-layout": "made in the evaluation layout of the maze, which is another maze",
     "antmaze-clusters": "terminals is the success flag while the trajectory goes on, so runs of "
     "terminal rows are normal; episodes end at timeouts and where the ant leaps",
+    "antmaze-length": "timeouts come after the time limit of evaluation: D4RL's generator sets "
+    "them a row late, so that 1,000 steps are 1,001 rows",
     "antmaze-goal": "the goal of the data is not that of evaluation, and observations have none; "
     "agents are commonly trained on rewards less 1, which the trainers' presets state",
     "antmaze-v0": "timeouts are out of step with the resets, which show as leaps of x and y; v2 "
@@ -52,11 +54,14 @@ ERRATA = {
     "adroit-longhorizon": "the same file as without longhorizon; only the time limit is longer",
     "adroit-cloned": "half rollouts of a cloned policy, half the demonstrations repeated to the "
     "same length: duplicates by construction, and the seam is at no end of an episode",
+    "adroit-cloned-v1": "half rollouts of a cloned policy, up to an end of an episode after the "
+    "middle, then the demonstrations, repeated: duplicates by construction; the last may be cut",
     "adroit-pen": "the pen may drop, which is terminal; other adroit tasks end by timeout only",
     "adroit-v0": "deprecated by its authors; no state of the task in infos",
     "adroit-logstd": "infos/action_logstd in v0 is infos/action_log_std in v1",
     "kitchen-terminals": "the last row of each demonstration is terminal although nothing ended; "
-    "by convention nothing is bootstrapped past it",
+    "by convention nothing is bootstrapped past it; a demonstration may be longer than the time "
+    "limit of evaluation",
     "kitchen-rewards": "rewards count the finished elements at every step, where the environment "
     "rewards each of them once",
     "kitchen-goal": "observation columns 30 to 59 hold the goal of the task",
@@ -76,14 +81,18 @@ _ANT_NOTE = (
     "scores were measured so, which matters by 1 score point at most (contact costs up to 0.042 a "
     "step)"
 )
+_CLONED = (
+    "half the data are demonstrations, repeated and longer than the episodes of evaluation, whose "
+    "returns the reference scores are"
+)
 _RETURNS = {  # erratum -> why returns of the episodes of a dataset that has it are no scores
     "maze2d-goals": "a row of the data is no episode of evaluation: timeouts mark goals reached",
     "antmaze-clusters": "rewards are repeated while the ant stays at the goal, where evaluation "
     "ends at it",
     "adroit-human": "the demonstrations are longer than the episodes of evaluation, whose returns "
     "the reference scores are",
-    "adroit-cloned": "half the data are demonstrations, repeated and longer than the episodes of "
-    "evaluation, whose returns the reference scores are",
+    "adroit-cloned": _CLONED,
+    "adroit-cloned-v1": _CLONED,
     "kitchen-rewards": "rewards of the data count finished elements at every step; the "
     "environment's once",
     "minigrid-rewards": "rewards of the data are 0 unless relabelled; those of evaluation are not",

@@ -39,6 +39,21 @@ NOT_D4RL = (
     "not D4RL's {}: a benchmark of its own on regenerated data, so that neither D4RL's scores nor "
     "its reference scores apply, and no table holds both"
 )
+ERRATA = {
+    "minari-goals": "one continuous trajectory: a truncation marks a goal reached, not the time "
+    "limit, and an episode's last observation is the next one's first, where the goal may still be "
+    "the one that was reached",
+    "copied-final": "the last observation of every episode is a copy of the one before it, which "
+    "Minari's script put there, since D4RL's file has none: it is left out, as the true one is not "
+    "known",
+    "minigrid-rewards": "rewards are those of D4RL's file: 0 unless relabelled",
+}
+_RETURNS = {  # erratum -> why returns of the episodes of a dataset that has it are no scores
+    "minari-goals": "an episode of the data ends at the first goal reached; those of evaluation, "
+    "whose returns the reference scores are, go on to the time limit",
+    "minigrid-rewards": "rewards of the data are 0 unless relabelled; those of evaluation are not",
+}
+COPIED = "not D4RL's {}, though converted from its file: an id of its own, and no table holds both"
 _NAME = re.compile(r"(?:[\w.-]+/)*[\w.-]+-v[0-9]+")
 _MINARIS_RULE = re.compile(r"(?:[-\w]+/)*[-\w]+-v[0-9]+")  # what minari itself takes for an id
 
@@ -69,9 +84,11 @@ def records() -> Iterator[DatasetRecord]:
                 note="its settings are known once the dataset is here, from its own metadata",
                 settings_known=False,
             )
-        errata = [f"version: {row['evidence']}", row["notes"]]
+        keys = row["errata"].split()
+        errata = [f"version: {row['evidence']}", row["notes"], *(ERRATA[key] for key in keys)]
         if row["d4rl"]:
-            errata.insert(0, NOT_D4RL.format(row["d4rl"]))
+            stated = COPIED if "copied-final" in keys else NOT_D4RL
+            errata.insert(0, stated.format(row["d4rl"]))
         yield DatasetRecord(
             id=row["id"],
             reader="minari",
@@ -85,11 +102,13 @@ def records() -> Iterator[DatasetRecord]:
             bibtex=BIBTEX,
             source=row["source"],
             errata=tuple(errata),
+            returns_note="; ".join(_RETURNS[key] for key in keys if key in _RETURNS),
             observation_layout=row["observation_layout"],
             discrete_actions=bool(row["discrete"]),
             rows=int(row["rows"]) if row["rows"] else None,
             access=ACCESS,
             folder=True,
+            options=(("final_observation", "copied"),) if "copied-final" in keys else (),
         )
 
 

@@ -28,9 +28,10 @@ class Columns:
         storage: Any,
         error: minari_metadata.Error,
         progress: Progress | None,
+        copied_finals: bool = False,  # final observations are copies, which are no successors
     ) -> None:
         self._metadata, self._storage, self._error = metadata, storage, error
-        self._progress = progress
+        self._progress, self._copied_finals = progress, copied_finals
         self._files: dict[str, GrowingFile] = {}
         self._text_widths: dict[str, int] = {}
         self._dropped_infos: dict[str, None] = {}
@@ -98,7 +99,7 @@ class Columns:
     def _end_episode(self, steps: int, final: bool) -> None:
         self._rows += steps
         self._starts.append(self._rows)
-        if final:
+        if final and not self._copied_finals:
             self._successor_rows.append(self._rows - 1)
         self._without_final += not final
 
@@ -109,6 +110,8 @@ class Columns:
             return
         before = len(self._starts) - 1 - len(block.ends)
         for name, values in block.contents():
+            if self._copied_finals and name.startswith("successors"):
+                continue
             if name == "timeouts":
                 ends = np.zeros(len(values), bool)
                 ends[np.array(block.ends) - 1] = True
@@ -175,7 +178,7 @@ class Columns:
                 values = self._observation(episode, leaf, begin, end)
                 steps = values[: max(0, episode.steps - begin)]
                 self._append(_named("observations", leaf), steps, episode)
-                if len(steps) < len(values):
+                if len(steps) < len(values) and not self._copied_finals:
                     self._append(_named("successors", leaf), values[len(steps) :], episode)
         for begin in range(0, episode.steps, step):
             end = min(begin + step, episode.steps)
@@ -302,6 +305,9 @@ class Columns:
             and self._metadata.fields.get("jpeg_encoding", True),
             f"actions of shape {space.shape} are flattened": len(space.shape) > 1,
             f"{self._without_final} episodes have no final observation": self._without_final,
+            "the final observations are copies of those before them and left out": (
+                self._copied_finals
+            ),
             f"{self._inside} truncations within episodes, which go on after them, are no timeouts "
             "here": self._inside,
             f"infos dropped, as they have no row for every step: "

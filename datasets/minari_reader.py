@@ -5,8 +5,10 @@
     observation   o0   o1   o2   o3      an episode of three steps has four observations:
     action        a0   a1   a2           the last one becomes the stored successor of the last row
 
-An episode ends where Minari's does.  Infos that have a row per step become extras; of infos with a
-row per observation, the last one has no row to belong to.  Text becomes its UTF-8 bytes.
+Where the record says that the last observation is a copy of the one before it, the last row has no
+known successor.  An episode ends where Minari's does.  Infos that have a row per step become
+extras; of infos with a row per observation, the last one has no row to belong to.  Text becomes its
+UTF-8 bytes.
 """
 
 from __future__ import annotations
@@ -44,7 +46,8 @@ def convert(
     with contextlib.ExitStack() as stack:
         storage = stack.enter_context(storage_of(source, metadata, error))
         writer = stack.enter_context(writing(folder))
-        reading = Columns(metadata, storage, error, progress)
+        copied = record.option.get("final_observation") == "copied"
+        reading = Columns(metadata, storage, error, progress, copied)
         rows = reading.write(writer)
         written_from = identity.describe(source, record, storage.hashes)
         finish(

@@ -30,6 +30,8 @@ ERRATA = {
     "method to choose",
     "task": "rewards and terminals are computed from the state that an action is taken in, as "
     "OGBench's loader does: the parts of the goal that are satisfied, less their number",
+    "own-length": "trajectories of the data have a length of their own, shorter or longer than the "
+    "time limit of evaluation",
     "beyond": "a trajectory goes on after its goal is reached, so a terminal row may lie within it",
     "noise": "OGBench's single-task environments put no noise on the goal, its goal-conditioned "
     "ones do",
@@ -67,7 +69,7 @@ def _pair(train: DatasetRecord, validation_url: str) -> Iterator[DatasetRecord]:
 
 def _goal_conditioned(row: dict[str, str], name: str, url: str) -> DatasetRecord:
     powder = row["environment"].startswith("powderworld")
-    keys = ["last", "goals", "powderworld" if powder else "oraclerep"]
+    keys = ["last", "goals", "powderworld" if powder else "oraclerep", *_length(row)]
     return DatasetRecord(
         id=f"ogbench/{name}",
         reader="ogbench",
@@ -89,8 +91,12 @@ def _goal_conditioned(row: dict[str, str], name: str, url: str) -> DatasetRecord
     )
 
 
+def _length(row: dict[str, str]) -> list[str]:
+    return ["own-length"] * (int(row["stored_steps"]) - 1 != int(row["time_limit"]))
+
+
 def _single_task(train: DatasetRecord, row: dict[str, str], name: str, task: int) -> DatasetRecord:
-    keys = ["last", "task", "beyond", "noise"]
+    keys = ["last", "task", "beyond", "noise", *_length(row)]
     return replace(
         train,
         id=f"ogbench/{name}",

@@ -21,10 +21,18 @@ from hypothesis import strategies as st
 from minari.data_collector import EpisodeBuffer
 
 import datumrl
-from datumrl.datasets import catalogue, exports, hdf5_chunks, minari_writer, prepared
+from datumrl.datasets import (
+    catalogue,
+    exports,
+    hdf5_chunks,
+    minari_columns,
+    minari_writer,
+    prepared,
+)
 from datumrl.datasets.columns import parts
 from datumrl.datasets.episodes import Episodes, episode_starts
 from datumrl.datasets.errors import DatumrlError
+from datumrl.datasets.returns_quality import score_refusal, scores
 from datumrl.scripts.main import main
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:minari")  # of fields left out
@@ -241,6 +249,43 @@ def test_minaris_d4rl_is_not_d4rl(root: Path) -> None:
             assert record.reference is None
         assert record.environment is None or not record.environment.equivalent
         assert d4rl.id != record.id
+
+
+@pytest.mark.parametrize("gathered", [True, False])
+def test_copied_final_observations_are_no_successors_and_returns_no_scores(
+    root: Path, monkeypatch: pytest.MonkeyPatch, gathered: bool
+) -> None:
+    if not gathered:
+        monkeypatch.setattr(minari_columns, "block_for", lambda *_: None)
+    images, name = spaces.Box(0, 10, (7, 7, 3), np.uint8), "minari/D4RL/minigrid/fourrooms-v0"
+    dataset = write("D4RL/minigrid/fourrooms-v0", "hdf5", images, spaces.Discrete(7))
+    with h5py.File(root / "D4RL/minigrid/fourrooms-v0/data/main_data.hdf5", "a") as file:
+        for episode in file.values():
+            episode["observations"][-1] = episode["observations"][-2]
+    episodes = datumrl.load(name)
+    episodes.validate()
+    assert len(episodes.successor_rows) == len(episodes.successors) == 0
+    assert any("copies of those before them" in note for note in episodes.notes)
+    # As D4RL's file is read: the truncated row, 4, has no successor; terminal ones need none.
+    assert episodes.transitions().rows.tolist() == [*range(4), *range(5, 11)]
+    np.testing.assert_array_equal(
+        episodes.observations, np.concatenate([e.observations[:-1] for e in dataset])
+    )
+    record = catalogue.find(name)
+    assert record.reference is not None
+    assert "0 unless relabelled" in score_refusal(record)
+    assert scores(episodes, record, episodes.returns()).tq is None
+
+
+def test_returns_up_to_the_first_goal_are_no_scores_of_a_maze(root: Path) -> None:
+    box = spaces.Box(-1, 1, (2,), np.float32)
+    mazes = [each.id for each in catalogue.all_records() if "/pointmaze/" in each.id]
+    assert len(mazes) == 8
+    write("D4RL/pointmaze/open-v2", "hdf5", box, box)
+    edit_metadata(root / "D4RL/pointmaze/open-v2", ref_min_score=1.0, ref_max_score=200.0)
+    assert catalogue.find("minari/D4RL/pointmaze/open-v2").reference is not None
+    for name in mazes:
+        assert "ends at the first goal" in score_refusal(catalogue.find(name))
 
 
 def test_old_metadata_is_enough(root: Path) -> None:
