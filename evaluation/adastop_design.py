@@ -9,12 +9,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from datumrl.datasets.errors import DatumrlError
-from datumrl.evaluation import stepdown
+from datumrl.evaluation import permutation_paths, stepdown
 
 PROCEDURES = ("closed", *stepdown.PROCEDURES)
 STATISTICS = ("studentized", "difference")
 _MOST = 1_000_000  # runs, interims, permutations: more is a slip of the pen
 _LEAST_ALPHA = 1e-12
+_BY_CHANCE = 1e-3  # of seeds may draw so many extreme paths that nothing can be decided
 _LARGEST_SET = 12  # algorithms: 4,083 sets to test; ten make 1,013
 
 
@@ -177,17 +178,16 @@ def _check_that_it_can_decide(design: Design) -> None:
     needed = 2 / level
 
     def too_few(runs: int) -> bool:
-        # In logarithms: the number itself may have millions of digits.
-        arrangements = math.lgamma(2 * runs + 1) - 2 * math.lgamma(runs + 1)
-        return arrangements * design.interims < math.log(needed) - 1e-9
+        paths = design.interims * permutation_paths.log_arrangements(2, runs)
+        return paths < math.log(needed) - 1e-9
 
+    several = design.interims > 1
+    given = f"{design.runs} runs{f' x {design.interims} interims' if several else ''}"
+    per = " per interim" * several
     if too_few(design.runs):
         enough = next(runs for runs in itertools.count(design.runs) if not too_few(runs))
-        several = design.interims > 1
         raise DatumrlError(
-            f"{design.runs} runs{f' x {design.interims} interims' if several else ''} can never "
-            f"reject at alpha {design.alpha}: use at least {enough} runs"
-            f"{' per interim' if several else ''}"
+            f"{given} can never reject at alpha {design.alpha}: use at least {enough} runs{per}"
         )
     least = math.ceil(1 / level - 1e-9)
     if design.permutations < least:
@@ -195,3 +195,31 @@ def _check_that_it_can_decide(design: Design) -> None:
             f"{design.permutations} permutations can never reject at alpha {design.alpha}: use at "
             f"least {least}, better 10000"
         )
+    if _chance_decides(design, level, design.runs):
+        more = itertools.count(design.runs + 1)
+        enough = next(runs for runs in more if not _chance_decides(design, level, runs))
+        raise DatumrlError(
+            f"{given}: {design.permutations} random relabellings decide at alpha {design.alpha} by "
+            f"their seed; use at least {enough} runs{per}"
+        )
+
+
+def _chance_decides(design: Design, level: float, runs: int) -> bool:
+    """Return whether it depends on the draw if scores that do not overlap are told apart.
+
+    They are not where more of the drawn paths than the level allows are as extreme as path 0.
+    """
+    if design.procedure == "released" or stepdown.lists_all(design, runs):
+        return False  # what the package does is kept as it is
+    groups = len(design.algorithms) if design.procedure == "joint" else 2
+    one = permutation_paths.log_arrangements(groups - 2, runs)
+    every = permutation_paths.log_arrangements(groups, runs)
+    pairs = len(design.pairs) if design.procedure == "joint" else 1
+    share = 2 * pairs * math.exp(design.interims * (one - every))
+    others = design.permutations - 1
+    if others * share < _BY_CHANCE:
+        return False  # no such path is drawn
+    from scipy import special
+
+    allowed = math.floor(level * design.permutations + 1e-9)
+    return float(special.bdtrc(allowed - 1, others, min(share, 1.0))) > _BY_CHANCE

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from datumrl.datasets.errors import DatumrlError
-from datumrl.evaluation import adastop, letters, permutation_paths
+from datumrl.evaluation import adastop, letters, permutation_paths, stepdown
 from datumrl.evaluation.adastop import Comparison
 from datumrl.evaluation.adastop_design import Design
 from datumrl.evaluation.score_table import ScoreTable
@@ -181,11 +181,10 @@ def _relabellings(design: Design) -> str:
     if design.procedure == "released":
         return f"at most {drawn}"
     if design.procedure != "closed":
-        return drawn
+        return "all relabellings" if stepdown.lists_all(design) else drawn
 
     def enumerated(size: int) -> bool:
-        every = permutation_paths.arrangements(size, design.runs)
-        return every**design.interims <= design.permutations
+        return permutation_paths.all_fit(size, design.runs, design.interims, design.permutations)
 
     if enumerated(max(map(len, design.components))):
         return "all relabellings"

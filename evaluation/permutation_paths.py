@@ -27,15 +27,26 @@ def arrangements(sizes: int, runs: int) -> int:
     return math.factorial(sizes * runs) // math.factorial(runs) ** sizes
 
 
+def all_fit(groups: int, runs: int, times: int, paths: int) -> bool:
+    """Return whether all ways to relabel ``times`` blocks one by one are no more than ``paths``."""
+    # In logarithms: the number itself may have millions of digits.
+    return times * log_arrangements(groups, runs) <= math.log(paths) + 1e-9
+
+
+def log_arrangements(sizes: int, runs: int) -> float:
+    """Return the logarithm of ``arrangements``."""
+    return math.lgamma(sizes * runs + 1) - sizes * math.lgamma(runs + 1)
+
+
 def labels(groups: int, runs: int, blocks: int, paths: int, interims: int, seed: int) -> np.ndarray:
     """Return the label of each run, ``(blocks, paths, groups * runs)`` int8; path 0 is as observed.
 
     If the design has at most ``paths`` different paths over all its interims each appears exactly
     once; otherwise they are drawn.  Block b depends on the seed, ``groups`` and b only.
     """
-    total = arrangements(groups, runs)
-    if total**interims <= paths:
+    if all_fit(groups, runs, interims, paths):
         every = enumerated(groups, runs)
+        total = len(every)
         path = np.arange(total**interims)
         return np.stack([every[path // total**block % total] for block in range(blocks)])
     small = paths * groups * runs <= _KEPT_SIZE

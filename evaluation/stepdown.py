@@ -3,7 +3,8 @@
 Three ways to permute within each block: ``shared`` (the paper: one relabelling of two groups for
 all comparisons), ``independent`` (one for each comparison) and ``joint`` (all algorithms together;
 made for the complete null).  None is exact when some comparisons are null and others are not:
-relabelled pairs are not distributed jointly as the observed ones are.  ``released`` decides as the
+relabelled pairs are not distributed jointly as the observed ones are.  All paths are listed if they
+are no more than the design's permutations, else drawn.  ``released`` decides as the
 released package (0.1.3) does: it holds an absolute difference against *signed* permuted ones, so
 that a true null is rejected about twice as often as ``alpha`` says.  Not for use, but for showing
 what that package would have decided.
@@ -85,12 +86,45 @@ def _step_down(
     return found, bound
 
 
+def lists_all(design: Design, runs: int | None = None) -> bool:
+    """Return whether every path of a design appears once, so that no seed decides.
+
+    ``runs`` instead of the design's.  Of the closed procedure it tells this of pairs; the released
+    package lists the first blocks' only.
+    """
+    groups, times = _relabelled(design)
+    times *= design.interims
+    return permutation_paths.all_fit(groups, runs or design.runs, times, design.permutations)
+
+
+def _relabelled(design: Design) -> tuple[int, int]:
+    """Return how many groups are relabelled at once, and how often in each block."""
+    if design.procedure == "joint":
+        return len(design.algorithms), 1
+    return 2, len(design.edges) if design.procedure == "independent" else 1
+
+
 def _path_count(design: Design) -> int:
     """Return how many paths there are; the released package lists the first blocks' in full."""
-    if design.procedure != "released":
+    if design.procedure == "released":
+        listed = permutation_paths.arrangements(2, design.runs)
+        blocks = _listed_blocks(design)
+        return listed**blocks if listed < design.permutations else design.permutations
+    if not lists_all(design):
         return design.permutations
-    listed = permutation_paths.arrangements(2, design.runs)
-    return listed ** _listed_blocks(design) if listed < design.permutations else design.permutations
+    groups, times = _relabelled(design)
+    return permutation_paths.arrangements(groups, design.runs) ** (times * design.interims)
+
+
+def _listed(design: Design, block: int, own: int) -> np.ndarray:
+    """Return which of the listed relabellings each path has in a block, ``(paths,)``.
+
+    Paths count them through like digits: one for each block and, if comparisons are relabelled
+    one by one, for each of these (``own``).
+    """
+    groups, times = _relabelled(design)
+    every = permutation_paths.arrangements(groups, design.runs)
+    return np.arange(_path_count(design)) // every ** (block * times + own) % every
 
 
 def _allowed(design: Design, block: int, paths: int) -> int:
@@ -128,22 +162,24 @@ def _differences(design: Design, values: np.ndarray, block: int, open_: np.ndarr
         sums = _joint_sums(design, values, block)
         out[:, open_] = sums[:, edges[open_, 0]] - sums[:, edges[open_, 1]]
         return out
-    shared = _two_groups(design, block, 0) if design.procedure == "shared" else None
+    shared = _two_groups(design, block) if design.procedure == "shared" else None
     for index in np.flatnonzero(open_):
         both = values[edges[index]]
         both = (both - both.mean()).ravel()
-        relabelled = _two_groups(design, block, 1 + int(index)) if shared is None else shared
+        relabelled = _two_groups(design, block, int(index)) if shared is None else shared
         out[:, index] = (1.0 - 2.0 * relabelled) @ both
     return out
 
 
-def _two_groups(design: Design, block: int, own: int) -> np.ndarray:
-    """Return labels ``(paths, 2 * runs)``: those of a comparison's own, or shared ones (0)."""
+def _two_groups(design: Design, block: int, own: int | None = None) -> np.ndarray:
+    """Return labels ``(paths, 2 * runs)``: those of a comparison's own, or shared ones (None)."""
     paths = _path_count(design)
     if design.procedure == "released" and block < _listed_blocks(design):
         every = permutation_paths.enumerated(2, design.runs)
         return every[np.arange(paths) // len(every) ** block % len(every)]
-    start = permutation_paths.stream(design.seed, 2, block, own)
+    if design.procedure != "released" and lists_all(design):
+        return permutation_paths.enumerated(2, design.runs)[_listed(design, block, own or 0)]
+    start = permutation_paths.stream(design.seed, 2, block, 0 if own is None else 1 + own)
     return permutation_paths.drawn(2, design.runs, paths, start)
 
 
@@ -152,9 +188,14 @@ def _joint_sums(design: Design, values: np.ndarray, block: int) -> np.ndarray:
     running = np.flatnonzero(np.isfinite(values).all(axis=1))
     pool = values[running]
     pool = (pool - pool.mean()).ravel()
-    start = permutation_paths.stream(design.seed, len(running), block)
-    relabelled = permutation_paths.drawn(len(running), design.runs, design.permutations, start)
-    sums = np.zeros((design.permutations, len(values)))
+    if lists_all(design):
+        # Of fewer algorithms each relabelling is listed equally often: their number divides.
+        every = permutation_paths.enumerated(len(running), design.runs)
+        relabelled = every[_listed(design, block, 0) % len(every)]
+    else:
+        start = permutation_paths.stream(design.seed, len(running), block)
+        relabelled = permutation_paths.drawn(len(running), design.runs, design.permutations, start)
+    sums = np.zeros((len(relabelled), len(values)))
     for place, algorithm in enumerate(running):
         sums[:, algorithm] = (relabelled == place) @ pool
     return sums
