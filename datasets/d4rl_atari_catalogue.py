@@ -36,11 +36,17 @@ ERRATA = (
     "sticky actions (0.25) and the minimal action set of the game, by Dopamine's defaults",
     "an epoch is a slice of a run's training: its first and last episodes are incomplete",
 )
+_REPORTED = {  # what the table says is missing -> the erratum
+    "game": "not among the 60 games of the DQN replay dataset that a user lists ({report}), "
+    "though d4rl-atari registers it: there may be no file",
+    "epoch": "a user found no file of this epoch in this run ({report})",
+}
 _ACCESS = (
     "with Google's gsutil, copy gs://atari-replay-datasets/dqn/{game}/{run}/replay_logs/"
     "$store$_NAME_ckpt.{epoch}.gz for NAME in observation, action, reward and terminal into one "
     "folder, under these names or as NAME.gz; --from takes that folder, or d4rl-atari's own cache "
-    "~/.d4rl/datasets"
+    "~/.d4rl/datasets; users report that the bucket denies access (2025, takuseno/d4rl-atari#19) "
+    "and is down (2026, Toshihiro-Ota/decision-mamba#4)"
 )
 
 
@@ -62,7 +68,7 @@ def records() -> Iterator[DatasetRecord]:
                     bibtex=BIBTEX,
                     source="takuseno/d4rl-atari: d4rl_atari/__init__.py, offline_env.py; "
                     "google-research/batch_rl: logged_replay_buffer.py",
-                    errata=ERRATA,
+                    errata=(*ERRATA, *_reported(row, run, epoch)),
                     returns_note="rewards may have been clipped before they were logged, and "
                     "scores are of another protocol",
                     observation_layout="image 84x84",
@@ -73,3 +79,9 @@ def records() -> Iterator[DatasetRecord]:
                     file_name=f"{row['folder']}/{run}/{epoch}",
                     options=(("epoch", epoch),),
                 )
+
+
+def _reported(row: dict[str, str], run: int, epoch: int) -> tuple[str, ...]:
+    """Return what was reported missing: a game, or an epoch of a run (written ``run/epoch``)."""
+    missing = {"game": "game", f"{run}/{epoch}": "epoch"}.get(row["missing"])
+    return (_REPORTED[missing].format(report=row["report"]),) if missing else ()

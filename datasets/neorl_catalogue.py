@@ -88,6 +88,7 @@ def records() -> Iterator[DatasetRecord]:
             source=f"polixir/{name}",
             errata=_errata(row, second),
             rows=int(row["trajectories"] or 0) * limit or None,
+            rows_at_most=task in _TERMINATING,
             validation=row["validation"] or None,
             options=(
                 ("trajectories", int(row["trajectories"] or 0)),

@@ -71,6 +71,7 @@ class DatasetRecord:
     observation_layout: str = "flat"
     discrete_actions: bool = False
     rows: int | None = None  # nominal number of transitions, as published
+    rows_at_most: bool = False  # there may be fewer, where an episode ended before the time limit
     validation: str | None = None  # id of the split to validate on
     access: str = ""  # how to get it where nothing can be downloaded directly
     layout: Layout = "by its publisher's code"  # how sure the file's layout is

@@ -125,7 +125,7 @@ def _facts(record: DatasetRecord) -> list[tuple[str, str]]:
         ("its publisher's", " or ".join(record.publisher_environments)),
         ("observations", _observations(record)),
         ("actions", f"{record.action_dim or 'unknown'}, {_actions(record)}"),
-        ("transitions", f"about {record.rows:,}" if record.rows else ""),
+        ("transitions", _transitions(record)),
         ("time limit", str(record.time_limit or "none, or not known")),
         ("scores 0 and 100", _reference(record)),
         ("", f"from {reference.origin}" if reference else "report raw returns"),
@@ -143,6 +143,12 @@ def _facts(record: DatasetRecord) -> list[tuple[str, str]]:
         ("bibtex", record.bibtex),
         *[("note", erratum) for erratum in record.errata],
     ]
+
+
+def _transitions(record: DatasetRecord) -> str:
+    if not record.rows:
+        return ""
+    return f"{'at most' if record.rows_at_most else 'about'} {record.rows:,}"
 
 
 def _environment_in_words(record: DatasetRecord) -> str:

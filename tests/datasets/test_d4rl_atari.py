@@ -240,3 +240,19 @@ def test_memory_does_not_grow_with_the_file(convert, tmp_path):
     assert len(episodes) == 13_999
     assert peak < 64 << 20
     assert seen[-1][0] == seen[-1][1]
+
+
+def test_files_that_users_did_not_find_are_told():
+    told = {}
+    for record in d4rl_atari_catalogue.records():
+        assert "decision-mamba#4" in record.access
+        for erratum in record.errata[len(d4rl_atari_catalogue.ERRATA) :]:
+            told.setdefault(erratum.partition(" (")[0], []).append(record.id.partition("/")[2])
+    games = told["not among the 60 games of the DQN replay dataset that a user lists"]
+    assert {name.partition("-")[0] for name in games} == {"adventure", "defender"}
+    assert len(games) == 30
+    first = ("carnival", "centipede", "ice-hockey", "star-gunner", "video-pinball", "yars-revenge")
+    assert told["a user found no file of this epoch in this run"] == [
+        "breakout-expert-v4",
+        *(f"{game}-expert-v0" for game in first),
+    ]

@@ -140,3 +140,17 @@ def test_a_pipe_gets_a_line_per_dataset_and_a_narrow_terminal_the_first_columns(
     assert told.out.splitlines()[0].split() == ["dataset", "environment"]
     assert all(len(line) <= 70 for line in told.out.splitlines())
     assert "not shown in 70 columns: obs, act, reference" in told.err
+
+
+@pytest.mark.parametrize(
+    ("dataset", "told"),
+    [
+        ("neorl/Hopper-v3-low-100", "at most 100,000"),  # an episode may end by a fall
+        ("neorl/HalfCheetah-v3-low-100", "about 100,000"),
+        ("neorl2/RocketRecovery", "at most 50,000"),
+    ],
+)
+def test_transitions_are_a_bound_where_episodes_end_early(dataset, told, capsys):
+    assert main(["datasets", dataset]) == 0
+    assert told in capsys.readouterr().out
+    assert listed(capsys, "--environment", dataset)[0]["rows_at_most"] == told.startswith("at most")
