@@ -45,8 +45,10 @@ lint: $(READY)
 	@for folder in algorithms datasets evaluation leaderboard scripts; do ln -s ../../$$folder .types/datumrl/$$folder; done
 	cd .types && ../$(BIN)/python -m mypy --config-file ../mypy.ini -p datumrl
 
-# The studies of level, coverage and training, and the kill test, take hours; they are run by hand and keep their results.
-BENCHMARKS = $(filter-out %_study.py %_calibration.py %_cells.py %/kill_test.py %/reproduce_by_training.py,$(wildcard benchmarks/*.py))
+# All keep what they measured in benchmarks/results (--results FILE: elsewhere). The studies of level, coverage and training, and
+# the kill test, take hours and are run by hand.
+NO_SPEED = %_study.py %_calibration.py %_cells.py %/kill_test.py %/kept_results.py %/reproduce_by_training.py
+BENCHMARKS = $(filter-out $(NO_SPEED),$(wildcard benchmarks/*.py))
 
 bench: $(READY)
 	@for study in $(BENCHMARKS); do echo "== $$study"; $(BIN)/python $$study || exit 1; done

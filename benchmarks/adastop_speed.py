@@ -23,6 +23,7 @@ import subprocess
 import time
 from pathlib import Path
 
+import kept_results
 import numpy as np
 from peers import environments
 
@@ -62,18 +63,19 @@ print(json.dumps([sum(taken), tests.k, list(decided.values()), paths]))
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=3)
+    kept_results.add_option(parser, __file__)
     options = parser.parse_args()
     peer = environments.ready(".venv-peers-adastop", "constraints-adastop.txt", ["adastop"])
     print(hardware())
     print(f"n={RUNS}, K={INTERIMS}, B={PERMUTATIONS:,}, 10 algorithms, {options.repeats} repeats")
     ours(np.zeros((INTERIMS, 10, RUNS)) + np.arange(10)[:, None], "closed", 0)  # compiles
     print(f"{'scores':<26}{'':<22}{'min s':>9}{'median s':>10}{'ratio':>8}   interims, decided")
-    for truth, means in TRUTHS.items():
-        compare(truth, means, peer, options.repeats)
+    found = {truth: compare(truth, means, peer, options.repeats) for truth, means in TRUTHS.items()}
+    kept_results.keep(options, found)
 
 
-def compare(truth: str, means: np.ndarray, peer: Path, repeats: int) -> None:
-    """Time all on the same scores, repeat by repeat, and print their rows."""
+def compare(truth: str, means: np.ndarray, peer: Path, repeats: int) -> dict[str, object]:
+    """Time all on the same scores, repeat by repeat, print their rows, and return all seconds."""
     times: dict[str, list[float]] = {}
     last = {}
     for seed in range(repeats):
@@ -92,6 +94,7 @@ def compare(truth: str, means: np.ndarray, peer: Path, repeats: int) -> None:
             f"{truth:<26}{name:<22}{min(taken):>9.4f}{statistics.median(taken):>10.4f}"
             f"{middle / statistics.median(taken):>7.0f}x   {interims}, {decided} of 45"
         )
+    return {"seconds": times, "interims and decided in the last repeat": last}
 
 
 def ours(scores: np.ndarray, procedure: str, seed: int) -> tuple[float, int, int]:

@@ -15,6 +15,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import kept_results
 import numpy as np
 
 ID = "d4rl/halfcheetah-medium-v2"
@@ -74,17 +75,19 @@ def main() -> None:
     parser.add_argument("--rows", type=int, nargs="+", default=[1_000_000, 4_000_000])
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--measure", type=Path, help=argparse.SUPPRESS)
+    kept_results.add_option(parser, __file__)
     options = parser.parse_args()
     if options.measure is not None:
         measure(options.measure)
         return
     print(f"{'rows':>12} {'min s':>8} {'median s':>9} {'own memory MiB':>15}")
+    found = {}
     with tempfile.TemporaryDirectory() as home:
         for rows in options.rows:
             folder = Path(home, str(rows))
             generate(folder, rows)
             command = [sys.executable, __file__, "--measure", str(folder)]
-            runs = [
+            found[str(rows)] = runs = [
                 json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
                 for _ in range(options.repeats)
             ]
@@ -92,6 +95,7 @@ def main() -> None:
             memory = max(run["mib"] for run in runs)
             shown = f"{min(seconds):8.2f} {statistics.median(seconds):9.2f} {memory:15,.0f}"
             print(f"{rows:12,} {shown}")
+    kept_results.keep(options, found)
 
 
 if __name__ == "__main__":

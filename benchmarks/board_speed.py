@@ -20,6 +20,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import kept_results
 import numpy as np
 
 from datumrl.evaluation.provenance import hardware
@@ -33,7 +34,9 @@ EVALUATIONS, EPISODES = 20, 10
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=3)
-    repeats = parser.parse_args().repeats
+    kept_results.add_option(parser, __file__)
+    options = parser.parse_args()
+    repeats = options.repeats
     print(hardware())
     print(f"{ALGORITHMS} algorithms x {DATASETS} datasets x {SEEDS} seeds, {repeats} repeats")
     head = f"{'first s':>9}{'min s':>8}{'median s':>10}{'min CPU s':>11}{'pages':>8}  largest page"
@@ -47,12 +50,12 @@ def main() -> None:
             "score rows, 1 suite": ["--no-published", str(folder / "rows.csv")],
             "what ships with datumrl": [],
         }
-        for name, options in inputs.items():
-            measure(name, options, folder, repeats)
+        found = {name: measure(name, each, folder, repeats) for name, each in inputs.items()}
+    kept_results.keep(options, found)
 
 
-def measure(name: str, options: list[str], folder: Path, repeats: int) -> None:
-    """Build one board again and again; print the times and the sizes."""
+def measure(name: str, options: list[str], folder: Path, repeats: int) -> dict[str, object]:
+    """Build one board again and again; print and return the times and the sizes."""
     out = folder / "board"
     command = [sys.executable, "-m", "datumrl.scripts.main", "board", "--out", str(out), *options]
     environment = {**os.environ, "DATUMRL_HOME": str(folder / "home")}
@@ -69,6 +72,12 @@ def measure(name: str, options: list[str], folder: Path, repeats: int) -> None:
         f"{name:<26}{first:>9.2f}{min(later):>8.2f}{statistics.median(later):>10.2f}"
         f"{min(spent):>11.2f}{len(sizes):>8,}  {sizes[largest] / 1000:.0f} KB {largest}"
     )
+    return {
+        "seconds": times,
+        "CPU seconds": spent,
+        "pages": len(sizes),
+        "largest page": {"path": str(largest), "bytes": sizes[largest]},
+    }
 
 
 def processor_seconds() -> float:

@@ -15,6 +15,7 @@ import statistics
 import time
 from collections.abc import Callable
 
+import kept_results
 import numpy as np
 import rliable.library
 import rliable.metrics
@@ -29,16 +30,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--resamples", type=int, default=50_000)
+    kept_results.add_option(parser, __file__)
     options = parser.parse_args()
     print(hardware())
     print(f"{options.resamples:,} resamples, {options.repeats} repeats")
     print(f"{'runs x tasks':<14}{'':<10}{'min s':>9}{'median s':>10}   interval of the last repeat")
-    for shape in SHAPES:
-        compare(np.random.default_rng(0).normal(60, 25, shape), options)
+    found = {
+        f"{runs} x {tasks}": compare(
+            np.random.default_rng(0).normal(60, 25, (runs, tasks)), options
+        )
+        for runs, tasks in SHAPES
+    }
+    kept_results.keep(options, found)
 
 
-def compare(scores: np.ndarray, options: argparse.Namespace) -> None:
-    """Time both on one matrix and print their rows and the ratio."""
+def compare(scores: np.ndarray, options: argparse.Namespace) -> dict[str, list[float]]:
+    """Time both on one matrix, print their rows and the ratio, and return all seconds."""
     peers: dict[str, Callable[[int], tuple[float, float]]] = {
         "datumrl": lambda seed: ours(scores, options.resamples, seed),
         "rliable": lambda seed: theirs(scores, options.resamples, seed),
@@ -58,6 +65,7 @@ def compare(scores: np.ndarray, options: argparse.Namespace) -> None:
         )
     best, middle = (of(times["rliable"]) / of(times["datumrl"]) for of in (min, statistics.median))
     print(f"{'':<14}{'ratio':<10}{best:>8.0f}x{middle:>9.0f}x")
+    return times
 
 
 def ours(scores: np.ndarray, resamples: int, seed: int) -> tuple[float, float]:

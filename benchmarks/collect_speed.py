@@ -16,6 +16,7 @@ import time
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import kept_results
 import numpy as np
 import rich.console
 import rich.table
@@ -65,10 +66,12 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--environments", nargs="+", default=["hopper", "halfcheetah"])
+    kept_results.add_option(parser, __file__)
     args = parser.parse_args()
     table = rich.table.Table(
         "dataset", "how", "min s", "median s", "per second", "against the loop"
     )
+    found: dict[str, dict[str, list[float]]] = {}
     for environment in args.environments:
         dataset_id = f"local/{environment}-medium-v1"
         ways = {
@@ -78,7 +81,7 @@ def main() -> None:
                 name, args.transitions, args.workers
             ),
         }
-        times: dict[str, list[float]] = {way: [] for way in ways}
+        found[dataset_id] = times = {way: [] for way in ways}
         for _ in range(args.repeats):
             for way, measure in ways.items():
                 times[way].append(measure())
@@ -98,6 +101,7 @@ def main() -> None:
         f"{args.transitions:,} transitions, {args.repeats} repeats, {provenance.hardware()}"
     )
     console.print(table)
+    kept_results.keep(args, found)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,8 @@ from __future__ import annotations
 import argparse
 import statistics
 
+import kept_results
+
 from datumrl.algorithms import speed_probe, training
 from datumrl.evaluation.provenance import hardware
 
@@ -30,9 +32,11 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--matmul-precision", choices=("highest", "medium"), default="highest")
+    kept_results.add_option(parser, __file__)
     options = parser.parse_args()
     print(f"{hardware()}; stacks of {options.seeds}, {options.threads} threads of torch")
     print(f"{'':10}{'':28}{'updates s':>10}{'rollouts s':>11}{'share':>7}   per evaluation point")
+    found = {}
     for method in options.methods:
         for dataset in options.datasets:
             job = training.plan(
@@ -41,13 +45,14 @@ def main() -> None:
                 range(options.seeds),
                 matmul_precision=options.matmul_precision,
             )
-            pairs = []
+            found[f"{method} {dataset}"] = pairs = []
             for _ in range(options.turns):
                 speed = speed_probe.measure(job, options.threads)
                 pairs.append((speed.update * job.evaluate_every, speed.evaluation))
             updates, rollouts = (statistics.median(column) for column in zip(*pairs, strict=True))
             share = statistics.median(rollout / (update + rollout) for update, rollout in pairs)
             print(f"{method:10}{dataset:28}{updates:10.1f}{rollouts:11.1f}{share:7.1%}", flush=True)
+    kept_results.keep(options, {"seconds of updates and rollouts": found})
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import kept_results
 import numpy as np
 
 ID = "d4rl/halfcheetah-medium-v2"
@@ -160,6 +161,7 @@ def main() -> None:
     parser.add_argument("--generate", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--measure", nargs=2, help=argparse.SUPPRESS)
     parser.add_argument("--check", type=Path, help=argparse.SUPPRESS)
+    kept_results.add_option(parser, __file__)
     options = parser.parse_args()
     if options.generate:
         generate(options.generate, options.rows)
@@ -169,8 +171,10 @@ def main() -> None:
         print(check(options.check))
     else:
         results, verdict = run_all(options.rows, options.repeats)
+        found = {"rows": options.rows, "results": results, "check": verdict}
+        kept_results.keep(options, found)
         if options.json:
-            print(json.dumps({"rows": options.rows, "results": results, "check": verdict}))
+            print(json.dumps(found))
         else:
             print(_table(results, options.rows, verdict))
 

@@ -29,6 +29,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import kept_results
 import numpy as np
 
 GOALS = {  # name -> what it should be at most, or at least
@@ -186,8 +187,10 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--json", action="store_true", help="print JSON")
+    kept_results.add_option(parser, __file__)
     options = parser.parse_args()
     results = run(options.rows, options.repeats)
+    kept_results.keep(options, results)
     print(json.dumps(results) if options.json else _table(results, options.rows))
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 
+import kept_results
 import numpy as np
 
 from datumrl.evaluation import influence, intervals
@@ -25,6 +26,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--draws", type=int, default=300)
     parser.add_argument("--resamples", type=int, default=400)
+    kept_results.add_option(parser, __file__)
     options = parser.parse_args()
     case = published_tables.case(published_tables.find("d3rlpy-d4rl-v0"))
     column = beyond_table.column_of(case)
@@ -32,12 +34,16 @@ def main() -> None:
     scores, pool = beyond_table.scores_of(case, column), beyond_table.pools(case)[0]
     print(f"{len(pool.datasets)} tasks, {options.draws} draws; coverage and width by method")
     print(f"{'algorithm':<10}{'runs':>5}" + "".join(f"{method:>17}" for method in METHODS))
+    found: dict[str, dict[int, dict[str, tuple[float, float]]]] = {}
     for name in (each.algorithm for each in pool.aggregates):
         seeds = np.stack([scores[name, dataset] for dataset in pool.datasets], axis=1)
         for runs in RUNS:
-            shares = cell(seeds, runs, options.draws, options.resamples)
+            shares = found.setdefault(name, {})[runs] = cell(
+                seeds, runs, options.draws, options.resamples
+            )
             told = "".join(f"{held:>10.3f}{width:>6.1f}x" for held, width in shares.values())
             print(f"{name:<10}{runs:>5}{told}", flush=True)
+    kept_results.keep(options, {"coverage and relative width": found})
 
 
 def cell(

@@ -2,8 +2,9 @@
 
 Both sides are timed in turns in this run: ours from the dataset's folder to prepared columns on
 disk (hashing, checks and all), theirs `minari.load_dataset` and every episode of
-`iterate_episodes`, concatenated into arrays in memory.  Run it as
-``python -m benchmarks.minari_speed`` or ``python benchmarks/minari_speed.py``.
+`iterate_episodes`, concatenated into arrays in memory.
+
+    python benchmarks/minari_speed.py [--repeats 5] [--scale 1.0]
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 
+import kept_results
 import numpy as np
 
 CASES = (  # storage, steps in all, steps of an episode, the observation's numbers
@@ -92,9 +94,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--scale", type=float, default=1.0, help="of the numbers of steps")
+    kept_results.add_option(parser, __file__)
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     print(f"{'storage':9}{'steps':>10}{'length':>8}{'ours s':>16}{'minari s':>16}{'ratio':>8}")
+    found = {}
     for storage, steps, length, width in CASES:
         rows = max(length, int(steps * options.scale) // length * length)
         with tempfile.TemporaryDirectory() as folder:
@@ -105,10 +109,12 @@ def main() -> int:
             for _ in range(options.repeats):
                 times["ours"].append(timed(ours, name, Path(folder), rows))
                 times["theirs"].append(timed(theirs, name, Path(folder), rows))
+            found[f"{storage}, {rows} steps in episodes of {length}"] = times
             told = [f"{min(each):7.2f} /{statistics.median(each):6.2f}" for each in times.values()]
             ratio = statistics.median(times["theirs"]) / statistics.median(times["ours"])
             print(f"{storage:9}{rows:>10,}{length:>8}{told[0]:>16}{told[1]:>16}{ratio:>7.1f}x")
     print("seconds: minimum / median")
+    kept_results.keep(options, {"seconds": found})
     return 0
 
 

@@ -22,6 +22,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import kept_results
 import numpy as np
 
 OBSERVATION_DIM, ACTION_DIM, EPISODE = 17, 6, 1000
@@ -209,6 +210,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help="where to put the data (about 2 GB at a time)")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--measure", nargs=2, help=argparse.SUPPRESS)
+    kept_results.add_option(parser, __file__)
     options = parser.parse_args()
     if options.measure:
         kind, data = options.measure[0], Path(options.measure[1])
@@ -219,6 +221,7 @@ def main() -> None:
         print(json.dumps(found))
         return
     results = run(options)
+    kept_results.keep(options, results)
     print(json.dumps(results) if options.json else _table(results, options))
 
 

@@ -7,17 +7,17 @@ its verdicts and how many seeds it took to see that a cell differs.
 
     DATUMRL_HOME=... python benchmarks/reproduce_by_training.py [--out FOLDER] [--seeds 20]
 
-Datasets that are not under DATUMRL_HOME are collected.  Killed, the same command goes on.
+Datasets that are not under DATUMRL_HOME are collected.  Killed, the same command resumes.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
-import json
 import resource
 from pathlib import Path
 
+import kept_results
 import numpy as np
 
 from datumrl.algorithms import executor
@@ -96,8 +96,8 @@ def shown(cells: list[dict[str, object]]) -> None:
         )
 
 
-def run(out: Path, seeds: int) -> None:
-    """Do all of it."""
+def run(out: Path, seeds: int) -> dict[str, list[dict[str, object]]]:
+    """Do all of it; return what is told of the cells of each table."""
     for dataset in STEPS:
         try:
             loading.load(dataset)
@@ -115,14 +115,15 @@ def run(out: Path, seeds: int) -> None:
     for title, cells in found.items():
         print(f"{title} (exit code {cells[0]['exit']})")
         shown(cells)
-    files.write_json(out / "figures.json", json.loads(json.dumps(found)))
     used = sum(resource.getrusage(who).ru_utime for who in _WHO)
     print(f"{used:.0f} s of CPU time in this call")
+    return found
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path("runs/reproduce-by-training"))
     parser.add_argument("--seeds", type=int, default=20)
+    kept_results.add_option(parser, __file__)
     given = parser.parse_args()
-    run(given.out, given.seeds)
+    kept_results.keep(given, run(given.out, given.seeds))

@@ -18,6 +18,7 @@ import warnings
 from collections.abc import Callable
 
 import gymnasium
+import kept_results
 import numpy as np
 
 from datumrl.datasets.catalogue import Environment
@@ -51,6 +52,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--environments", nargs="*", choices=(*LINEAR, *UNTRAINED))
     parser.add_argument("--episodes", nargs="*", type=int, help="side by side (default: 1 10 50)")
+    kept_results.add_option(parser, __file__)
     options = parser.parse_args()
     warnings.filterwarnings("ignore", message=".*is out of date", category=DeprecationWarning)
     versions = " ".join(
@@ -58,13 +60,16 @@ def main() -> None:
     )
     print(f"{hardware()}; {versions}; {options.repeats} repeats")
     print(f"{'environment':<21}{'episodes':>9}  {'':<16}{'best':>9}{'median':>9}  steps/s")
-    for environment in options.environments or (*LINEAR, *UNTRAINED):
-        for episodes in options.episodes or SIZES:
-            compare(environment, episodes, options.repeats)
+    found = {
+        f"{environment}, {episodes} episodes": compare(environment, episodes, options.repeats)
+        for environment in options.environments or (*LINEAR, *UNTRAINED)
+        for episodes in options.episodes or SIZES
+    }
+    kept_results.keep(options, {"steps per second": found})
 
 
-def compare(environment: str, episodes: int, repeats: int) -> None:
-    """Time the three on one environment and print their rows."""
+def compare(environment: str, episodes: int, repeats: int) -> dict[str, list[float]]:
+    """Time the three on one environment, print their rows, and return all rates."""
     act = policy(environment)
     peers = {"datumrl": ours, "plain loop": plain_loop, "SyncVectorEnv": vector}
     rates: dict[str, list[float]] = {name: [] for name in peers}
@@ -79,6 +84,7 @@ def compare(environment: str, episodes: int, repeats: int) -> None:
             f"{statistics.median(found):>9,.0f}",
             flush=True,
         )
+    return rates
 
 
 def policy(environment: str) -> Act:

@@ -26,6 +26,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import kept_results
 import numpy as np
 
 OBSERVATION_DIM, ACTION_DIM, EPISODE, EDGES = 17, 6, 1000, 100
@@ -249,12 +250,14 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--measure", nargs=3, help=argparse.SUPPRESS)
+    kept_results.add_option(parser, __file__)
     options = parser.parse_args()
     if options.measure:
         kind, folder, rows = options.measure
         print(json.dumps(measure(kind, Path(folder), int(rows))))
         return
     everything = [run_all(rows, options.peer_rows, options.repeats) for rows in options.rows]
+    kept_results.keep(options, everything)
     if options.json:
         print(json.dumps(everything))
         return

@@ -1,7 +1,7 @@
 """Seed-updates per second of our trainers beside d3rlpy 2.8.1, which has an environment of its own.
 
     python benchmarks/train_against_d3rlpy.py [--methods td3_bc cql] [--seconds 4] [--turns 3]
-                                              [--json FILE]
+                                              [--results FILE]
 
 Halfcheetah-shaped data (200,000 rows of 17+6), networks of our defaults' widths for both, batch 256
 (Decision Transformer 64 windows of 20 steps), sampling included, evaluation and logging not.  Every
@@ -12,7 +12,7 @@ cores, of which starting processes is half.
 
 At the end every goal is set against what was measured: one process on two threads (the better of
 one seed and a stack), two single-threaded processes in total, and products in bfloat16 (the better
-of the two ways to share the cores).  `--json` keeps every rate.
+of the two ways to share the cores).  `--results` keeps every rate.
 
 The figures of 21 November 2026, on a quiet AMD EPYC, are in `docs/training.md`: every goal is
 reached but those of CQL and DT in one process in float32 (1.44 and 1.51 of 1.6); that of TD3+BC in
@@ -37,6 +37,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import kept_results
 import numpy as np
 from peers import environments
 
@@ -226,7 +227,7 @@ def main() -> None:
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=METHODS)
     parser.add_argument("--seconds", type=float, default=4.0, help="per measurement")
     parser.add_argument("--turns", type=int, default=3)
-    parser.add_argument("--json", type=Path, metavar="FILE", help="keep the results here")
+    kept_results.add_option(parser, __file__)
     options = parser.parse_args()
     data, began, where = prepared(), time.monotonic(), machine()
     print(f"{where['hardware']}; {where['software']}; load {where['load_before']:.1f} before")
@@ -236,9 +237,8 @@ def main() -> None:
     for method in options.methods:
         rates[method] = compare(method, data, options.seconds, options.turns)
         goals += verdicts(method, rates[method])
-        if options.json:  # after each method: an interrupted run keeps what it has
-            run = {"machine": where, "seconds": options.seconds, "turns": options.turns}
-            options.json.write_text(json.dumps({**run, "rates": rates, "goals": goals}, indent=1))
+        # after each method: an interrupted run keeps what it has
+        kept_results.keep(options, {"peer": where["peer"], "rates": rates, "goals": goals})
     print(f"\n{'':8}{'':28}{'':40}{'ratio':>7}{'goal':>6}")
     for each in goals:
         print(

@@ -17,6 +17,7 @@ import statistics
 import time
 from collections.abc import Callable
 
+import kept_results
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -175,6 +176,7 @@ def main() -> None:
     parser.add_argument("--methods", nargs="+", default=[*registry.ALGORITHMS])
     parser.add_argument("--stacks", nargs="+", type=int, default=[1, 5])
     parser.add_argument("--matmul-precision", choices=("highest", "medium"), default="highest")
+    kept_results.add_option(parser, __file__)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     device = torch.device(options.device)
@@ -204,6 +206,7 @@ def main() -> None:
             pairs = zip(values, rates[PLAIN], strict=True)
             shown += f"{statistics.median(a / b for a, b in pairs):10.2f}"
         print(f"{name:32}{shown}")
+    kept_results.keep(options, {"seed-updates per second": rates})
 
 
 if __name__ == "__main__":
