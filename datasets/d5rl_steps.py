@@ -21,6 +21,7 @@ import numpy as np
 
 from datumrl.datasets import identity
 from datumrl.datasets.array_files import ArrayFiles, Hdf5Files, NpzFiles
+from datumrl.datasets.d4rl_boundaries import infer_timeouts
 from datumrl.datasets.episodes import episode_starts
 from datumrl.datasets.errors import DatumrlError
 from datumrl.datasets.prepared import Writer, writing
@@ -117,11 +118,8 @@ def _flags(files: ArrayFiles) -> tuple[np.ndarray, np.ndarray]:
         if name in files:
             return terminals, files.flags(name) | terminals
     limit = files.record.time_limit
-    begins = np.concatenate([[0], np.flatnonzero(terminals) + 1])
-    lengths = np.diff(np.append(begins, files.rows))
-    steps = np.arange(files.rows) - np.repeat(begins, lengths)
     files.notes.append(f"the file has no timeouts; they were put at every {limit} steps")
-    return terminals, terminals | (steps % limit == limit - 1)
+    return terminals, terminals | infer_timeouts(terminals, limit)
 
 
 def _write_steps(files: ArrayFiles, writer: Writer) -> None:

@@ -1,7 +1,8 @@
 """An open ``.npz`` file read in blocks of rows: nothing is unpickled, no member is read whole.
 
-An ``.npz`` is a zip of ``.npy`` members (NumPy's npy format, versions 1 to 3).  Members of objects
-are refused: reading them would run code that comes with the data.
+An ``.npz`` is a zip of ``.npy`` members (NumPy's npy format, versions 1 and 2; 3 is for arrays with
+named fields, and refused).  Members of objects are refused: reading them would run code that comes
+with the data.
 """
 
 from __future__ import annotations

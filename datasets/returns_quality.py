@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from datumrl.datasets.catalogue import DatasetRecord
-from datumrl.datasets.episodes import Episodes
+from datumrl.datasets.episodes import Episodes, first_not_finite
 from datumrl.datasets.errors import DatumrlError
 from datumrl.datasets.scores import normalize
 
@@ -81,21 +81,14 @@ class Scores:
 
 
 def episode_returns(episodes: Episodes) -> np.ndarray:
-    """Return the undiscounted return of every episode, (episodes,) float64, in bounded memory.
+    """Return `Episodes.returns`, (episodes,) float64, of rewards that were looked at.
 
     Raises DatumrlError for a reward that is not finite.
     """
-    starts, out = np.asarray(episodes.starts), np.zeros(len(episodes.starts) - 1)
-    for begin in range(0, len(episodes), _BATCH):
-        piece = np.asarray(episodes.rewards[begin : begin + _BATCH]).astype(np.float64)
-        if not np.isfinite(piece).all():
-            row = begin + int(np.argmin(np.isfinite(piece)))
-            raise DatumrlError(f"{episodes.id}: reward {piece[row - begin]} at row {row}; mend it")
-        first = int(np.searchsorted(starts, begin, side="right")) - 1
-        last = int(np.searchsorted(starts, begin + len(piece)))
-        inside = np.maximum(starts[first:last] - begin, 0)
-        out[first:last] += np.add.reduceat(piece, inside)
-    return out
+    row = first_not_finite(episodes.rewards)
+    if row is not None:
+        raise DatumrlError(f"{episodes.id}: reward {episodes.rewards[row]} at row {row}; mend it")
+    return episodes.returns()
 
 
 def returns(episodes: Episodes, values: np.ndarray | None = None) -> Returns:

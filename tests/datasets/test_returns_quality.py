@@ -159,3 +159,12 @@ def test_a_reward_that_is_not_finite_is_named(make_episodes, value):
     rewards = np.array([1, 2, value, 4], np.float32)
     with pytest.raises(DatumrlError, match=r"reward (nan|inf) at row 2"):
         quality.returns(make_episodes("-T-T", rewards=rewards))
+
+
+def test_returns_are_those_of_episodes_to_the_last_bit(make_episodes):
+    rows = (1 << 20) + 1000
+    rewards = np.random.default_rng(0).normal(size=rows)
+    flags = np.full(rows, "-")
+    flags[[4000, rows - 1]] = "T"  # an episode of over a million rows
+    episodes = make_episodes("".join(flags), rewards=rewards)
+    assert quality.episode_returns(episodes).tolist() == episodes.returns().tolist()
