@@ -58,7 +58,7 @@ cards: $(READY)
 	$(BIN)/python -m datumrl.scripts.write_local_cards
 	$(BIN)/python -m datumrl.scripts.write_local_tables
 
-# Some ten hours of two cores; killed, it goes on.
+# Some ten hours of two cores; killed, it resumes.
 baselines: $(READY)
 	$(BIN)/python -m datumrl.scripts.train_baselines
 
@@ -74,7 +74,7 @@ picture: $(READY)
 	.venv-policies/bin/python -m pip install --quiet --disable-pip-version-check -r constraints-policies.txt
 	@touch $@
 
-# Each training takes an hour or two on one core and goes on where it was killed; `make -j2` does two.
+# Each training takes an hour or two on one core and resumes where it was killed; `make -j2` does two.
 behaviour-policies: policies-Hopper-v4 policies-HalfCheetah-v4 policies-Walker2d-v4
 
 policies-%: .venv-policies/.ready $(READY)

@@ -27,8 +27,8 @@ class Command:
     """Roll out the checkpointed policies of a run, or of all runs below a folder, with other seeds.
 
     The seeds of one method, dataset and settings are reported together, whatever runs they were
-    trained in.  Of an unfinished run the policies are those of its last checkpoint: reported apart,
-    and their records have status running.
+    trained in.  Of an unfinished run the policies are those of its last checkpoint; they are
+    reported separately, and their records have status running.
     """
 
     run_folder: Annotated[Path, tyro.conf.Positional]

@@ -1,4 +1,4 @@
-"""Write the JSON Schemas of submissions anew: ``python -m datumrl.scripts.submission_schemas``."""
+"""Write the JSON Schemas of submissions again: ``python -m datumrl.scripts.submission_schemas``."""
 
 from __future__ import annotations
 

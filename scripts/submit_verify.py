@@ -1,4 +1,4 @@
-"""`datumrl submit --verify`: new returns of submitted policies, or of seeds trained anew."""
+"""`datumrl submit --verify`: new returns of submitted policies, or of retrained seeds."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def verify(
     """Verify the submission in a folder and write its evidence; exit code 1 unless it agrees.
 
     Evidence of others stays, and is judged together with the new.  Training is kept under
-    ``DATUMRL_HOME`` until the evidence is written, so that an interrupted one goes on.
+    ``DATUMRL_HOME`` until the evidence is written, so that an interrupted one resumes.
     """
     if not verified_by:
         raise DatumrlError('--verify: say who verifies, --verified-by "Your Name"')
@@ -88,7 +88,7 @@ def _written(evidence: Evidence, path: Path) -> Judgement:
 
 
 def _training_folder(submission: Submission) -> Path:
-    """Return where seeds trained anew are kept: it depends on the very files that are verified."""
+    """Return where retrained seeds are kept: it depends on the very files that are verified."""
     told = sorted(submission_evidence.submitted_files(submission).items())
     digest = hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]
     return files.home() / "verification" / digest

@@ -2,9 +2,9 @@
 
 Run ``python -m datumrl.scripts.train_baselines`` with DATUMRL_HOME at the folder in which the local
 datasets were collected.  It takes about ten hours of two cores.  What is trained goes into
-``DATUMRL_HOME/baselines``; killed, the next call goes on there.  Finished records are copied to
+``DATUMRL_HOME/baselines``; killed, the next call resumes there.  Finished records are copied to
 where `leaderboard.baseline_runs` reads them, after every dataset and at the start.  One whose
-method, budget or settings are not those asked for here is stale: it is named and trained anew.
+method, budget or settings are not those asked for here is stale: it is named and trained again.
 
 Configurations are the methods' defaults, but for what a short budget leaves no time for: CQL does
 not clone first (``bc_steps=0``, as CORL's configurations; its official code clones for 40,000
@@ -110,7 +110,7 @@ def command(
     algorithm: str | None = None,
     replaced: Sequence[int] | None = None,
 ) -> train.Command:
-    """Return the command that trains a batch, or with ``replaced`` these seeds of one anew."""
+    """Return the command that trains a batch, or with ``replaced`` these seeds of one again."""
     algorithms = batch.algorithms if algorithm is None else (algorithm,)
     # Of several algorithms each has a folder below --out; a single one is trained in it.
     (first, *others) = algorithms

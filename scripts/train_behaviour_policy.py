@@ -3,7 +3,7 @@
 Runs in an environment of its own (``make behaviour-policies``; constraints-policies.txt): it needs
 SBX (the JAX half of Stable-Baselines3), which the suite itself never imports.  TQC (Kuznetsov et
 al. 2020) with one gradient step per environment step; dropped quantiles per environment are those
-of the paper.  A killed run goes on from its last checkpoint:
+of the paper.  A killed run resumes from its last checkpoint:
 
     python scripts/train_behaviour_policy.py Hopper-v4 --out runs/policies/hopper
 

@@ -1,4 +1,4 @@
-"""Write the tables and the map of the local suite anew into the documentation (`make cards`).
+"""Write the tables and the map of the local suite again into the documentation (`make cards`).
 
 Run ``python -m datumrl.scripts.write_local_tables`` in the repository, after the cards.
 """
