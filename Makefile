@@ -41,7 +41,8 @@ test-fast: $(READY)
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	@rm -rf .types && mkdir -p .types/datumrl && ln -s ../../datumrl/__init__.py .types/datumrl/__init__.py
+	@rm -rf .types && mkdir -p .types/datumrl
+	@for file in datumrl/*.py; do ln -s ../../$$file .types/$$file; done
 	@for folder in algorithms datasets evaluation leaderboard scripts; do ln -s ../../$$folder .types/datumrl/$$folder; done
 	cd .types && ../$(BIN)/python -m mypy --config-file ../mypy.ini -p datumrl
 
