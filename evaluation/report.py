@@ -47,7 +47,10 @@ def compare(
     progress: Callable[[int, int], None] | None = None,
     **options: Any,
 ) -> Report:
-    """Compare run records, score rows, or what lies in a folder or file; print the result.
+    """Return the comparison of run records, score rows, or what lies in a folder or file.
+
+    Print it, or end a notebook's cell with it, to see its tables; ``frame()`` gives the aggregates
+    as a pandas table, ``summaries`` and ``pairs`` single numbers, ``write(folder)`` all its files.
 
     ``options`` are the fields of ``Options``: interval, bootstrap, checkpoint, baseline, failed_as,
     confidence, alpha, gamma, seed, resamples.  ``tester`` replaces the test that separates groups;
@@ -244,7 +247,8 @@ def _pairs(samples: dict[str, RaggedScores], options: Options, test: GroupTest) 
             difference = Measure(difference.value, *ends) if ends else difference
         if difference.low is not None and difference.high is not None:
             difference = _measure(difference.value, difference.low, difference.high)
-        pairs.append(Pair(first, second, improvement, difference, test.decision(first, second)))
+        tested = (test.decision(first, second), test.p_value(first, second))
+        pairs.append(Pair(first, second, improvement, difference, *tested))
     return tuple(pairs)
 
 

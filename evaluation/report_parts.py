@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,6 +14,9 @@ from datumrl.evaluation.bootstrap import FEW_RUNS, RESAMPLES, check_confidence
 from datumrl.evaluation.group_test import GroupTest
 from datumrl.evaluation.ragged_comparisons import Plan
 from datumrl.evaluation.score_table import ScoreTable
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 AUTO = "t"  # on average holds best at 3 to 5 runs and as well as any at 10, see intervals
 INTERVALS = ("auto", *intervals.METHODS)
@@ -130,6 +135,7 @@ class Pair:
     improvement: Measure
     difference: Measure  # of IQMs
     decision: str | None
+    p_adjusted: float | None = None  # the least family-wise alpha that would separate the two
 
 
 @dataclass(frozen=True)
@@ -140,12 +146,12 @@ class Curve:
     band: Band
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Report:
     """All that a comparison tells.  Algorithms are ordered by IQM, undefined ones last.
 
     ``profiles``: algorithm -> run-level and task-level, at ``thresholds``.  ``ranks`` is
-    ``(algorithms with scores, ranks)``.
+    ``(algorithms with scores, ranks)``.  Printed it is its text, in a notebook its tables.
     """
 
     table: ScoreTable
@@ -164,7 +170,42 @@ class Report:
         """Return the algorithms that have numbers, best first."""
         return [each.algorithm for each in self.summaries if not each.undefined]
 
+    def frame(self) -> pd.DataFrame:
+        """Return the aggregates by algorithm; columns (metric, ``value``, ``low`` or ``high``).
+
+        NaN where an algorithm's numbers are undefined, or have no interval.
+        """
+        import pandas as pd
+
+        from datumrl.evaluation import report_tables
+
+        columns = pd.MultiIndex.from_product(
+            [report_tables.metric_names(self), ["value", "low", "high"]]
+        )
+        numbers = [
+            [getattr(each.metrics.get(key), end, None) for key, end in columns]
+            for each in self.summaries
+        ]
+        names = [each.algorithm for each in self.summaries]
+        return pd.DataFrame(numbers, names, columns, dtype=float)
+
+    def write(self, folder: Path | str) -> list[Path]:
+        """Write Markdown, LaTeX, CSV, JSON and figures into a folder of its own; return the files.
+
+        An earlier report there is replaced; a folder that holds anything else is refused.
+        """
+        from datumrl.evaluation import report_files
+
+        return report_files.write(self, Path(folder))
+
     def __str__(self) -> str:
         from datumrl.evaluation import report_text
 
         return report_text.plain(self)
+
+    __repr__ = __str__
+
+    def _repr_markdown_(self) -> str:
+        from datumrl.evaluation import report_text
+
+        return report_text.markdown(self, {})

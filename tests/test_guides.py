@@ -32,6 +32,11 @@ def guide(name: str) -> str:
     [
         ("adastop.md", ""),
         ("audit.md", r"\[\] 100 "),
+        pytest.param(
+            "statistics.md",
+            r"\n72\.0 64\.\d+\niql 72\.0 a\niql bc 22\.5 1\.0 larger\n$",
+            marks=pytest.mark.slow,
+        ),
         ("measures.md", r"\d\.\d+ \d+ \d\.\d+\nBehaviourEntropy\(value=0\.\d+, .*kind='gaussian'"),
     ],
 )

@@ -41,7 +41,7 @@ def made(names=("iql", NASTY), steps: int = 3, **options) -> report.Report:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     where = tmp_path_factory.mktemp("report")
-    report_files.write(made(), where)
+    made().write(str(where))
     return where
 
 

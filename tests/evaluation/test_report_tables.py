@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 
 import pytest
 
@@ -104,6 +105,18 @@ def test_what_has_its_interval_is_not_marked() -> None:
     alone = compared({"x": [1.0], "y": [2.0]})
     for found in (plain, percentile, alone):
         assert "‡" not in str(found)
+
+
+def test_a_report_is_shown_as_its_tables_and_gives_its_numbers() -> None:
+    found = compared({**SMALL, "failed": [1.0, math.nan]})
+    assert repr(found) == str(found)
+    assert found._repr_markdown_() == report_text.markdown(found, {})
+    frame = found.frame()
+    assert frame.index.tolist() == ["x", "y", "failed"]
+    assert frame.columns.levels[0].tolist() == ["iqm", "mean", "median"]  # of returns no gap
+    iqm = found.summaries[0].metrics["iqm"]
+    assert frame.loc["x", "iqm"].tolist() == [iqm.value, iqm.low, iqm.high]
+    assert frame.loc["failed"].isna().all()
 
 
 def test_any_name_of_an_algorithm_leaves_the_json_whole() -> None:
