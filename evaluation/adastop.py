@@ -107,7 +107,7 @@ def update(state: State, scores: Scores) -> State:
         found = _closed(design, blocks, pending)
     else:
         decided = [c.interim or 0 for c in state.comparisons]
-        found = stepdown.rejections(design, _array(design, blocks), decided)
+        found = stepdown.rejections(design, array(design, blocks), decided)
     comparisons = list(state.comparisons)
     for index in np.flatnonzero(pending):
         comparison = comparisons[index]
@@ -218,7 +218,7 @@ def _checked_block(state: State, scores: Scores) -> dict[str, tuple[float, ...]]
     return block
 
 
-def _array(design: Design, blocks: Sequence[Scores]) -> np.ndarray:
+def array(design: Design, blocks: Sequence[Scores]) -> np.ndarray:
     """Return scores ``(interims so far, algorithms, runs)``; NaN where an algorithm had stopped."""
     missing = (math.nan,) * design.runs
     return np.array([[block.get(name, missing) for name in design.algorithms] for block in blocks])
@@ -234,7 +234,7 @@ def _direction(comparison: Comparison, blocks: Sequence[Scores]) -> str:
 
 def _closed(design: Design, blocks: Sequence[Scores], pending: Sequence[bool]) -> np.ndarray:
     """Return which pending comparisons are decided: those outside every set that stays."""
-    scores = _array(design, blocks)
+    scores = array(design, blocks)
     edges = list(zip(design.edges, pending, strict=True))
     open_edges = [edge for edge, open_ in edges if open_]
     decided = [edge for edge, open_ in edges if not open_]
@@ -277,7 +277,18 @@ def _matters(
 def _not_rejected(
     design: Design, scores: np.ndarray, sets: Sequence[frozenset[int]]
 ) -> list[frozenset[int]]:
-    size = len(sets[0])
+    levels = [set_level(design, each) for each in sets]
+    found = permutation_paths.rejections(*of_sets(design, scores, sets), levels, design.interims)
+    return [each for each, interim in zip(sets, found, strict=True) if not interim]
+
+
+def of_sets(
+    design: Design, scores: np.ndarray, sets: Sequence[frozenset[int]]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, bool]:
+    """Return what ``permutation_paths.largest_statistics`` takes for sets of one size.
+
+    ``scores (interims so far, algorithms, runs)``.
+    """
     members = np.array([sorted(each) for each in sets])
     compared = {frozenset(edge) for edge in design.edges}
     edges = np.array(
@@ -287,14 +298,7 @@ def _not_rejected(
         ]
     )
     paths = permutation_paths.labels(
-        size, design.runs, len(scores), design.permutations, design.interims, design.seed
+        len(sets[0]), design.runs, len(scores), design.permutations, design.interims, design.seed
     )
-    found = permutation_paths.rejections(
-        scores[:, members].swapaxes(0, 1),
-        edges,
-        paths,
-        design.statistic == "studentized",
-        [set_level(design, each) for each in sets],
-        design.interims,
-    )
-    return [each for each, interim in zip(sets, found, strict=True) if not interim]
+    of_members = scores[:, members].swapaxes(0, 1)
+    return of_members, edges, paths, design.statistic == "studentized"

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from datumrl.datasets.errors import DatumrlError
-from datumrl.evaluation import adastop, letters, permutation_paths, stepdown
+from datumrl.evaluation import adastop, adjusted_p_values, letters, permutation_paths, stepdown
 from datumrl.evaluation.adastop import Comparison
 from datumrl.evaluation.adastop_design import Design
 from datumrl.evaluation.score_table import ScoreTable
@@ -43,6 +43,9 @@ class GroupTest:
     reason: str = ""
     sequential: dict[str, object] | None = None  # runs used and saved, if decided sequentially
     untested: Mapping[str, str] = field(default_factory=dict)
+    p_values: Mapping[tuple[str, str], float] = field(
+        default_factory=dict
+    )  # adjusted, if asked for
 
     def decision(self, first: str, second: str) -> str | None:
         """Return ``larger``, ``smaller``, ``equal`` of first against second, None if not tested."""
@@ -52,6 +55,10 @@ class GroupTest:
             if (each.first, each.second) == (second, first):
                 return {"larger": "smaller", "smaller": "larger"}.get(each.decision, each.decision)
         return None
+
+    def p_value(self, first: str, second: str) -> float | None:
+        """Return the adjusted p-value of a pair, None where there is none."""
+        return self.p_values.get((first, second), self.p_values.get((second, first)))
 
 
 def groups(
@@ -64,7 +71,7 @@ def groups(
     counts = {name: len(table.suite_scores(name)) for name in ordered}
 
     def test(names: Sequence[str]) -> GroupTest:
-        return separate(table, names, alpha, seed, baseline)
+        return separate(table, names, alpha, seed, baseline, adjusted=True)
 
     found = with_enough_runs(counts, test, baseline)
     if found.method:
@@ -125,8 +132,12 @@ def separate(
     seed: int,
     baseline: str | None = None,
     permutations: int = 10_000,
+    adjusted: bool = False,
 ) -> GroupTest:
-    """Test all pairs of ``ordered`` (best first), or each against ``baseline``."""
+    """Test all pairs of ``ordered`` (best first), or each against ``baseline``.
+
+    ``adjusted`` asks for adjusted p-values, which take as long again.
+    """
     if len(ordered) < 2:
         return GroupTest((), {}, "", "fewer than two algorithms have defined scores")
     scores = {name: table.suite_scores(name) for name in ordered}
@@ -156,6 +167,7 @@ def separate(
         state.comparisons,
         lettered(ordered, state) if baseline is None else {},
         f"{described(design)}; {_what(table)}; {used}",
+        p_values=adjusted_p_values.of_pairs(state) if adjusted else {},
     )
 
 

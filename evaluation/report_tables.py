@@ -163,8 +163,8 @@ def bootstrap_words(plan: Plan, method: str = "percentile") -> str:
 def test_words(report: Report) -> str:
     """Return which test separates groups, or why there is none."""
     if report.test.reason:
-        return f"groups not tested: {report.test.reason}"
-    return report.test.method
+        return f"groups not tested: {printable(report.test.reason)}"
+    return printable(report.test.method)
 
 
 def _with_gamma(key: str, words: str, report: Report) -> str:
@@ -208,6 +208,7 @@ def _aggregate_row(
 
 def _pairs(report: Report) -> Sheet:
     untested = "by dataset" if _is_family(report) else "not tested"
+    exact = any(pair.p_adjusted is not None for pair in report.pairs)
     digits, marks = digits_of(report), report_marks.of_pairs(report)
     rows = [
         (
@@ -216,6 +217,7 @@ def _pairs(report: Report) -> Sheet:
             measure(pair.improvement, 2),
             measure(pair.difference, digits, marked=bool(mark)),
             _DECISIONS.get(pair.decision or "", untested),
+            *([number(pair.p_adjusted, 4)] if exact else []),
         )
         for pair, mark in zip(report.pairs, marks, strict=True)
     ]
@@ -228,8 +230,11 @@ def _pairs(report: Report) -> Sheet:
         f"({percentile}); difference of IQMs, first less second ({difference}). {basis(report)}. "
         f"Test: {test_words(report)}."
     )
-    columns = ("first", "second", "P(X > Y)", "IQM difference", "test: first is")
-    return Sheet("pairs", "Pairs", columns, tuple(rows), caption)
+    columns = ["first", "second", "P(X > Y)", "IQM difference", "test: first is"]
+    if exact:
+        columns.append("adjusted p")
+        caption += " Adjusted p: the least family-wise alpha that would separate the two."
+    return Sheet("pairs", "Pairs", tuple(columns), tuple(rows), caption)
 
 
 def _is_family(report: Report) -> bool:

@@ -110,6 +110,8 @@ def _pair_rows(report: Report) -> Iterator[tuple[Any, ...]]:
         names = (_guarded(pair.first), _guarded(pair.second), "", "")
         yield ("probability of improvement", *names, *_ends(pair.improvement), pair.decision or "")
         yield ("iqm difference", *names, *_ends(pair.difference), pair.decision or "")
+        if pair.p_adjusted is not None:
+            yield ("adjusted p", *names, repr(pair.p_adjusted), "", "", pair.decision or "")
     for each in report.test.decisions:
         interim = "" if each.interim is None else str(each.interim)
         both = (_guarded(each.first), _guarded(each.second), "")
@@ -195,6 +197,7 @@ def as_json(report: Report) -> dict[str, Any]:
         "test": {
             "method": report.test.method,
             "reason": report.test.reason,
+            "untested": dict(report.test.untested),
             "decisions": [asdict(each) for each in report.test.decisions],
             "sequential": report.test.sequential,
         },

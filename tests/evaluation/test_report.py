@@ -154,6 +154,22 @@ def test_baseline_compares_with_it_only() -> None:
         report.compare(rows(THREE), baseline="lov")
 
 
+def test_pairs_have_adjusted_p_values() -> None:
+    found = report.compare(rows(THREE), **FAST)
+    low = [pair.p_adjusted for pair in found.pairs if pair.second == "low"]
+    (same,) = (pair.p_adjusted for pair in found.pairs if pair.second != "low")
+    assert max(low) <= 0.05 < same <= 1.0
+    text = str(found)
+    assert "Adjusted p: the least family-wise alpha that would separate the two." in text
+    assert f"  {low[0]:.4f}" in text.split("Pairs")[1]
+    told = [pair["p_adjusted"] for pair in report_text.as_json(found)["pairs"]]
+    lines = [row for row in report_text.csv_rows(found) if row[0] == "adjusted p"]
+    assert [float(row[5]) for row in lines] == told == [pair.p_adjusted for pair in found.pairs]
+    none = report.compare(rows(THREE, runs=2), **FAST)
+    assert [pair.p_adjusted for pair in none.pairs] == [None] * 3
+    assert "djusted p" not in str(none)
+
+
 def uneven(**runs: int) -> list[ScoreRow]:
     """Return rows of algorithms far apart, each with so many seeds."""
     levels = {name: 20.0 * place for place, name in enumerate(runs)}
