@@ -89,8 +89,8 @@ class Evaluation(_Strict):
     def _same_episodes(self) -> Evaluation:
         if len(self.returns) != len(self.lengths):
             raise ValueError(
-                f"step {self.step}: {len(self.returns)} returns but {len(self.lengths)} lengths; "
-                "give both of every episode"
+                f"{len(self.returns)} returns but {len(self.lengths)} lengths; give both of every "
+                "episode"
             )
         return self
 

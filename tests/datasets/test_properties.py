@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
+import pickle
 import tempfile
 from pathlib import Path
 
@@ -161,11 +163,14 @@ def test_what_is_written_is_read_again(episodes):
         prepared.write(Path(folder) / "columns", episodes, {})
         found = prepared.read(Path(folder) / "columns", "generated")
         found.validate()
-        for field in dataclasses.fields(episodes):
-            one, other = getattr(episodes, field.name), getattr(found, field.name)
+        passed_on = pickle.loads(pickle.dumps(found))
+        assert passed_on.origin == found.origin
+        names = [field.name for field in dataclasses.fields(episodes) if field.name != "origin"]
+        for name, again in itertools.product(names, (found, passed_on)):
+            one, other = getattr(episodes, name), getattr(again, name)
             if isinstance(one, dict | np.ndarray):
-                for name, values in columns.parts(one).items():
-                    read = columns.parts(other)[name]
+                for part, values in columns.parts(one).items():
+                    read = columns.parts(other)[part]
                     assert read.dtype == values.dtype
                     np.testing.assert_array_equal(read, values)
             else:
