@@ -154,7 +154,7 @@ def _transitions(record: DatasetRecord) -> str:
 def _environment_in_words(record: DatasetRecord) -> str:
     if record.environment is None:
         return "none: policies cannot be rolled out"
-    settings = "".join(f" {key}={value}" for key, value in record.environment.kwargs)
+    settings = "".join(f" {key}={value}" for key, value in record.environment.settings.items())
     if not record.environment.settings_known:
         note = " (its settings are known once the dataset is fetched)"
     else:
