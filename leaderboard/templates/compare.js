@@ -15,7 +15,7 @@
     made.append(...children);
     return made;
   };
-  const interval = (found) => (found ? `[${number(found[0], 2)}, ${number(found[1], 2)}]` : "no interval");
+  const interval = (found, digits = 2) => (found ? `[${number(found[0], digits)}, ${number(found[1], digits)}]` : "no interval");
   const count = (many, noun) => `${many.toLocaleString("en")} ${noun}${many === 1 ? "" : "s"}`;
 
   // --- Which two: from the address, or what is wrong with it ---
@@ -101,10 +101,10 @@
     svg.append(node("circle", { class: "dot", cx: at(value), cy: "50%", r: "4.5" }));
     return svg;
   };
-  const figure = (id, title, value, ends, mark, words, ends2) => make("figure", { id, class: "finding" },
+  const figure = (id, title, value, ends, mark, words, ends2, digits = 2) => make("figure", { id, class: "finding" },
     make("figcaption", {}, make("b", {}, title)),
-    make("p", { class: "big" }, make("span", { class: "value", v: value }, number(value, 2)), " ",
-      make("span", { class: "ends", v: JSON.stringify(ends ?? null) }, interval(ends))),
+    make("p", { class: "big" }, make("span", { class: "value", v: value }, number(value, digits)), " ",
+      make("span", { class: "ends", v: JSON.stringify(ends ?? null) }, interval(ends, digits))),
     mark, make("p", { class: "between" }, make("span", {}, ends2[0]), make("span", {}, ends2[1])), make("p", { class: "sub" }, words));
 
   const inWords = (value, ends, middle, unit) => {
@@ -113,14 +113,14 @@
     const within = ends[0] <= middle && middle <= ends[1];
     return `${side}; the interval ${within ? "holds" : "leaves out"} ${middle}.`;
   };
-  const findings = (found, unit) => {
+  const findings = (found, unit, digits) => {
     const ends = found.differenceEnds, parts = [];
     if (found.difference !== null) {
       const far = 1.15 * Math.max(Math.abs(found.difference), ...(ends ?? [0]).map(Math.abs)) || 1;
       parts.push(figure("difference", "Difference of IQM, A less B", found.difference, ends,
-        bar(found.difference, ends, -far, far, 0, `difference ${number(found.difference, 2)} ${interval(ends)}`),
-        `${inWords(found.difference, ends, 0, ` by ${number(Math.abs(found.difference), 2)} ${unit}`)} IQM of A ${number(found.iqm[0], 2)}, of B ${number(found.iqm[1], 2)}.`,
-        ["← B ahead", "A ahead →"]));
+        bar(found.difference, ends, -far, far, 0, `difference ${number(found.difference, digits)} ${interval(ends, digits)}`),
+        `${inWords(found.difference, ends, 0, ` by ${number(Math.abs(found.difference), digits)} ${unit}`)} IQM of A ${number(found.iqm[0], digits)}, of B ${number(found.iqm[1], digits)}.`,
+        ["← B ahead", "A ahead →"], digits));
     }
     const better = found.improvementEnds;
     parts.push(figure("improvement", "Probability of improvement, A over B", found.improvement, better,
@@ -159,13 +159,14 @@
   const perDataset = (shared, found, unit) => {
     const heads = ["Dataset", "A", "B", "A less B", "P(A > B)", "runs", ""];
     const cell = (value, ...words) => make("td", { class: "num", v: value }, ...words.flat());
-    const shown = (values) => (values.length > 1 ? `${number(average(values))} ± ${number(deviation(values))}` : number(values[0]));
+    const shown = (values, digits) => (values.length > 1 ? `${number(average(values), digits)} ± ${number(deviation(values), digits)}` : number(values[0], digits));
     const rows = shared.map((one, at) => {
       const every = [...one.x, ...one.y], gap = one.failed.some(Boolean) ? null : average(one.x) - average(one.y);
-      const mean = (values, failed) => cell(average(values), [shown(values), failed && make("small", { class: "flag" }, ` ${failed} failed`)].filter(Boolean));
-      const orNone = (value, digits) => (value === null ? cell("", "–") : cell(value, number(value, digits)));
+      const digits = unit === "normalised scores" ? 1 : drawn.decimals(every);
+      const mean = (values, failed) => cell(average(values), [shown(values, digits), failed && make("small", { class: "flag" }, ` ${failed} failed`)].filter(Boolean));
+      const orNone = (value, places) => (value === null ? cell("", "–") : cell(value, number(value, places)));
       return make("tr", {}, make("th", { scope: "row" }, make("a", { href: one.page }, one.dataset)),
-        mean(one.x, one.failed[0]), mean(one.y, one.failed[1]), orNone(gap, 1), orNone(found.perTask[at], 2),
+        mean(one.x, one.failed[0]), mean(one.y, one.failed[1]), orNone(gap, digits), orNone(found.perTask[at], 2),
         cell(one.x.length + one.y.length, `${one.x.length}, ${one.y.length}`),
         make("td", {}, strip(one, [Math.min(...every), Math.max(...every)])));
     });
@@ -223,7 +224,8 @@
       for (const name of ["iqm", "differenceEnds", "profiles", "bands"]) delete found[name];
       said.splice(-1, 0, make("p", { class: "flag" }, "Raw returns of different datasets have no common scale: no IQM and no profile. The probability of improvement needs none."));
     }
-    return [...said, findings(found, table.normalised ? "points" : "of return"), mixed ? "" : profiles(found, levels, unit, [x.name, y.name]),
+    const digits = table.normalised ? 2 : drawn.decimals(shared.flatMap((each) => [...each.x, ...each.y]), 2);
+    return [...said, findings(found, table.normalised ? "points" : "of return", digits), mixed ? "" : profiles(found, levels, unit, [x.name, y.name]),
       perDataset(shared, found, unit), download(table, x, y, shared, mixed ? null : levels, found)];
   };
 

@@ -3,7 +3,7 @@
   const places = [...document.querySelectorAll("[data-curve]")];
   if (!places.length) return;
   const curves = JSON.parse(document.getElementById("curves").content.textContent);
-  const { node, number, short } = drawn;
+  const { node, short } = drawn;
 
   const limits = (values) => {
     const low = Math.min(...values), high = Math.max(...values);
@@ -32,6 +32,8 @@
   };
 
   const told = (curve, at) => {
+    const digits = curve.unit === "normalised score" ? 1 : drawn.decimals([...curve.low, ...curve.high]);
+    const number = (value) => drawn.number(value, digits);
     const spread = curve.seeds > 1 ? ` ± ${number(curve.spread[at])}, seeds ${number(curve.low[at])} to ${number(curve.high[at])}` : "";
     return `step ${curve.steps[at].toLocaleString("en")}: ${number(curve.mean[at])}${spread}`;
   };

@@ -27,11 +27,17 @@ const drawn = (() => {
     return (Number(text.replace(/,/g, "")) === 0 ? text.replace("-", "") : text).replace("-", "−");
   };
 
+  // Decimals for returns: four digits of the largest, and at least some (evaluation/report_tables.py).
+  const decimals = (values, least = 1) => {
+    const largest = Math.max(0, ...values.map(Math.abs));
+    return largest > 0 ? Math.min(20, Math.max(least, 3 - Math.floor(Math.log10(largest)))) : least;
+  };
+
   const short = (value) => {
     const size = Math.abs(value);
     if (size >= 1e6) return `${number(value / 1e6, 2).replace(/\.?0+$/, "")}M`;
     if (size >= 1e4) return `${number(value / 1e3, 1).replace(/\.0$/, "")}k`;
-    return number(value, 2).replace(/\.?0+$/, "");
+    return number(value, decimals([value], 2)).replace(/\.?0+$/, "");
   };
 
   // A frame with two axes: where values lie, and what it draws of itself.
@@ -58,5 +64,5 @@ const drawn = (() => {
 
   const picture = (parts, label) => node("svg", { class: "plot", viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": label }, ...parts);
 
-  return { node, ticks, number, short, frame, path, area, picture, LEFT, RIGHT, TOP, BOTTOM, WIDTH };
+  return { node, ticks, number, decimals, short, frame, path, area, picture, LEFT, RIGHT, TOP, BOTTOM, WIDTH };
 })();

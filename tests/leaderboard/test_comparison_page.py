@@ -266,6 +266,26 @@ def test_few_runs_and_raw_returns_say_so(browser: Any, page: Path, built: list[T
 
 
 @pytest.mark.slow
+def test_small_returns_keep_their_digits(browser: Any, tmp_path: Path) -> None:
+    rows = [
+        ScoreRow(tier="local", algorithm=name, dataset=DATASETS[0], seed=seed, mean_return=value)
+        for name, first in (("x", 0.040), ("y", 0.010))
+        for seed, value in enumerate((first, first + 0.002, first + 0.004))
+    ]
+    out = tmp_path / "board"
+    board.write(tables.build(runs.from_rows(rows)), out)
+    open_pair(browser, out / "compare.html", a="x", b="y")
+    assert browser.run("document.querySelector('#difference .value').textContent") == "0.03000"
+    assert "IQM of A 0.04200, of B 0.01200." in browser.run("result.textContent")
+    line = browser.run("document.querySelector('#per-dataset tbody tr').textContent")
+    assert "0.04200 ± 0.001630.01200 ± 0.001630.030001.003, 3" in line
+    assert browser.run("[drawn.short(0.005), drawn.short(0), drawn.short(12.5)]") == [
+        "0.005", "0", "12.5",
+    ]  # fmt: skip
+    assert not browser.complaints()
+
+
+@pytest.mark.slow
 def test_failed_runs_leave_a_pair_undefined_but_for_the_datasets_without(
     browser: Any, page: Path, built: list[Table]
 ) -> None:
