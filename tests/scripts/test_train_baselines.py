@@ -46,7 +46,7 @@ def test_a_record_of_other_settings_is_named_and_trained_anew(kept, monkeypatch,
     assert told.count("seed-0.json: stale, hidden_dims is [8] and not [9]") == 1
     told = run(wider)
     assert "complete" in told
-    assert "trained anew, hidden_dims is [8] and not [9]" in told
+    assert "trained again, hidden_dims is [8] and not [9]" in told
     assert [read_record(path).configuration["hidden_dims"] for path in paths] == [[9], [9]]
     # Records that are as asked for count, whatever has been trained beside them.
     for path, text in zip(paths, first, strict=True):
