@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from datumrl.datasets.errors import DatumrlError
-from datumrl.evaluation import checkpoint_rules, compatibility, ragged, run_ends, variants
+from datumrl.evaluation import checkpoint_rules, compatibility, metrics, ragged, run_ends, variants
 from datumrl.evaluation.checkpoint_rules import WINDOW, Best
 from datumrl.evaluation.ragged import RaggedScores
 from datumrl.evaluation.scored_runs import ScoredRun, Unit
@@ -152,6 +152,7 @@ def build(
     chosen = _chosen(variants.told_apart(_chosen(runs, (), datasets)), algorithms, ())
     compatibility.check_seeds(chosen)
     compatibility.check(chosen)
+    _check_sizes(chosen)
     cells: dict[tuple[str, str], list[ScoredRun]] = defaultdict(list)
     for run in chosen:
         cells[run.algorithm, run.dataset].append(run)
@@ -174,6 +175,18 @@ def build(
             f"with --algorithms (missing: {_listed(table.missing)})"
         )
     return table
+
+
+def _check_sizes(runs: Sequence[ScoredRun]) -> None:
+    """Refuse evaluations that overflow the statistics, whichever of them and the datasets count."""
+    for run in runs:
+        if run.unit is not None:
+            values = run.values(run.unit)
+            if (huge := values[np.abs(values) > metrics.LARGEST]).size:
+                raise DatumrlError(
+                    f"{run.title}: a {run.unit} of {huge[0]:g}, beyond {metrics.LARGEST:g}; "
+                    "correct it, or give the run as failed"
+                )
 
 
 def score_of(run: ScoredRun, unit: Unit, rule: str) -> float:

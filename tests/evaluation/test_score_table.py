@@ -322,6 +322,17 @@ def test_one_algorithm_in_two_settings_is_two_entries(make_record) -> None:
     assert table(tuned).algorithms == ("iql",)
 
 
+def test_scores_that_overflow_are_refused_wherever_they_stand() -> None:
+    """Within a curve, and on a dataset that not every algorithm has: in no aggregate."""
+    early = [row(seed=0, step=1, score=1e200), row(seed=0, step=2), row(seed=1, score=-1e100)]
+    elsewhere = [row(seed=0), row("b", seed=0), row("b", WALKER, seed=3, score=-1e200)]
+    told = r"a on d4rl/hopper-medium-v2, seed 0: a score of 1e\+200, beyond 1e\+100; correct it, or"
+    with pytest.raises(DatumrlError, match=told):
+        table(early)
+    with pytest.raises(DatumrlError, match=r"b on d4rl/walker2d-medium-v2, seed 3: .* -1e\+200"):
+        table(elsewhere)
+
+
 def test_suite_scores_are_means_over_datasets_of_the_seeds_that_all_have() -> None:
     rows = [row(seed=s, score=s) for s in range(4)]
     rows += [row(dataset=WALKER, seed=s, score=10.0 * s) for s in range(3)]

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from datumrl.evaluation import ragged, ragged_comparisons
+from datumrl.evaluation import ragged, ragged_comparisons, report_tables
 from datumrl.evaluation.ragged_comparisons import Plan
 from datumrl.evaluation.records import ScoreRow
 from datumrl.leaderboard import board, comparison_page, further_pages, runs, tables
@@ -279,6 +279,9 @@ def test_small_returns_keep_their_digits(browser: Any, tmp_path: Path) -> None:
     assert "IQM of A 0.04200, of B 0.01200." in browser.run("result.textContent")
     line = browser.run("document.querySelector('#per-dataset tbody tr').textContent")
     assert "0.04200 ± 0.001630.01200 ± 0.001630.030001.003, 3" in line
+    sizes = [0.0, 0.0048, 0.99, 1.0, 9.9, 99.0, 100.0, 1e6]
+    decimals = [report_tables.decimals(size) for size in sizes]
+    assert browser.run(f"{sizes}.map((size) => drawn.decimals([-size]))") == decimals
     assert browser.run("[drawn.short(0.005), drawn.short(0), drawn.short(12.5)]") == [
         "0.005", "0", "12.5",
     ]  # fmt: skip
