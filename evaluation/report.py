@@ -57,7 +57,7 @@ def compare(
     ``progress`` is called with parts done and parts in all.
     Raises DatumrlError where runs may not share a table, saying why.
     """
-    chosen = Options(**options)
+    chosen = Options.of(options)
     runs = gathered(records)
     table = score_table.build(runs, algorithms, datasets, chosen.checkpoint, chosen.failed_as)
     return of_table(table, chosen, tester, notes, progress)

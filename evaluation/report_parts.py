@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -66,6 +68,19 @@ class Options:
                 f"seed {self.seed}, resamples {self.resamples}: give a seed of 0 or more and at "
                 "least one resample"
             )
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any]) -> Options:
+        """Return options by name; DatumrlError for a name that is none, with the nearest."""
+        known = [each.name for each in fields(cls)]
+        for name, value in given.items():
+            if name not in known:
+                close = difflib.get_close_matches(name, known, n=1)
+                meant = f"did you mean {close[0]}? " if close else ""
+                raise DatumrlError(
+                    f"{name}={repr(value)[:60]} is no option; {meant}Options are {', '.join(known)}"
+                )
+        return cls(**given)
 
     @property
     def over_tasks(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -376,3 +377,15 @@ def test_scores_without_seeds_cannot_be_checked_for_copies() -> None:
     given = [row.model_copy(update={"seed": None}) for row in rows(THREE)]
     assert "36 scores have no seed" in str(report.compare(given, **FAST))
     assert "no seed" not in str(report.compare(rows(THREE), **FAST))
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("intervals", "intervals='bca' is no option; did you mean interval? Options are interval,"),
+        ("xyz", "xyz='bca' is no option; Options are interval, bootstrap, checkpoint, baseline,"),
+    ],
+)
+def test_an_option_that_is_none_is_refused_with_the_nearest(name: str, told: str) -> None:
+    with pytest.raises(DatumrlError, match=re.escape(told)):
+        report.compare(rows(THREE), **{name: "bca"})
