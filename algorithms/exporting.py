@@ -27,16 +27,7 @@ if TYPE_CHECKING:
 
 FORMAT = "datumrl-policy/1"
 TOLERANCE = 1e-5  # of max_action, in which numpy's actions may differ from torch's
-_UNREADABLE = (
-    OSError,
-    EOFError,
-    KeyError,
-    ValueError,
-    AttributeError,
-    TypeError,  # an .npy file, whose one array is no context
-    zipfile.BadZipFile,
-    zlib.error,
-)
+_NO_ARCHIVE = (TypeError, zipfile.BadZipFile, zlib.error)  # TypeError: an .npy file
 _TRIED = 256  # random observations on which the two are compared before anything is written
 
 
@@ -91,7 +82,7 @@ def load_policy(path: Path | str) -> NumpyPolicy:
         count = sum(name.startswith("weight_") for name in arrays)
         layers = [(arrays[f"weight_{place}"], arrays[f"bias_{place}"]) for place in range(count)]
         return NumpyPolicy(layers, arrays["mean"], arrays["scale"], arrays["max_action"], origin)
-    except _UNREADABLE as problem:
+    except (OSError, EOFError, KeyError, ValueError, AttributeError, *_NO_ARCHIVE) as problem:
         raise DatumrlError(
             f"{path} is no exported policy ({problem}); give a .npz file of "
             "`datumrl evaluate RUN --export FOLDER`"
