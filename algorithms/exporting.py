@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 FORMAT = "datumrl-policy/1"
 TOLERANCE = 1e-5  # of max_action, in which numpy's actions may differ from torch's
-_NO_ARCHIVE = (TypeError, zipfile.BadZipFile, zlib.error)  # TypeError: an .npy file
+_DAMAGED = (zipfile.BadZipFile, zlib.error)
 _TRIED = 256  # random observations on which the two are compared before anything is written
 
 
@@ -74,15 +74,16 @@ def load_policy(path: Path | str) -> NumpyPolicy:
     """Return the policy in an .npz file of `export_policy`; it needs numpy only."""
     path = Path(path)
     try:
+        if path.exists() and not zipfile.is_zipfile(path):  # numpy would say how to unpickle it
+            raise ValueError("not an archive of arrays")
         with np.load(path, allow_pickle=False) as content:
             arrays = {name: content[name] for name in content.files}
-        origin = json.loads(str(arrays["origin"]))
-        if origin.pop("format") != FORMAT:
+        if (origin := json.loads(str(arrays["origin"]))).pop("format") != FORMAT:
             raise ValueError("of another format")
         count = sum(name.startswith("weight_") for name in arrays)
         layers = [(arrays[f"weight_{place}"], arrays[f"bias_{place}"]) for place in range(count)]
         return NumpyPolicy(layers, arrays["mean"], arrays["scale"], arrays["max_action"], origin)
-    except (OSError, EOFError, KeyError, ValueError, AttributeError, *_NO_ARCHIVE) as problem:
+    except (OSError, EOFError, KeyError, ValueError, AttributeError, *_DAMAGED) as problem:
         raise DatumrlError(
             f"{path} is no exported policy ({problem}); give a .npz file of "
             "`datumrl evaluate RUN --export FOLDER`"

@@ -157,7 +157,10 @@ def _check(design: Design) -> None:
     seen = set()
     for pair in design.comparisons:
         if len(pair) != 2 or pair[0] == pair[1] or not set(pair) <= set(names):
-            raise DatumrlError(f"comparison {pair}: give two different names of {', '.join(names)}")
+            raise DatumrlError(
+                f"comparison {':'.join(map(str, pair))}: give two different names of "
+                f"{', '.join(names)}"
+            )
         if frozenset(pair) in seen:
             raise DatumrlError(f"comparison {pair}: is given twice; give each once")
         seen.add(frozenset(pair))

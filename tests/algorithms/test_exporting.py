@@ -104,14 +104,16 @@ def test_what_cannot_be_exported_is_said(trained, tmp_path):
         datumrl.export_policy(tmp_path / "nothing", 0)
     for content in (b"", b"nothing of the kind"):
         (tmp_path / "bad.npz").write_bytes(content)
-        with pytest.raises(DatumrlError, match="is no exported policy"):
+        with pytest.raises(DatumrlError, match=r"is no exported policy \(not an archive of arrays"):
             datumrl.load_policy(tmp_path / "bad.npz")
     np.savez(tmp_path / "other.npz", a=np.zeros(3))
     with pytest.raises(DatumrlError, match="is no exported policy"):
         datumrl.load_policy(tmp_path / "other.npz")
     np.save(tmp_path / "array.npy", np.zeros(3))
-    with pytest.raises(DatumrlError, match="is no exported policy"):
+    with pytest.raises(DatumrlError, match=r"is no exported policy \(not an archive of arrays"):
         datumrl.load_policy(tmp_path / "array.npy")
+    with pytest.raises(DatumrlError, match=r"is no exported policy \(.*No such file"):
+        datumrl.load_policy(tmp_path / "nothing.npz")
 
 
 def test_nothing_of_a_run_is_written_if_one_policy_cannot_be(trained, tmp_path):

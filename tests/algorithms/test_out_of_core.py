@@ -13,6 +13,7 @@ import torch
 import datumrl
 from datumrl.algorithms import checkpoints, memory, packed_rows
 from datumrl.algorithms.batches import Transitions, best_rows
+from datumrl.algorithms.gathering import Gathering
 from datumrl.datasets import prepared
 from datumrl.datasets.episodes import Episodes, episode_starts
 from datumrl.datasets.errors import DatumrlError
@@ -61,6 +62,7 @@ def both(episodes, **options):
 @pytest.mark.parametrize("transform", ["none", "minus-one", "return-range"])
 def test_batches_on_disk_are_those_in_memory_bit_for_bit(tmp_path, view, dtype, transform):
     episodes = mapped(tmp_path / "columns", dtype=dtype)
+    assert Gathering.of(episodes.index(view)) is not None  # so what follows is of the compiled pass
     best = best_rows(episodes, 0.3)
     for keep in (None, best):
         held, drawn = both(
