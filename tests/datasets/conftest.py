@@ -19,7 +19,16 @@ from robot_files import describe
 pytest.register_assert_rewrite("fetch_checks")
 from fetch_checks import make_server, record, server  # noqa: E402
 
-__all__ = ["d4rl_files", "describe", "home", "make_server", "record", "server", "small_disk"]
+__all__ = [
+    "d4rl_files",
+    "describe",
+    "home",
+    "make_server",
+    "minari_root",
+    "record",
+    "server",
+    "small_disk",
+]
 
 
 @pytest.fixture
@@ -50,3 +59,10 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         pytest.skip("mounting a small file system needs root")
     yield folder
     subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+@pytest.fixture
+def minari_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder in which minari looks for datasets, empty."""
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "minari"))
+    return tmp_path / "minari"

@@ -16,8 +16,6 @@ import minari
 import numpy as np
 import pytest
 from gymnasium import spaces
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from minari.data_collector import EpisodeBuffer
 
 import datumrl
@@ -26,11 +24,9 @@ from datumrl.datasets import (
     exports,
     hdf5_chunks,
     minari_columns,
-    minari_writer,
-    prepared,
 )
 from datumrl.datasets.columns import parts
-from datumrl.datasets.episodes import Episodes, episode_starts
+from datumrl.datasets.episodes import Episodes
 from datumrl.datasets.errors import DatumrlError
 from datumrl.datasets.returns_quality import score_refusal, scores
 from datumrl.scripts.main import main
@@ -42,10 +38,9 @@ PENDULUM = catalogue.find("local/inverted-pendulum-mixed-v1")
 
 
 @pytest.fixture
-def root(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def root(home: Path, minari_root: Path) -> Path:
     """An empty folder of Minari's datasets, and a home."""
-    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "minari"))
-    return tmp_path / "minari"
+    return minari_root
 
 
 def observations_of(space: spaces.Space, rows: int, rng: np.random.Generator) -> Any:
@@ -482,87 +477,6 @@ def test_an_array_read_in_pieces_is_asked_once_for_rows_never_written(
     write("test/large-v0", "hdf5", spaces.Box(-1, 1, (2,)), spaces.Discrete(3), (50, 40))
     datumrl.load("minari/test/large-v0")
     assert asked.count(b"/episode_1/terminations") == asked.count(b"/episode_1/truncations") == 1
-
-
-@st.composite
-def small_episodes(draw: st.DrawFn) -> Episodes:
-    lengths = draw(st.lists(st.integers(1, 5), min_size=1, max_size=4))
-    rng = np.random.default_rng(draw(st.integers(0, 1 << 30)))
-    rows, ends = sum(lengths), np.cumsum(lengths) - 1
-    terminal_ends = np.array([draw(st.booleans()) for _ in lengths])
-    terminals, timeouts = np.zeros(rows, bool), np.zeros(rows, bool)
-    terminals[ends] = terminal_ends
-    timeouts[ends] = ~terminal_ends | np.array([draw(st.booleans()) for _ in lengths])
-
-    def column(count: int, kind: str) -> np.ndarray:
-        generator = np.random.default_rng(rng.integers(1 << 30))
-        return {
-            "flat": lambda: generator.normal(size=(count, 3)).astype(np.float32),
-            "double": lambda: generator.normal(size=(count, 2)),
-            "image": lambda: generator.integers(0, 256, (count, 33, 34, 3), np.uint8),
-            "one": lambda: generator.integers(-3, 9, count),
-            "bits": lambda: generator.random((count, 2)) < 0.5,
-        }[kind]()
-
-    kinds = draw(
-        st.one_of(
-            st.sampled_from(["flat", "double", "image", "one"]),
-            st.dictionaries(
-                st.sampled_from(["a", "b/c", "b/d e", "f.g"]),
-                st.sampled_from(["flat", "double", "image", "one", "bits"]),
-                min_size=1,
-            ),
-        )
-    )
-
-    def observations(count: int) -> Any:
-        if isinstance(kinds, str):
-            return column(count, kinds)
-        return {name: column(count, kind) for name, kind in kinds.items()}
-
-    actions = draw(
-        st.sampled_from(
-            [
-                rng.normal(size=(rows, 2)).astype(np.float32),
-                rng.normal(size=(rows, 1)),
-                rng.integers(0, 4, rows),
-                rng.integers(0, 4, (rows, 2)),
-            ]
-        )
-    )
-    return Episodes(
-        id=PENDULUM.id,
-        observations=observations(rows),
-        actions=actions,
-        rewards=rng.normal(size=rows).astype(draw(st.sampled_from(["f4", "f8"]))),
-        terminals=terminals,
-        timeouts=timeouts,
-        starts=episode_starts(terminals, timeouts),
-        successor_rows=ends.astype(np.int64),
-        successors=observations(len(ends)),
-        time_limit=1000,
-        timeouts_recorded=True,
-    )
-
-
-@settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
-@given(episodes=small_episodes())
-def test_what_we_write_is_what_we_read(episodes: Episodes, root: Path) -> None:
-    episodes = replace(episodes, infos={"number": np.arange(len(episodes))})
-    episodes.validate()
-    source = exports.Source(PENDULUM, episodes, {}, {})
-    export = minari_writer.write(root, source, None, force=True)
-    read = datumrl.load(f"minari/{export.name}")
-    read.validate()
-    for name in prepared.COLUMNS:
-        ours, theirs = parts(getattr(episodes, name)), parts(getattr(read, name))
-        assert set(ours) == set(theirs)
-        for part in ours:
-            np.testing.assert_array_equal(theirs[part], ours[part])
-            assert theirs[part].dtype == ours[part].dtype
-    np.testing.assert_array_equal(read.infos["number"], episodes.infos["number"])
 
 
 def test_fetching_takes_a_folder_at_hand(

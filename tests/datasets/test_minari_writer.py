@@ -26,10 +26,8 @@ ID = "datumrl/inverted-pendulum/mixed-v1"
 
 
 @pytest.fixture
-def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder in which minari looks for datasets."""
-    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "minari"))
-    return tmp_path / "minari"
+def root(minari_root: Path) -> Path:
+    return minari_root
 
 
 def source_of(episodes: Episodes, **provenance: Any) -> exports.Source:
