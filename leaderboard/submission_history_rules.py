@@ -101,10 +101,11 @@ def identical_returns(submission: Submission, context: Context) -> Iterator[Find
         for one in context.known
         if one.folder[0] == submission.folder[0] and not independent(one, submission)
     }
+    others = own - {submission.folder}
     for vector, seed, step in return_vectors(submission):
         here = f"{vector[0]}: returns of seed {seed}, step {step}"
         places = context.vectors.get(vector, ())
-        handed_on = any(place[0] in own - {submission.folder} for place in places)
+        handed_on = any(place[0] in others for place in places)
         for folder, other_seed, other_step in places:
             there = f"those of seed {other_seed}, step {other_step}"
             if folder == submission.folder:

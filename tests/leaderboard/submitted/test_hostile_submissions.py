@@ -225,6 +225,20 @@ def test_large_wrong_content_takes_seconds_not_minutes(draft: Any, tmp_path: Pat
     assert "is given twice" in findings(tmp_path / "subs")
 
 
+def test_thousands_of_equal_points_take_seconds_not_hours(make: Any, tmp_path: Path) -> None:
+    # Equal seeds and steps: none of them is a copy of one before it, so no finding ends the search.
+    for number in (1, 2):
+        draft = make("one", f"r{number}")
+        draft.method["supersedes"] = f"r{number - 1}" if number > 1 else None
+        del draft.runs[5:]
+        for run in draft.runs:
+            run["seed"] = 7
+            run["evaluations"] = draft.runs[0]["evaluations"][:1] * 2_000
+        draft.write(tmp_path / "subs")
+    told = findings(tmp_path / "subs")
+    assert "seed 7 is there 5 times" in told
+
+
 def mutated(generator: random.Random, content: bytes) -> bytes:
     pieces = [b"{", b"}", b"[", b"]", b'"', b"\\u0000", b"1e400", b"null", b"-1", b"NaN", b"\xff"]
     found = bytearray(content)
