@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from datumrl.datasets import catalogue
 from datumrl.datasets.errors import DatumrlError
-from datumrl.leaderboard import cell_text, own_files
+from datumrl.leaderboard import cell_text, own_files, own_names
 from datumrl.leaderboard.rules import Scale, Units
 
 
@@ -23,12 +24,14 @@ def units(datasets: Iterable[str], path: Path | None) -> Units:
         own = {name: known[name] for name in names if name in known}
         return Units(catalogue=own, other_versions=_others(own, known))
     stated = _read(path)
+    alike = own_names.finder(stated)
     found: dict[str, Scale] = {}
     for name in names:
-        scale = stated.get(name) or stated.get(name.rpartition("/")[2])
-        if scale is None:
-            raise DatumrlError(f"{path.name}: no reference scores of {name}; add a row")
-        found[name] = scale
+        rows = alike(name)
+        if len({stated[row] for row in rows}) != 1:
+            problem = f"several of {name} ({', '.join(rows)})" if rows else f"none of {name}"
+            raise DatumrlError(f"{path.name}: reference scores: {problem}; write a row for it")
+        found[name] = stated[rows[0]]
     # What the file says of another version goes before what the catalogue says.
     others = {**_others(found, known), **_others(found, stated)}
     return Units(references=found, other_versions=others)
@@ -36,18 +39,23 @@ def units(datasets: Iterable[str], path: Path | None) -> Units:
 
 def _others(found: Mapping[str, Scale], known: Mapping[str, Scale]) -> dict[str, Scale]:
     """Return the first other scale known of each dataset, but for its version."""
+    by_stem: dict[str, list[Scale]] = defaultdict(list)
+    for other, its in known.items():
+        by_stem[_stem(other)].append(its)
+    alike = own_names.finder(by_stem)
     others: dict[str, Scale] = {}
     for name, scale in found.items():
-        for other, its in known.items():
-            if _stem(other) == _stem(name) and its != scale:
-                others.setdefault(name, its)
+        for stem in alike(_stem(name)):
+            for its in by_stem[stem]:
+                if its != scale:
+                    others.setdefault(name, its)
     return others
 
 
 def _stem(name: str) -> str:
-    """Return a dataset's name without collection and version."""
-    stem, _, version = name.rpartition("/")[2].rpartition("-v")
-    return stem if version.isdigit() else name.rpartition("/")[2]
+    """Return a dataset's name without its version."""
+    stem, _, version = name.rpartition("-v")
+    return stem if version.isdigit() else name
 
 
 def _read(path: Path) -> dict[str, Scale]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from datumrl.datasets.errors import DatumrlError
 from datumrl.evaluation.report_tables import plural
-from datumrl.leaderboard import cell_text, own_files, own_runs, own_scales, rules
+from datumrl.leaderboard import cell_text, own_files, own_names, own_runs, own_scales, rules
 from datumrl.leaderboard.own_files import Sheet, listed
 from datumrl.leaderboard.own_runs import Runs
 from datumrl.leaderboard.rules import Recomputer, Rule
@@ -40,10 +40,10 @@ def read(published: Path, raw: Path, reading: Reading) -> Case:
     own_files.check_mapping(reading.columns, table, scores)
     cells, notes = _cells(table, reading)
     runs, said = own_runs.read(scores, reading.columns)
-    notes = [*table.notes, *scores.notes, *notes, *said]
-    cells = [_matched(cell, runs) for cell in cells]
+    cells, spellings = own_names.matched(cells, runs, table.name)
+    notes = [*table.notes, *scores.notes, *notes, *said, *spellings]
     if not any(has_runs(cell, runs) for cell in cells):
-        raise DatumrlError(_nothing_matches(table, scores, cells, runs))
+        raise DatumrlError("; ".join([_nothing_matches(table, scores, cells, runs), *spellings]))
     notes += _unmatched(cells, runs)
     units = own_scales.units({dataset for _, dataset in runs}, reading.references)
     quantity = "score" if reading.references else ""
@@ -191,18 +191,6 @@ def _wide(sheet: Sheet, own: Mapping[str, str | None]) -> list[tuple[int, Printe
             )
             found.append((line, cell))
     return found
-
-
-def _matched(cell: PrintedCell, runs: Runs) -> PrintedCell:
-    """Return a cell under the raw scores' own spelling where only case and prefix differ."""
-    if (cell.algorithm, cell.dataset) in runs:
-        return cell
-    for algorithm, dataset in runs:
-        same = algorithm.casefold() == cell.algorithm.casefold()
-        ends = {dataset.casefold(), dataset.rpartition("/")[2].casefold()}
-        if same and ends & {cell.dataset.casefold(), cell.dataset.rpartition("/")[2].casefold()}:
-            return replace(cell, algorithm=algorithm, dataset=dataset)
-    return cell
 
 
 def _unmatched(cells: Sequence[PrintedCell], runs: Runs) -> list[str]:

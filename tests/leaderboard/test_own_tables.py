@@ -6,15 +6,12 @@ import json
 import numpy as np
 import pytest
 
-from datumrl.leaderboard import own_tables
-from datumrl.leaderboard.own_tables import Reading
 from datumrl.scripts.main import main
 
 DATASETS = ("hopper-medium-v2", "walker2d-medium-v2")
 ALGORITHMS = ("IQL", "TD3+BC")
 GENERATOR = np.random.default_rng(3)
 VALUES = {(a, d): GENERATOR.normal(50, 9, (5, 4)) for a in ALGORITHMS for d in DATASETS}
-READING = Reading({}, {})
 
 
 def raw_lines(head="algorithm,dataset,seed,step,score"):
@@ -289,11 +286,3 @@ def test_half_a_pair_is_refused(pair, capsys):
     assert "--published alone: give --raw too" in capsys.readouterr().err
     assert main([*command, "d3rlpy-d4rl-v0"]) == 2
     assert "give one or the other" in capsys.readouterr().err
-
-
-def test_spelling_of_case_and_collection_does_not_matter(pair, tmp_path):
-    table = [line.replace("IQL,", "iql,d4rl/") for line in long_lines()]
-    pair(table, raw_lines())
-    case = own_tables.read(tmp_path / "table.csv", tmp_path / "raw.csv", READING)
-    assert len(case.testable) == 4
-    assert all(note.startswith("sha256 of ") for note in case.notes)
