@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import math
+import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from datumrl.datasets import catalogue, files
+from datumrl.datasets import catalogue, files, locking
 from datumrl.datasets.errors import DatumrlError
 from datumrl.leaderboard import submission_checks, submission_evidence, submission_files
 from datumrl.leaderboard import verification as verifying
@@ -22,6 +24,7 @@ from datumrl.leaderboard.submission_schema import (
     DatasetResult,
     Evidence,
     evidence_name,
+    file_name,
 )
 from datumrl.scripts import console
 
@@ -51,40 +54,64 @@ def verify(
     submission = _sound(path)
     for result in verifying.sampled(submission, sample):  # before hours go into the first of them
         _require_made(result)
-    place = len(submission.evidence) + 1
     kept = _training_folder(submission)
     with console.Bars() as bars:
-
-        def reroll(result: DatasetResult, wanted: Sequence[int]) -> list[RunRecord]:
-            show = bars.bar(f"re-rolling on {result.dataset}", "episodes")
-            return _rerolled(runs, result, wanted, place * _OTHER_EPISODES, show)
-
-        def retrain(result: DatasetResult, wanted: Sequence[int]) -> list[RunRecord]:
-            show = bars.bar(f"training on {result.dataset}", "updates")
-            return _retrained(result, wanted, kept, show)
-
         if runs:
+            offset = (len(submission.evidence) + 1) * _OTHER_EPISODES
+
+            def reroll(result: DatasetResult, wanted: Sequence[int]) -> list[RunRecord]:
+                show = bars.bar(f"re-rolling on {result.dataset}", "episodes")
+                return _rerolled(runs, result, wanted, offset, show)
+
             evidence = verifying.verify(submission, sample, "re-rolled", reroll, verified_by)
         else:
+
+            def retrain(result: DatasetResult, wanted: Sequence[int]) -> list[RunRecord]:
+                show = bars.bar(f"training on {result.dataset}", "updates")
+                return _retrained(result, wanted, kept / _own(result.dataset), show)
+
             evidence = verifying.verify(
                 submission, sample, "retrained", retrain, verified_by, seeds
             )
-    written = path / evidence_name(place)
-    found = _written(evidence, written)
-    if kept.exists():
-        shutil.rmtree(kept)
+    found, written = _written(evidence, path, kept)
+    if not runs:  # what was only rolled out ends nobody's training
+        _remove_training(evidence, kept)
     _tell(found, written, as_json)
     return 0 if found.verdict == "agrees" else DISAGREES
 
 
-def _written(evidence: Evidence, path: Path) -> Judgement:
-    """Write evidence beside the submission; return what all that is there says of it."""
-    files.write_json(path, evidence.model_dump(mode="json"))
-    again = submission_files.read(path.parent)
+def _written(evidence: Evidence, folder: Path, kept: Path) -> tuple[Judgement, Path]:
+    """Write evidence beside what lies there by now; return what all of it says, and the file.
+
+    Raises DatumrlError if others' evidence came meanwhile that this is not new beside.
+    """
+    with locking.locked(kept, lambda: None):  # one process at a time takes the next name
+        now = submission_files.read(folder)
+        earlier, _ = submission_evidence.sorted_out(now)
+        wrong = submission_evidence.problems(now, evidence, earlier)
+        path = folder / evidence_name(len(now.evidence) + 1)
+        if wrong or os.path.lexists(path):
+            why = "; ".join(wrong) or f"{path.name} is there and cannot be read"
+            raise DatumrlError(f"{now.title} changed meanwhile ({why}); nothing written, try again")
+        files.write_json(path, evidence.model_dump(mode="json"))
+    again = submission_files.read(folder)
     if again.unreadable:  # what was written is what a checker will read
         raise DatumrlError(str(again.unreadable[0]))
     sound, _ = submission_evidence.sorted_out(again)
-    return submission_evidence.judged(again, sound.values())
+    return submission_evidence.judged(again, sound.values()), path
+
+
+def _own(dataset: str) -> str:
+    """Return the name of the folder of a dataset's training."""
+    return Path(file_name(dataset)).stem
+
+
+def _remove_training(evidence: Evidence, kept: Path) -> None:
+    """Remove what evidence was made of, and no training of other datasets."""
+    for cell in evidence.cells:
+        shutil.rmtree(kept / _own(cell.dataset), ignore_errors=True)
+    with contextlib.suppress(OSError):  # not empty: other training goes on
+        kept.rmdir()
 
 
 def _training_folder(submission: Submission) -> Path:
