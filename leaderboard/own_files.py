@@ -115,11 +115,16 @@ def _without_frame(cells: list[str]) -> list[str]:
 
 def mapping(pairs: Sequence[str], known: Sequence[str], option: str) -> dict[str, str]:
     """Return ``algorithm=method`` and its like as a dict; ``known`` limits the left sides."""
+    example = (
+        f"NAME=COLUMN, for example {known[0]}=..."
+        if known
+        else "PRINTED=RAW, for example TD3-BC=TD3+BC"
+    )
     found = {}
     for pair in pairs:
         left, equals, right = pair.partition("=")
         if not (equals and left.strip() and right.strip()):
-            raise DatumrlError(f"{option} {pair!r}: write NAME=COLUMN, for example {known[0]}=...")
+            raise DatumrlError(f"{option} {pair!r}: write {example}")
         if known and left.strip() not in known:
             near = difflib.get_close_matches(left.strip(), known, n=1) or known
             raise DatumrlError(

@@ -44,6 +44,7 @@ def read(path: Path, reading: Reading, stated: Stated) -> TrainingTable:
             f"checkpoint {reading.checkpoint!r}: use last, best, mean, best-step or last-K-mean"
         )
     sheet = own_files.read(path)
+    own_files.check_mapping(reading.columns, sheet)
     lines = dict(sheet.rows)
     gathered: dict[tuple[str, ...], list[tuple[int, PrintedCell]]] = {}
     empty = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -25,6 +26,7 @@ _ONLY_TRAINED = (
     "published_seeds", "returns", "budget", "margin", "workers", "device", "skip_missing",
     "dry_run",
 )  # fmt: skip
+_ONLY_OWN = ("columns", "names", "references", "checkpoint", "ddof")  # of a pair of files
 
 
 @dataclass(frozen=True)
@@ -110,10 +112,14 @@ class Command:
         if given := options.changed(self, _ONLY_TRAINED):
             raise DatumrlError(f"{given}: for training; give --train too")
         if self.table is None and not own:
+            if given := options.changed(self, (*_ONLY_OWN, "strict", "out", "seed", "brief")):
+                raise DatumrlError(f"{given}: name a table, or give --published and --raw")
             _list(self.json)
             return 0
         if self.table is not None and own:
             raise DatumrlError(f"{self.table!r} with --published or --raw: give one or the other")
+        if self.table is not None:
+            self._refuse(_ONLY_OWN)
         if self.out is not None and self.out.is_file():
             raise DatumrlError(f"--out {self.out} is a file; name a folder")
         with console.Bars() as bars:
@@ -196,16 +202,27 @@ class Command:
             raise DatumrlError(f"--out {self.out} is a file; name a folder")
         if self.raw is not None:
             raise DatumrlError(f"--raw {self.raw} with --train: new scores come from training")
+        if self.seed:
+            raise DatumrlError("--seed: of tests on raw scores; with --train new seeds are --seeds")
         if self.published is None:
             if self.table is None:
                 raise DatumrlError("--train: name a registered table, or give --published FILE.csv")
-            if given := options.changed(self, ("published_seeds", "returns")):
-                raise DatumrlError(f"{given}: for a table of your own (--published)")
+            self._refuse((*_ONLY_OWN, "published_seeds", "returns"))
             return training_tables.find(self.table)
         if self.table is not None:
             raise DatumrlError(f"{self.table!r} with --published: give one or the other")
+        if self.references is not None:
+            raise DatumrlError(
+                "--references with --train: new returns are normalised as the catalogue says; "
+                "leave it out, or give --returns where the table holds returns"
+            )
         stated = training_files.Stated(self.published_seeds, self.returns)
         return training_files.read(self.published, self._reading(), stated)
+
+    def _refuse(self, names: Sequence[str]) -> None:
+        """Refuse options that a registered table would ignore: it is read as its source says."""
+        if given := options.changed(self, names):
+            raise DatumrlError(f"{given} with {self.table}: for a table of your own (--published)")
 
     def _changes(self) -> dict[str, Any]:
         """Return what is to be trained otherwise than the table says."""

@@ -269,6 +269,7 @@ def test_a_run_said_to_have_failed_undefines_its_cell_whatever_it_scored(pair, c
         ),
         (long_lines(), raw_lines(), ["--columns", "algoritm=who"], "known: algorithm"),
         (long_lines(), raw_lines(), ["--columns", "score"], "write NAME=COLUMN"),
+        (long_lines(), raw_lines(), ["--names", "foo"], "--names 'foo': write PRINTED=RAW, for"),
         (long_lines(), raw_lines(), ["--checkpoint", "latest"], "checkpoint 'latest'"),
         (long_lines(), raw_lines(), ["--ddof", "2"], "--ddof 2: use 0 or 1"),
         (long_lines(), raw_lines(), ["--references", "none.csv"], "none.csv: cannot be read"),
@@ -286,3 +287,22 @@ def test_half_a_pair_is_refused(pair, capsys):
     assert "--published alone: give --raw too" in capsys.readouterr().err
     assert main([*command, "d3rlpy-d4rl-v0"]) == 2
     assert "give one or the other" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--ddof", "1"],
+        ["--checkpoint", "best"],
+        ["--columns", "score=return"],
+        ["--names", "TD3-BC=TD3+BC"],
+        ["--references", "scales.csv"],
+    ],
+)
+@pytest.mark.parametrize("train", [[], ["--train"]])
+def test_options_of_ones_own_files_are_refused_where_they_would_do_nothing(capsys, options, train):
+    assert main(["reproduce", "d3rlpy-d4rl-v0", *options, *train]) == 2
+    said = f"{options[0]} with d3rlpy-d4rl-v0: for a table of your own (--published)"
+    assert said in capsys.readouterr().err
+    assert main(["reproduce", *options, *train]) == 2
+    assert "--published" in capsys.readouterr().err

@@ -102,6 +102,9 @@ def test_a_dry_run_estimates_and_trains_nothing(home, tmp_path, capsys):
         (["--set", "alhpa=1"], "bc has no setting 'alhpa'"),
         (["--checkpoint", "last-10-mean"], "last-10-mean needs 10 evaluations"),
         (["--raw", "raw.csv"], "--raw raw.csv with --train"),
+        (["--references", "scales.csv"], "--references with --train"),
+        (["--seed", "3"], "--seed: of tests on raw scores; with --train new seeds are --seeds"),
+        (["--columns", "dataset=nosuch"], "--columns dataset=nosuch: no column 'nosuch' in table"),
     ],
 )
 def test_bad_input_is_one_line(home, tmp_path, capsys, options, said):
