@@ -17,7 +17,6 @@ import hashlib
 import math
 import multiprocessing
 import os
-import shutil
 import signal
 import threading
 import zipfile
@@ -33,7 +32,8 @@ from datumrl.datasets import cards, files, places, prepared
 from datumrl.datasets.catalogue import DatasetRecord
 from datumrl.datasets.episodes import Episodes, episode_starts
 from datumrl.datasets.errors import DatumrlError
-from datumrl.evaluation import streams
+from datumrl.datasets.locking import locked
+from datumrl.evaluation import chunk_folders, streams
 from datumrl.evaluation.provenance import hardware, software_versions, usable_cores
 from datumrl.evaluation.recipes import Recipe, recipe_for
 
@@ -77,12 +77,14 @@ def collect(
     workers: int | None = None,
     force: bool = False,
     progress: Progress | None = None,
+    waiting: Callable[[], None] = lambda: None,
 ) -> Collected:
     """Make a local dataset (or the prefix that ``record`` is) with ``workers`` processes.
 
     Without a number it is one per core, where the work is worth the seconds that starting takes.
-    A dataset that is already there is verified instead, unless ``force`` is set.  Raises
-    DatumrlError if it is damaged or was made by another recipe.
+    A dataset that is already there is verified instead, unless ``force`` is set.  Where another
+    process is collecting it, ``waiting`` is called, and its end awaited.  Raises DatumrlError if
+    what is there is damaged or was made by another recipe.
     """
     recipe = recipe_for(record)
     rows = record.prefix or recipe.transitions
@@ -95,10 +97,20 @@ def collect(
     if workers < 1:
         raise DatumrlError(f"{workers} workers: at least one is needed")
     folder = places.local_folder(record)
-    chunks = folder.with_name(f".{recipe.dataset.partition('/')[2]}.{recipe.sha256[:12]}.chunks")
-    if folder.exists() and not force:
-        return _verified(folder, record, recipe, chunks)
-    episodes, extras = _gather(record.id, recipe, _run(recipe, rows, workers, chunks, progress))
+    with locked(folder, waiting):
+        if folder.exists() and not force:
+            return _verified(folder, record, recipe)
+        chunks = chunk_folders.folder_for(folder, recipe.sha256[:12])
+        parts = _write(folder, record, recipe, _run(recipe, rows, workers, chunks, progress))
+        _tidy(folder, record)
+        return Collected(folder, prepared.read(folder, record.id), parts, made=True)
+
+
+def _write(
+    folder: Path, record: DatasetRecord, recipe: Recipe, material: _Material
+) -> list[dict[str, Any]]:
+    """Write the columns and how they came about; return what each policy contributed."""
+    episodes, extras = _gather(record.id, recipe, material)
     parts = _parts(recipe, episodes, extras)
     origin = {
         "command": f"datumrl collect {record.id}",
@@ -110,17 +122,17 @@ def collect(
         "hardware": hardware(),
     }
     prepared.write(folder, episodes, origin, extras)
-    _tidy(folder, record, chunks)
-    return Collected(folder, prepared.read(folder, record.id), parts, made=True)
+    return parts
 
 
-def _tidy(folder: Path, record: DatasetRecord, chunks: Path) -> None:
+def _tidy(folder: Path, record: DatasetRecord) -> None:
     """Do what comes after the columns; the card is last, so where it is, all is done."""
-    shutil.rmtree(chunks, ignore_errors=True)
-    cards.write(folder, record)
+    chunk_folders.remove(folder, whole=record.prefix is None)
+    if not (folder / cards.NAME).exists():
+        cards.write(folder, record)
 
 
-def _verified(folder: Path, record: DatasetRecord, recipe: Recipe, chunks: Path) -> Collected:
+def _verified(folder: Path, record: DatasetRecord, recipe: Recipe) -> Collected:
     """Return a dataset that is there, after checking its recipe and every byte of its columns."""
     origin = prepared.provenance(folder)
     if origin.get("recipe_sha256") != recipe.sha256:
@@ -136,9 +148,8 @@ def _verified(folder: Path, record: DatasetRecord, recipe: Recipe, chunks: Path)
             f"{folder} is not what was collected: its content has changed; use --force to "
             "collect it again"
         )
-    if not (folder / cards.NAME).exists():  # killed between the columns and the card
-        with contextlib.suppress(DatumrlError):  # a read-only folder needs none
-            _tidy(folder, record, chunks)
+    with contextlib.suppress(DatumrlError):  # a read-only folder needs none
+        _tidy(folder, record)  # which a kill may have come before
     return Collected(folder, episodes, origin["parts"], made=False)
 
 

@@ -49,7 +49,14 @@ def _collect(record: catalogue.DatasetRecord, command: Command) -> Collected:
 
     with console.Bars() as bars:
         progress = bars.bar(record.id, "transitions")
-        return collect(record, command.workers, command.force, progress)
+        told = f"{record.id}: another process is collecting it; waiting for that"
+        return collect(
+            record,
+            command.workers,
+            command.force,
+            progress,
+            waiting=lambda: console.notes.print(told, soft_wrap=True),
+        )
 
 
 def _tell(collected: Collected, record: catalogue.DatasetRecord, as_json: bool) -> dict[str, Any]:

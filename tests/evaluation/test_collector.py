@@ -275,7 +275,7 @@ def test_the_end_of_a_collection_that_was_killed_is_made_up_for(
     (folder / "CARD.md").unlink()
     (folder / ".CARD.md.half.tmp").write_text("half")
     chunks = folder.with_name(
-        f".inverted-pendulum-expert-v1.{recipes.recipe_for(record).sha256[:12]}.chunks"
+        f".inverted-pendulum-expert-v1@100.{recipes.recipe_for(record).sha256[:12]}.chunks"
     )
     chunks.mkdir()
     (chunks / "part-000-chunk-00000.npz").write_bytes(b"")
