@@ -19,6 +19,7 @@ from typing import Any, Literal
 from datumrl.datasets import catalogue, files
 from datumrl.datasets.errors import DatumrlError
 from datumrl.evaluation.records import ScoreRow
+from datumrl.leaderboard.imported_rows import Imported
 from datumrl.leaderboard.imported_text import number, seed_in, whole
 
 Format = Literal["wandb", "d3rlpy", "csv"]
@@ -54,20 +55,6 @@ class Given:
     published: str | None = None  # the publication; without one, rows are one's own ("local")
 
 
-@dataclass(frozen=True)
-class Imported:
-    """Rows, and what they lack: field -> number of rows without it."""
-
-    rows: tuple[ScoreRow, ...]
-
-    @property
-    def missing(self) -> dict[str, int]:
-        """Return how many rows lack each field; a row has either a return or a score."""
-        looked_at = ("seed", "step", "episodes", "protocol")
-        counts = {name: sum(getattr(row, name) is None for row in self.rows) for name in looked_at}
-        return {name: count for name, count in counts.items() if count}
-
-
 def read(kind: Format, path: Path, given: Given) -> Imported:
     """Import a W&B CSV export, a folder of d3rlpy logs, or a CSV file of per-seed scores."""
     if kind == "d3rlpy":
@@ -77,19 +64,6 @@ def read(kind: Format, path: Path, given: Given) -> Imported:
     if not rows:
         raise DatumrlError(f"{path} holds no scores; give a file or folder with at least one")
     return Imported(tuple(rows))
-
-
-def write(imported: Imported, path: Path) -> None:
-    """Write rows as the CSV that `datumrl compare` reads; empty fields are missing."""
-    columns = list(ScoreRow.model_fields)
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
-    for row in imported.rows:
-        values = [getattr(row, name) for name in columns]
-        writer.writerow("" if value is None else value for value in values)
-    with files.replacing(path, "w") as handle:
-        handle.write(text.getvalue())
 
 
 def _row(

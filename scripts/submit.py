@@ -222,16 +222,17 @@ def _as_json(report: Report) -> dict[str, object]:
 
 
 def _import(command: Command) -> int:
-    from datumrl.leaderboard import imports
+    from datumrl.leaderboard import imported_rows, imports
 
     assert command.source is not None
     kind, path = command.source
     given = imports.Given(
         command.quantity, command.metric, command.algorithm, command.dataset, command.published
     )
-    found = imports.read(kind, path, given)
     out = command.out or Path("scores.csv")
-    imports.write(found, out)
+    imported_rows.check_target(out, path)
+    found = imports.read(kind, path, given)
+    imported_rows.write(found, out)
     if command.json:
         rows = [row.model_dump(mode="json") for row in found.rows]
         console.print_json({"rows": rows, "missing": found.missing, "file": str(out)})

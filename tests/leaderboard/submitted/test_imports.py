@@ -10,7 +10,7 @@ import pytest
 from datumrl.datasets.errors import DatumrlError
 from datumrl.evaluation import scored_runs
 from datumrl.evaluation.records import ScoreRow
-from datumrl.leaderboard import imports, runs, tables, wording
+from datumrl.leaderboard import imported_rows, imports, runs, tables, wording
 from datumrl.leaderboard.imports import Given
 from datumrl.scripts import board
 from datumrl.scripts.main import main
@@ -135,7 +135,7 @@ def test_plain_csv_goes_on_to_comparisons_and_the_board(tmp_path: Path) -> None:
     given = Given(dataset=HOPPER, published="Fujimoto and Gu (2021)")
     found = imports.read("csv", path, given)
     out = tmp_path / "scores.csv"
-    imports.write(found, out)
+    imported_rows.write(found, out)
     assert tuple(scored_runs.csv_rows(out)) == found.rows
     read = scored_runs.read([out])
     assert sorted(run.scores.tolist() for run in read) == [[50.0], [51.0], [52.0]]
