@@ -31,21 +31,10 @@ from datumrl.evaluation.group_test import GroupTest
 from datumrl.evaluation.records import RunRecord
 from datumrl.evaluation.report_parts import Report
 from datumrl.evaluation.score_table import ScoreTable
-from datumrl.evaluation.scored_runs import ScoredRun
 from datumrl.leaderboard import baseline_runs, known_quality, names
-from datumrl.scripts import train_baselines
+from datumrl.scripts import literature_claims, train_baselines
 
 DOCS = Path(__file__).parent.parent / "docs"
-# What the literature says of these methods: first above second on every set of a kind.
-CLAIMS = (
-    ("td3_bc", "bc", "medium-replay", "Fujimoto and Gu 2021, table 1"),
-    ("iql", "bc", "medium-replay", "Kostrikov et al. 2022, table 1"),
-    ("percent_bc", "bc", "medium-replay", "Kostrikov et al. 2022, table 1"),
-    ("td3_bc", "percent_bc", "medium-replay", "Kostrikov et al. 2022, table 1"),
-    ("td3_bc", "bc", "medium", "Fujimoto and Gu 2021, table 1"),
-    ("iql", "bc", "medium", "Kostrikov et al. 2022, table 1"),
-)
-_SAYS = {"larger": "holds", "smaller": "the opposite", "equal": "not shown"}
 NEAR = 0.9  # of the score of an expert's data: what this page calls near it
 
 
@@ -147,11 +136,9 @@ def page(
         "",
         *_cells(full, datasets),
         "",
-        "## What the literature says, and what is found here",
+        "## What published results say, and what is found here",
         "",
-        *_how_claims_are_tested(datasets),
-        "",
-        *_claims(runs, datasets),
+        *literature_claims.lines(runs, datasets),
         "",
         *_cloning(cloned),
         *_short(short),
@@ -226,37 +213,6 @@ def _data_scores() -> dict[str, float]:
     return found
 
 
-def _claims(runs: Sequence[ScoredRun], datasets: Sequence[str]) -> Iterator[str]:
-    yield "| claim | on | source | here |"
-    yield "|:--|:--|:--|:--|"
-    tests = {
-        kind: {on: report.compare(runs, (), sets).test for on, sets in _tested(kind, datasets)}
-        for kind in {kind for *_, kind, _ in CLAIMS}
-    }
-    for *methods, kind, source in CLAIMS:
-        first, second = map(names.method, methods)
-        for on, test in tests[kind].items():
-            says = _SAYS.get(test.decision(first, second) or "", "not tested")
-            yield f"| {first} above {second} | {on} | {source} | {says} |"
-
-
-def _how_claims_are_tested(datasets: Sequence[str]) -> Iterator[str]:
-    yield "A claim holds if the closed permutation test at 0.05 decides for it; it is not shown if"
-    if any(len(list(_tested(kind, datasets))) > 1 for *_, kind, _ in CLAIMS):
-        yield "the test decides nothing. Five seeds find large differences only, so the sets of a"
-        yield "kind are tested together too (one score per seed: its mean over them)."
-    else:
-        yield "the test decides nothing. Five seeds find large differences only."
-
-
-def _tested(kind: str, datasets: Sequence[str]) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Yield by name what is tested of a kind: each dataset and, of several, all of them."""
-    alike = tuple(name for name in datasets if name.partition("-")[2] == f"{kind}-v1")
-    yield from ((name, (name,)) for name in alike)
-    if len(alike) > 1:
-        yield f"these {len(alike)} together", alike
-
-
 def _cloning(cloned: Sequence[RunRecord]) -> Iterator[str]:
     """Yield BC's scores beside those of the expert's data that it has cloned."""
     if not cloned:
@@ -272,7 +228,7 @@ def _cloning(cloned: Sequence[RunRecord]) -> Iterator[str]:
         values, target = np.array(list(scores.values())), data[dataset]
         ends = intervals.interval(values[:, None], influence.MEAN, np.random.default_rng(0))
         above, below = ends.low >= NEAR * target, ends.high < NEAR * target
-        says = _SAYS["larger" if above else "smaller" if below else "equal"]
+        says = literature_claims.SAYS["larger" if above else "smaller" if below else "equal"]
         cells = (f"{target:.1f}", _spread(values), f"{ends.low:.1f} to {ends.high:.1f}", says)
         yield "| " + " | ".join((dataset, *cells)) + " |"
     yield ""
