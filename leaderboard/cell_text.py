@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterable
 from dataclasses import dataclass
+from decimal import Decimal
 
 from datumrl.datasets.errors import DatumrlError
 
@@ -44,21 +46,36 @@ _CELL = re.compile(
     rf"|[(\[]\s*(?:±|\+/-|\+-)?\s*(?P<paren>{_NUMBER})\s*(?P<p3>%?)\s*[)\]])?"
 )
 _PLAIN = re.compile(r"-?[0-9]{1,15}(\.[0-9]{1,20})?")
-# No number of thousands begins with 0: 0,953 is a decimal comma.
-_GROUPED = re.compile(r"[+-]?[1-9]\d{0,2}([,'’_ ]\d{3})+(\.\d+)?([eE][+-]?\d+)?")
+# No number of thousands begins with 0: 0,953 is a decimal comma.  A plain space may part two
+# numbers; the narrow ones that type-setters put between thousands were made apostrophes before.
+_GROUPED = re.compile(r"[+-]?[1-9]\d{0,2}([,'’_]\d{3})+(\.\d+)?([eE][+-]?\d+)?")
+_NARROW = re.compile(rf"(?<=\d)(?:\\,|[{_SPACES}])(?=\d{{3}}(?!\d))")
+_ONE_GROUP = re.compile(r"[+-]?\d{1,3},\d{3}")  # or a number with a decimal comma
+_COMMAS_GROUP = re.compile(r"[^\w.]*\d{1,3}(?:,\d{3})+(?:\.\d|,\d{3})")
+_DECIMAL_POINT = re.compile(r"[^\w.]*(?:0|\d+(?=\.(?!\d{3}(?!\d)))|\d{4,})\.\d+(?![\w.,])")
+# Digits of an uncertainty in brackets, as siunitx reads them: units of the mean's last digit.
+_CONCISE = re.compile(r"\\num\s*(?:\[[^\]]*\])?\{\s*([+-]?\d+(?:\.(\d+))?)\s*\((\d+)\)\s*\}")
+_DOUBTFUL = re.compile(r"([\d,]*\.(\d+))[*}$_]*\(\s*(\d+)\s*\)")
 # Marks of footnotes, or powers.
 _RAISED = re.compile("[\u00b2\u00b3\u00b9\u2070-\u2079\u2080-\u2089]")
 _MATH = re.compile(r"\\(?:pm|plusmn)(?![A-Za-z])")
 _BOLD = re.compile(
-    r"\\(?:textbf|mathbf|boldsymbol|bm)(?![A-Za-z])|\\bf(?:series)?(?![A-Za-z])|\*\*|__|<b>|<strong>"
+    r"\\(?:textbf|mathbf|boldsymbol|bm)(?![A-Za-z])|\\bf(?:series)?(?![A-Za-z])|\*\*[^*]+\*\*|__"
+    r"|<b>|<strong>"
 )
 _DROPPED = re.compile(
     r"\\(?:textbf|mathbf|boldsymbol|bm|bf(?:series)?|underline|textit|emph|mathrm|text|small|tiny"
-    r"|scriptsize|scriptstyle|footnotesize|num|cellcolor(?:\[\w+\])?\{[^{}]*\})(?![A-Za-z])"
+    r"|scriptsize|scriptstyle|footnotesize|textsuperscript|textsubscript|num|mbox)(?![A-Za-z])"
+    r"|\\(?:cellcolor|textcolor|color|colorbox)(?:\[\w+\])?\{[^{}]*\}|\\phantom\{[^{}]*\}"
     r"|</?(?:b|strong|u|i|em|small|sub|sup)>|\*\*|__|\\[,;:! ]|[${}~]"
 )
+_ROW_END = re.compile(r"\\\\\s*(?:\[[^\]]*\])?\s*(?:\\(?:hline|toprule|midrule|bottomrule))?\s*$")
+_STARS = "*∗⋆★†‡§¶"
+_STAR = rf"(?:[{_STARS}]|\\(?:dagger|ddagger|ast|star|S|P)(?![A-Za-z])|\\\*)"
+_FOOTNOTE = re.compile(rf"\^\s*(?:\{{\s*(?:{_STAR}\s*)+\}}|{_STAR}+)")
+_LOWERED = re.compile(r"[_^]\s*(?=[(\[]?\s*±)")  # before a spread that hangs or stands small
 _LONGEST = 30  # digits, and exponents: beyond any score
-_NOTES = re.compile(r"[*†‡§¶]+$")
+_NOTES = re.compile(rf"[\s{_STARS}]+$")
 
 
 @dataclass(frozen=True)
@@ -71,24 +88,18 @@ class CellText:
     percent: bool = False
 
 
-def parse(text: str, where: str) -> CellText:
+def parse(text: str, where: str, commas: bool = True) -> CellText:
     """Return what a cell says; ``where`` names it in errors.
 
-    Reads ``95.6 ± .4``, ``95.6 (0.4)``, ``95.6 +- 0.4``, ``$95.6 \\pm 0.4$``, ``1e3``, ``1,234.5``,
-    ``−3``, ``12 %``, ``**95.6**``, ``\\textbf{95.6}``; a dash, ``n/a`` and nothing are missing.
-    Raises DatumrlError for anything else.
+    Reads ``95.6 ± .4``, ``95.6 (0.4)``, ``95.6 +- 0.4``, ``$95.6_{\\pm 0.4}$``, ``1e3``,
+    ``1,234.5``, ``−3``, ``12 %``, ``**95.6**``, ``\\textbf{95.6}``, ``95.6^*``,
+    ``\\num{95.6(4)}``; a dash, ``n/a`` and nothing are missing.  Without ``commas`` a number such
+    as ``95,612``, which may have a decimal comma, is refused.  Raises DatumrlError for anything
+    else.
     """
-    if "\ufffd" in text or "\x00" in text:
-        raise DatumrlError(
-            f"{where}: {text!r} has letters that its encoding lost; save the file as UTF-8"
-        )
-    if _RAISED.search(text):
-        raise DatumrlError(
-            f"{where}: {text.strip()!r} has raised or lowered digits; leave the mark out, or write "
-            "a power as 1e3"
-        )
-    bold = bool(_BOLD.search(text))
-    plain = cleaned(text)
+    _refuse_odd(text, where)
+    bold = bool(_BOLD.search(_FOOTNOTE.sub(" ", text)))
+    plain = cleaned(_NARROW.sub("'", _CONCISE.sub(_spelled_out, text).replace("{,}", ",")))
     centre, mark, width = plain.lower().partition("±")
     if width.strip() in _MISSING:  # of a single run, or of none
         plain = plain[: len(centre)].strip() if mark and width.strip() else plain
@@ -104,21 +115,62 @@ def parse(text: str, where: str) -> CellText:
             f"{where}: cannot read {text.strip()!r}; write for example 95.6, 95.6 ± 0.4, "
             "95.6 (0.4), or – where there is none"
         )
+    if found["paren"] and re.search("[, ]", found["paren"].strip()):
+        raise DatumrlError(
+            f"{where}: {text.strip()!r} has several numbers in brackets, as an interval has; write "
+            "95.6 ± 0.4, and no comma in brackets"
+        )
     spread = found["std"] or found["paren"]
     percent = any(found[name] for name in ("p1", "p2", "p3"))
-    mean = _digits(found["mean"], text, where)
+    mean = _digits(found["mean"], text, where, commas)
     # A spread below 0 cannot be, but is printed: by an affine map that takes it for a return.
-    std = None if spread is None else _digits(spread, text, where)
+    std = None if spread is None else _digits(spread, text, where, commas)
     return CellText(mean, std, bold, percent)
 
 
-def value(text: str, where: str) -> float:
+def _refuse_odd(text: str, where: str) -> None:
+    """Refuse what would be read as another number than is meant."""
+    if "\ufffd" in text or "\x00" in text:
+        raise DatumrlError(
+            f"{where}: {text!r} has letters that its encoding lost; save the file as UTF-8"
+        )
+    if _RAISED.search(text):
+        raise DatumrlError(
+            f"{where}: {text.strip()!r} has raised or lowered digits; leave the mark out, or write "
+            "a power as 1e3"
+        )
+    doubtful = _DOUBTFUL.search(_CONCISE.sub(" ", text))
+    if doubtful:
+        mean, decimals, digits = doubtful.groups()
+        small = _scaled(digits, len(decimals))
+        raise DatumrlError(
+            f"{where}: {text.strip()!r} is ± {small} (digits in brackets count in the last place) "
+            f"or ± {digits}; write {mean} ± {small} or {mean} ± {digits}"
+        )
+
+
+def _spelled_out(concise: re.Match[str]) -> str:
+    mean, decimals, digits = concise.groups()
+    return f"{mean} ± {_scaled(digits, len(decimals or ''))}"
+
+
+def _scaled(digits: str, decimals: int) -> str:
+    """Return a whole number of units of a decimal place: ``4`` of the first is ``0.4``."""
+    return f"{Decimal(digits).scaleb(-decimals):f}"
+
+
+def commas_group(cells: Iterable[str]) -> bool:
+    """Return whether a number shows that commas part thousands, or that a point is decimal."""
+    return any(_COMMAS_GROUP.match(cell) or _DECIMAL_POINT.match(cell) for cell in cells)
+
+
+def value(text: str, where: str, commas: bool = True) -> float:
     """Return the number of a raw score; NaN where it is missing or says that the run failed."""
     if _PLAIN.fullmatch(text):  # nearly all of them, and files have many
         return float(text)
     if cleaned(text).lower() in _FAILED:
         return float("nan")
-    found = parse(text, where)
+    found = parse(text, where, commas)
     if found.std is not None:
         raise DatumrlError(f"{where}: {text.strip()!r} is no single number; give raw scores")
     return float("nan") if found.mean is None else float(found.mean)
@@ -133,8 +185,10 @@ def cleaned(text: str) -> str:
     """Return a cell's text without marks and with one spelling of signs and spaces."""
     for wrong, right in _MOJIBAKE.items():
         text = text.replace(wrong, right)
+    text = _FOOTNOTE.sub(" ", _ROW_END.sub("", text))
     text = _MATH.sub("±", text).replace("&plusmn;", "±").replace("&minus;", "-")
     text = _DROPPED.sub(" ", text.replace("\\%", "%").replace("\\_", "_"))
+    text = _LOWERED.sub(" ", text)
     for space in _SPACES:
         text = text.replace(space, " ")
     text = unicodedata.normalize("NFKC", text)
@@ -175,17 +229,20 @@ def _utf16(content: bytes, name: str) -> str:
     return text
 
 
-def _digits(number: str, text: str, where: str) -> str:
+def _digits(number: str, text: str, where: str, commas: bool) -> str:
     """Return a number's digits without separators of thousands, which must stand where they do."""
     number = number.strip()
     exponent = number.lower().partition("e")[2]
     if len(number) > _LONGEST or (exponent and abs(int(exponent[:_LONGEST])) > _LONGEST):
         raise DatumrlError(f"{where}: {text.strip()[:60]!r} is no attainable score; correct it")
-    if re.search(r"[,'’_ ]", number):
-        if not _GROUPED.fullmatch(number):
-            raise DatumrlError(
-                f"{where}: {text.strip()!r} has a comma or space that separates no thousands; "
-                "write a decimal point"
-            )
-        number = re.sub(r"[,'’_ ]", "", number)
-    return number
+    problem = ""
+    if " " in number or ("_" in number and re.search(r"[$\\]", text)):
+        problem = "has digits apart, which may be two numbers; write them as one, or as 72 ± 10"
+    elif re.search(r"[,'’_]", number) and not _GROUPED.fullmatch(number):
+        problem = "has a comma or mark that separates no thousands; write a decimal point"
+    elif _ONE_GROUP.fullmatch(number) and not commas:
+        point, none = number.replace(",", "."), number.replace(",", "")
+        problem = f"may be {point} or {none}, and no other number of the file tells; write which"
+    if problem:
+        raise DatumrlError(f"{where}: {text.strip()!r} {problem}")
+    return re.sub(r"[,'’_]", "", number)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import difflib
+import functools
 import hashlib
 import io
 from collections.abc import Mapping, Sequence
@@ -30,7 +31,9 @@ _SYNONYMS = {
     "mean": ("average",),
     "std": ("sd", "stddev", "std_dev", "deviation"),
 }
+SETTING = "set."  # before the names of columns that hold fields of a configuration
 _DELIMITERS = (",", ";", "\t", "|")
+_OF_DECIMAL_COMMAS = (";", "\t")
 _NAMED = 8  # things of one kind named one by one
 LARGEST = 1 << 30  # bytes of a file that is read into memory
 
@@ -44,6 +47,18 @@ class Sheet:
     rows: tuple[tuple[int, dict[str, str]], ...]
     notes: tuple[str, ...]
     sha256: str = ""
+    delimiter: str = ","
+
+    @functools.cached_property
+    def commas(self) -> bool:
+        """Return whether 95,612 is a number of thousands, so that its comma is no decimal one.
+
+        Files of semicolons or tabs come from where commas are decimal, unless a number tells.
+        """
+        numbers = [column for column in self.columns if not column.startswith(SETTING)]
+        return self.delimiter not in _OF_DECIMAL_COMMAS or cell_text.commas_group(
+            row[column] for _, row in self.rows for column in numbers
+        )
 
     def where(self, line: int, column: str) -> str:
         """Return a cell's place for an error."""
@@ -62,7 +77,8 @@ def read(path: Path) -> Sheet:
     except OSError as problem:
         raise DatumrlError(f"{path}: cannot be read ({problem.strerror}); check the name") from None
     text, note = cell_text.decoded(content, path.name)
-    lines = _without_margin(_rows(text, path.name))
+    delimiter, found = _rows(text, path.name)
+    lines = _without_margin(found)
     if len(lines) < 2:
         raise DatumrlError(f"{path} has no rows; give a header line and one row for each cell")
     header = tuple(name.strip() for name in lines[0][1])
@@ -78,10 +94,12 @@ def read(path: Path) -> Sheet:
             )
         rows.append((line, dict(zip(header, (cell.strip() for cell in cells), strict=True))))
     notes = (note,) if note else ()
-    return Sheet(path.name, header, tuple(rows), notes, hashlib.sha256(content).hexdigest())
+    digest = hashlib.sha256(content).hexdigest()
+    return Sheet(path.name, header, tuple(rows), notes, digest, delimiter)
 
 
-def _rows(text: str, name: str) -> list[tuple[int, list[str]]]:
+def _rows(text: str, name: str) -> tuple[str, list[tuple[int, list[str]]]]:
+    """Return what separates cells, and the rows with something in them, with their lines."""
     head = text.lstrip().splitlines()[0] if text.strip() else ""
     delimiter = max(_DELIMITERS, key=head.count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
@@ -94,7 +112,7 @@ def _rows(text: str, name: str) -> list[tuple[int, list[str]]]:
                 found.append((reader.line_num, cells))
     except csv.Error as problem:
         raise DatumrlError(f"{name}, line {reader.line_num}: {problem}; save it as CSV") from None
-    return found
+    return delimiter, found
 
 
 def _without_margin(lines: list[tuple[int, list[str]]]) -> list[tuple[int, list[str]]]:

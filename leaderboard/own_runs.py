@@ -38,20 +38,20 @@ def read(sheet: Sheet, columns: Mapping[str, str]) -> tuple[Runs, list[str]]:
         place = (cell["algorithm"], cell["dataset"], cell.get("configuration", ""))
         seed = cell.get("seed", str(number))
         where = f"{sheet.where(line, own['score'] or '')} ({place[0]} on {place[1]}, seed {seed})"
-        step = _step(cell, sheet.where(line, own["step"] or ""))
+        step = _step(cell, sheet.where(line, own["step"] or ""), sheet.commas)
         # A seed that comes again at the same step is another run of the same name.
         occurrence = counts[(*place, seed, step)]
         counts[(*place, seed, step)] += 1
-        value = cell_text.value(cell["score"], where)
+        value = cell_text.value(cell["score"], where, sheet.commas)
         failed = cell_text.says_failed(cell.get("status", "")) or not np.isfinite(value)
         gathered[(*place, seed, occurrence)].append((step, value, failed))
     return _gathered(gathered, sheet.name, own["step"] is not None)
 
 
-def _step(cell: Mapping[str, str], where: str) -> float:
+def _step(cell: Mapping[str, str], where: str, commas: bool) -> float:
     if "step" not in cell:
         return 0.0
-    step = cell_text.value(cell["step"], where)
+    step = cell_text.value(cell["step"], where, commas)
     if not np.isfinite(step):
         raise DatumrlError(f"{where}: {cell['step']!r} is no step; write a number")
     return step

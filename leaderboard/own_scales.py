@@ -65,7 +65,10 @@ def _read(path: Path) -> dict[str, Scale]:
             raise own_files.missing_column(sheet, name)
     found = {}
     for line, row in sheet.rows:
-        ends = [cell_text.value(row[n], sheet.where(line, n)) for n in ("minimum", "maximum")]
+        ends = [
+            cell_text.value(row[name], sheet.where(line, name), sheet.commas)
+            for name in ("minimum", "maximum")
+        ]
         if not ends[0] < ends[1]:
             raise DatumrlError(
                 f"{sheet.name}, line {line}: minimum {row['minimum']} is not below maximum "

@@ -140,10 +140,11 @@ def _long(
             raise DatumrlError(f"{sheet.where(line, own[name] or name)}: is empty; fill it in")
     shown = own["cell"] or own["mean"] or ""
     where = f"{sheet.where(line, shown)} ({algorithm} on {dataset})"
-    found = cell_text.parse(row[shown], where)
+    found = cell_text.parse(row[shown], where, sheet.commas)
     std = found.std
     if own["std"]:
-        spread = cell_text.parse(row[own["std"]], where.replace(repr(shown), repr(own["std"])))
+        beside = where.replace(repr(shown), repr(own["std"]))
+        spread = cell_text.parse(row[own["std"]], beside, sheet.commas)
         std = spread.mean if std is None else std
     checkpoint = _checkpoint(sheet, line, row, own)
     return line, PrintedCell(
@@ -183,9 +184,8 @@ def _wide(sheet: Sheet, own: Mapping[str, str | None]) -> list[tuple[int, Printe
                 continue
             other = cell_text.cleaned(column)
             algorithm, dataset = (other, head) if by_dataset else (head, other)
-            text = cell_text.parse(
-                row[column], f"{sheet.where(line, column)} ({algorithm} on {dataset})"
-            )
+            where = f"{sheet.where(line, column)} ({algorithm} on {dataset})"
+            text = cell_text.parse(row[column], where, sheet.commas)
             cell = PrintedCell(
                 algorithm, dataset, checkpoint, "", text.mean, text.std, text.bold, configuration
             )

@@ -23,7 +23,6 @@ from datumrl.leaderboard.training_cells import (
 
 _COUNTS = ("steps", "episodes", "evaluate_every")
 _WORDS = ("preset", "view")
-_SETTING = "set."  # before the names of columns that hold fields of a configuration
 
 
 @dataclass(frozen=True)
@@ -123,9 +122,9 @@ def _options(sheet: Sheet, line: int, row: Mapping[str, str], cell: PrintedCell)
         if text:
             options[name] = text
     settings = {
-        name.removeprefix(_SETTING): text.strip()
+        name.removeprefix(own_files.SETTING): text.strip()
         for name, text in row.items()
-        if name.startswith(_SETTING) and text.strip()
+        if name.startswith(own_files.SETTING) and text.strip()
     }
     return {**options, "settings": settings} if settings else options
 
@@ -137,7 +136,7 @@ def _count(
     if name not in row:
         return None
     where = f"{sheet.where(line, name)} ({cell.name})"
-    found = cell_text.parse(row[name], where)
+    found = cell_text.parse(row[name], where, sheet.commas)
     if found.mean is None:
         return None
     value = float(found.mean)
