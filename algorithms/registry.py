@@ -24,16 +24,16 @@ from datumrl.datasets.errors import DatumrlError, installed_by
 if TYPE_CHECKING:
     from datumrl.datasets.catalogue import DatasetRecord
 
-# name, which is also the module under datumrl.algorithms -> the paper's name for the method
+# name, which is also the module under datumrl.algorithms -> what papers call the method, the name
+# that boards and reports show first
 ALGORITHMS = {
-    "td3_bc": "TD3+BC",
-    "bc": "BC",
-    "percent_bc": "10% BC",
-    "iql": "IQL",
-    "dt": "Decision Transformer",
-    "cql": "CQL",
+    "td3_bc": ["TD3+BC"],
+    "bc": ["BC"],
+    "percent_bc": ["10% BC", "%BC"],
+    "iql": ["IQL"],
+    "dt": ["DT", "Decision Transformer"],
+    "cql": ["CQL"],
 }
-_TITLES = {"%BC": "percent_bc"}  # names that some papers use instead
 _MODULES = {"dt": "decision_transformer"}  # where that has a longer name
 # configuration fields that are no use above 1
 _AT_MOST_ONE = ("discount", "tau", "expectile", "fraction")
@@ -148,6 +148,11 @@ def completed(name: str, config: Any, dataset: DatasetRecord, episodes: Any = No
     return method.completed(config, dataset, episodes) if hasattr(method, "completed") else config
 
 
+def titles() -> dict[str, str]:
+    """Return the method that each name of papers is of."""
+    return {title: name for name, written in ALGORITHMS.items() for title in written}
+
+
 def find(name: str) -> Method:
     """Return a method's module.  DatumrlError names the nearest one, or what to install."""
     if name not in ALGORITHMS:
@@ -230,8 +235,7 @@ def configuration(config: Any) -> dict[str, Any]:
 def _meant(name: str) -> str:
     """Return which method was meant, where that is plain, and which there are."""
     spelled = _spelled(name)
-    titles = {title: method for method, title in ALGORITHMS.items()}
-    names = {_spelled(title): method for title, method in {**titles, **_TITLES}.items()}
+    names = {_spelled(title): method for title, method in titles().items()}
     # Of two letters, half a name is one letter: that is no likeness.
     close = [names[spelled]] if spelled in names else []
     close = close or difflib.get_close_matches(spelled, ALGORITHMS, n=1, cutoff=0.7)

@@ -8,17 +8,14 @@ import json
 import re
 import unicodedata
 
+from datumrl.algorithms import registry
+
 _LONGEST_SLUG = 48
 _LONGEST_TEXT = 2_000
 # Cc: control characters; Cf: invisible ones, among them those that turn the writing direction;
 # Cs: halves of surrogate pairs, which cannot be encoded; Zl, Zp: line and paragraph separators.
 _UNSEEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
-_METHODS = {
-    **{name: name.upper() for name in ("bc", "bcq", "cql", "crr", "dt", "iql", "mopo", "plas")},
-    "percent_bc": "10% BC",
-    "td3_bc": "TD3+BC",
-    "bremen": "BREMEN",
-}
+_OF_NEORL = {"bcq", "bremen", "crr", "mopo", "plas"}  # methods of its files that have no trainer
 _FORMULA = ("=", "+", "-", "@")
 
 
@@ -53,7 +50,8 @@ def alike(name: str) -> str:
 def method(name: str) -> str:
     """Return an algorithm's name as papers write it, if it is one of ours or of NeoRL's files."""
     plain, _, target = name.partition("-target-")
-    title = _METHODS.get(plain, plain)
+    written = plain.upper() if plain in _OF_NEORL else plain
+    title = registry.ALGORITHMS.get(plain, [written])[0]
     return f"{title}, target {target}" if target else title
 
 

@@ -8,23 +8,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from datumrl.algorithms import registry
 from datumrl.datasets import catalogue
 from datumrl.datasets.errors import DatumrlError
 from datumrl.evaluation import records
 from datumrl.leaderboard.outcome import About, decimals
 from datumrl.leaderboard.training_verdict import Sample
 
-# What tables call the methods that have a trainer here.
-METHODS = {
-    "TD3+BC": "td3_bc",
-    "BC": "bc",
-    "10% BC": "percent_bc",
-    "%BC": "percent_bc",
-    "IQL": "iql",
-    "DT": "dt",
-    "Decision Transformer": "dt",
-    "CQL": "cql",
-}
+METHODS = registry.titles()  # what tables call the methods that have a trainer here
 SEVERAL_TARGETS = "dt"  # its records are one for every return target; tables hold the highest's
 
 

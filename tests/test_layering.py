@@ -14,11 +14,13 @@ MAY_IMPORT = {
     "datasets": set(),
     "evaluation": {"datasets"},
     "algorithms": {"datasets", "evaluation"},
-    "leaderboard": {"datasets", "evaluation"},
+    "leaderboard": {"datasets", "evaluation", "algorithms"},
     "scripts": FOLDERS,
 }
 # Algorithms roll out and record; they may not lean on what judges them.
 EVALUATION_FOR_ALGORITHMS = {"environments", "provenance", "recorder", "records", "rollout"}
+# Boards call methods by their registered names; they train nothing.
+ALGORITHMS_FOR_LEADERBOARD = {"registry"}
 # Third-party packages that only some folders may touch.
 ONLY_IN = {
     "torch": {"algorithms"},
@@ -63,6 +65,8 @@ def test_imports_follow_the_direction_of_the_data(path: Path) -> None:
             assert rest[0] in MAY_IMPORT[folder] | {folder}, f"{path} imports {name}"
             if (folder, rest[0]) == ("algorithms", "evaluation"):
                 assert rest[1] in EVALUATION_FOR_ALGORITHMS, f"{path} imports {name}"
+            if (folder, rest[0]) == ("leaderboard", "algorithms"):
+                assert rest[1] in ALGORITHMS_FOR_LEADERBOARD, f"{path} imports {name}"
         if package in ONLY_IN:
             assert folder in ONLY_IN[package], f"{path} imports {package}"
             if package in ("gymnasium", "mujoco", "minari"):
