@@ -73,8 +73,8 @@ _SOURCES = {
     "offlinerl-kit": _Source(
         {"preset": "official", "steps": 1_000_000, "evaluate_every": 1_000, "episodes": 10},
         (
-            f"{_OFFICIAL} 1,000,000 steps, an evaluation every 1,000, as in its trainers; the mean "
-            "of the last 10 evaluations.",
+            f"{_OFFICIAL} 1,000,000 steps, an evaluation every 1,000, and the mean of the last 10 "
+            "evaluations, as in its trainers. That the table holds this mean is not stated.",
             _DDOF,
         ),
         rule="last-10-mean",

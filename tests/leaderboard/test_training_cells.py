@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
@@ -50,6 +51,15 @@ def test_a_table_without_spreads_says_so():
     for cell in training_tables.find("ml-jku-scores").cells:
         assert cell.sample(cell.printed[0]).lacking == "no spread and no number of seeds"
         assert training_budget.worth(cell, 5, 5.0) == 0.0
+
+
+def test_a_rule_that_the_source_does_not_state_is_told_as_ours() -> None:
+    table = training_tables.find("offlinerl-kit")
+    assert {printed.rule for cell in table.cells for printed in cell.printed} == {"last-10-mean"}
+    assert any("That the table holds this mean is not stated." in note for note in table.notes)
+    guide = (Path(__file__).parents[2] / "docs" / "reproduce.md").read_text(encoding="utf-8")
+    (row,) = [line for line in guide.splitlines() if line.startswith("| `offlinerl-kit` |")]
+    assert "not stated of the table" in row
 
 
 def test_a_table_that_holds_no_training_is_refused():
