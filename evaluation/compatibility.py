@@ -46,6 +46,15 @@ def check_seeds(runs: Sequence[ScoredRun]) -> None:
             )
 
 
+def mixed(where: str, name: str, first: tuple[str, str], second: tuple[str, str]) -> DatumrlError:
+    """Return the refusal of two runs that differ in ``name``: each its value, and what it is."""
+    one, other = (f"{_clipped(value)} ({title})" for value, title in (first, second))
+    return DatumrlError(
+        f"{where}: mixed {name}: {one} and {other}; what was measured differently is not compared: "
+        "leave one out, or measure again"
+    )
+
+
 def pick(wanted: Sequence[str], known: Collection[str], noun: str) -> list[str]:
     """Return the wanted names; an unknown one is an error that names the nearest."""
     for name in wanted:
@@ -111,11 +120,7 @@ def _check_equal(
         for name, value in of(run).items():
             other = seen.setdefault(name, run)
             if of(other)[name] != value:
-                raise DatumrlError(
-                    f"{where}: mixed {name}: {_clipped(of(other)[name])} ({other.title}) and "
-                    f"{_clipped(value)} ({run.title}); what was measured differently is not "
-                    "compared: leave one out, or measure again"
-                )
+                raise mixed(where, name, (of(other)[name], other.title), (value, run.title))
 
 
 def _check_stated(runs: Sequence[ScoredRun]) -> None:

@@ -69,7 +69,7 @@ class ScoredRun:
     @property
     def title(self) -> str:
         """Return for example ``iql on d4rl/hopper-medium-v2, seed 3``."""
-        return _title(self)
+        return title_of(self)
 
     def values(self, unit: Unit) -> np.ndarray:
         """Return every evaluation in a unit: ``(evaluations,)``."""
@@ -152,13 +152,10 @@ def _from_rows(rows: Sequence[ScoreRow], source: str) -> ScoredRun:
     steps = [-1 if row.step is None else row.step for row in ordered]
     if len(set(steps)) < len(steps):
         raise DatumrlError(
-            f"{_title(first)}: several scores of the same step; keep one of them, or give every "
+            f"{title_of(first)}: several scores of the same step; keep one of them, or give every "
             "run its own seed"
         )
-    bad = any(map(_failed, ordered))
-    if not bad:
-        _check_one_unit(ordered)
-    episodes = _episodes(ordered)
+    bad, episodes = check_run(ordered)
     stated: dict[str, str] = {"evaluation protocol": first.protocol} if first.protocol else {}
     shared = {} if first.protocol else {"source of scores without a stated protocol": first.source}
     if episodes is not None:
@@ -178,10 +175,22 @@ def _from_rows(rows: Sequence[ScoreRow], source: str) -> ScoredRun:
     )
 
 
+def check_run(rows: Sequence[ScoreRow]) -> tuple[bool, int | None]:
+    """Return whether a run's rows say that it failed, and its episodes per evaluation.
+
+    None of the latter where no row tells them.  Raises DatumrlError where its evaluations were
+    measured differently.
+    """
+    failed = any(map(_failed, rows))
+    if not failed:
+        _check_one_unit(rows)
+    return failed, _episodes(rows)
+
+
 def _failed(row: ScoreRow) -> bool:
     """Say whether an evaluation failed: it says so, has no number, or one that is not finite."""
-    told = row.score if row.score is not None else row.mean_return
-    return row.failed or told is None or not math.isfinite(told)
+    told = [value for value in (row.score, row.mean_return) if value is not None]
+    return row.failed or not told or not all(map(math.isfinite, told))
 
 
 def _check_one_unit(rows: Sequence[ScoreRow]) -> None:
@@ -189,7 +198,7 @@ def _check_one_unit(rows: Sequence[ScoreRow]) -> None:
     bare = [row for row in rows if row.score is None]
     if bare and len(bare) < len(rows):
         raise DatumrlError(
-            f"{_title(bare[0])}: {_place(bare[0])} has a return but no score, which other rows "
+            f"{title_of(bare[0])}: {_place(bare[0])} has a return but no score, which other rows "
             "have; fill it or drop the row"
         )
 
@@ -203,7 +212,7 @@ def _episodes(rows: Sequence[ScoreRow]) -> int | None:
     if len(known) > 1:
         fewest, most = min(known), max(known)
         raise DatumrlError(
-            f"{_title(rows[0])}: mixed episodes per evaluation: {fewest} "
+            f"{title_of(rows[0])}: mixed episodes per evaluation: {fewest} "
             f"({_place(known[fewest])}) and {most} ({_place(known[most])}); what was measured "
             "differently is not compared: keep the rows of one number"
         )
@@ -214,7 +223,8 @@ def _place(row: ScoreRow) -> str:
     return "a row without a step" if row.step is None else f"step {row.step}"
 
 
-def _title(row: ScoreRow | ScoredRun) -> str:
+def title_of(row: ScoreRow | ScoredRun) -> str:
+    """Return for example ``iql on d4rl/hopper-medium-v2, seed 3``."""
     return f"{row.algorithm} on {row.dataset}, seed {'?' if row.seed is None else row.seed}"
 
 

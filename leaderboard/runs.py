@@ -10,13 +10,14 @@ import itertools
 import math
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from datumrl.datasets import catalogue
 from datumrl.datasets.errors import DatumrlError
-from datumrl.evaluation import records
+from datumrl.datasets.suites import Suite, suite_of
+from datumrl.evaluation import compatibility, records, scored_runs
 from datumrl.evaluation.records import RunRecord, ScoreRow
 from datumrl.evaluation.variants import digest
 
@@ -34,6 +35,11 @@ class Run:
     record: RunRecord | None = None
     remark: str = ""  # what a reader must know of all runs of this protocol
     reason: str = ""  # why a run that was trained to its end counts as unfinished
+
+
+_Key = tuple[str | int | None, ...]  # what the rows of one run have in common
+_Placed = tuple[ScoreRow, str]  # with the place where it stands, "" if that is not known
+_Measured = tuple[Run, int | None, str]  # a run, its episodes per evaluation, its place
 
 
 def from_records(found: Sequence[RunRecord]) -> list[Run]:
@@ -59,27 +65,72 @@ def _distinct(found: Sequence[RunRecord]) -> Sequence[RunRecord]:
 def from_rows(rows: Iterable[ScoreRow], places: Iterable[str] = ()) -> list[Run]:
     """Reduce published score rows to runs: of each seed the last evaluation counts.
 
-    ``places`` say where each row stands, if that is known.  Raises DatumrlError where one seed has
-    two scores at any of its steps: two runs would be taken for one.
+    ``places`` say where each row stands, if that is known.  Raises DatumrlError where two runs
+    would be taken for one, or what was measured differently would share a table.
     """
-    last: dict[tuple[str | int | None, ...], ScoreRow] = {}
-    found: dict[tuple[str | int | None, ...], tuple[ScoreRow, str]] = {}
+    found: dict[_Key, dict[int, _Placed]] = defaultdict(dict)
     for row, place in itertools.zip_longest(rows, places, fillvalue=""):
         assert isinstance(row, ScoreRow)  # no more places than rows
         key = (row.tier, row.algorithm, row.dataset, row.seed, row.protocol, row.source)
-        other, there = found.setdefault((*key, row.step or 0), (row, place))
+        other, there = found[key].setdefault(row.step or 0, (row, place))
         if other != row:
             raise _two_scores((other, there), (row, place))
-        if key not in last or (row.step or 0) > (last[key].step or 0):
-            last[key] = row
-    return [
+    measured = [_measured(by_step) for by_step in found.values()]
+    _check_alike(measured)
+    return [run for run, _, _ in measured]
+
+
+def _measured(by_step: Mapping[int, _Placed]) -> _Measured:
+    """Return the run of one seed's rows; one of its evaluations that failed is a failed run."""
+    ordered = [by_step[step] for step in sorted(by_step)]
+    row, place = ordered[-1]
+    if row.seed is None and len(ordered) > 1:
+        raise DatumrlError(
+            f"{_at(*ordered[0])} and {_at(row, place)}: steps {_told(ordered[0][0].step)} and "
+            f"{_told(row.step)} without a seed, and nothing says whether they are of one run; give "
+            "every run a seed, or keep the last row of each"
+        )
+    failed, episodes = scored_runs.check_run([each for each, _ in ordered])
+    if failed:
+        row = row.model_copy(update={"failed": True, "score": None, "mean_return": None})
+    return (
         Run(
             row=row,
-            status="complete" if _finished(row) else "failed",
+            status="failed" if failed else "complete",
             protocol=f"{row.tier}: {row.protocol or row.source}",
-        )
-        for row in last.values()
-    ]
+        ),
+        episodes,
+        place,
+    )
+
+
+def _check_alike(measured: Iterable[_Measured]) -> None:
+    """Refuse other numbers of episodes in a table, and seeds with and without scores in a cell.
+
+    Many rows do not tell their episodes, failed ones above all; they go with any.
+    """
+    counts: dict[tuple[str, Suite], tuple[int, str]] = {}
+    scored: dict[tuple[str, str, str], tuple[bool, str]] = {}
+    for run, episodes, place in measured:
+        suite, title = suite_of(run.row.dataset), _at(run.row, place)
+        if episodes is not None:
+            other = counts.setdefault((run.protocol, suite), (episodes, title))
+            if other[0] != episodes:
+                one, two = ((str(count), which) for count, which in (other, (episodes, title)))
+                raise compatibility.mixed(suite.title, "episodes per evaluation", one, two)
+        if run.status != "complete":
+            continue
+        cell = (run.protocol, run.row.algorithm, run.row.dataset)
+        has, there = scored.setdefault(cell, (run.row.score is not None, title))
+        if has != (run.row.score is not None):
+            bare, full = (title, there) if has else (there, title)
+            raise DatumrlError(
+                f"{bare} has a return but no score, which {full} has; fill it or drop the row"
+            )
+
+
+def _at(row: ScoreRow, place: str) -> str:
+    return scored_runs.title_of(row) + (f", {place}" if place else "")
 
 
 def _two_scores(*found: tuple[ScoreRow, str]) -> DatumrlError:
@@ -104,11 +155,6 @@ def settings(record: RunRecord) -> dict[str, Any]:
     """Return what distinguishes two variants of an algorithm: configuration and budget."""
     configuration = {key: value for key, value in record.configuration.items() if key != "seed"}
     return {**configuration, **record.budget.model_dump(mode="json")}
-
-
-def _finished(row: ScoreRow) -> bool:
-    known = [value for value in (row.score, row.mean_return) if value is not None]
-    return not row.failed and bool(known) and all(math.isfinite(value) for value in known)
 
 
 def _from_record(record: RunRecord) -> Run:
