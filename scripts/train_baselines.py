@@ -1,7 +1,7 @@
 """Train the local suite's reference results and put them into the project (`make baselines`).
 
-Run ``python -m datumrl.scripts.train_baselines`` with DATUMRL_HOME at the folder in which the local
-datasets were collected.  It takes about ten hours of two cores.  What is trained goes into
+Run ``python -m datumrl.scripts.train_baselines``.  It collects the local datasets that are not in
+DATUMRL_HOME and trains for about ten hours of two cores.  What is trained goes into
 ``DATUMRL_HOME/baselines``; killed, the next call resumes there.  Finished records are copied to
 where `leaderboard.baseline_runs` reads them, after every dataset and at the start.  One whose
 method, budget or settings are not those asked for here is stale: it is named and trained again.
@@ -27,7 +27,7 @@ from datumrl.datasets import files
 from datumrl.datasets.errors import DatumrlError
 from datumrl.evaluation.records import RunRecord, read_record
 from datumrl.leaderboard import baseline_runs
-from datumrl.scripts import console, train
+from datumrl.scripts import collect, console, train
 
 EPISODES = 20
 
@@ -82,6 +82,7 @@ class Command:
             _keep(batch)
         for batch in wanted:
             if not self.list and _missing(batch):
+                collect.Command((batch.dataset,), self.workers).run()
                 for algorithm, seeds in _to_replace(batch).items():
                     command(batch, self.workers, algorithm, seeds).run()
                 command(batch, self.workers).run()

@@ -55,6 +55,15 @@ def test_a_record_of_other_settings_is_named_and_trained_anew(kept, monkeypatch,
     assert [path.read_text() for path in paths] == first
 
 
+def test_a_dataset_that_is_not_there_is_collected(kept, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("DATUMRL_HOME", str(tmp_path / "empty"))
+    monkeypatch.setattr(train_baselines, "BATCHES", (BATCH,))
+    assert Command(workers=1).run() == 0
+    told = capsys.readouterr().out
+    assert f"collected {DATASET}: 1,001 transitions" in told  # whole episodes
+    assert "complete" in told
+
+
 def test_what_differs_is_named(kept):
     train_baselines.command(BATCH, 1).run()
     (path,) = (kept.parents[1] / "home" / "baselines").rglob("seed-000.json")
