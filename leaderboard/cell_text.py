@@ -27,6 +27,15 @@ _MISSING = {
     "?",
 }
 _FAILED = {"failed", "fail", "diverged", "crashed", "oom", "inf", "+inf", "-inf", "infinity"}
+# States of runs, as Weights & Biases, MLflow, Slurm and Optuna have them, and people.
+_FINISHED = {
+    "finished", "complete", "completed", "ok", "done", "success", "successful", "succeeded",
+}  # fmt: skip
+_UNFINISHED = {
+    *_FAILED, "failure", "crash", "diverge", "error", "errored", "killed", "timeout", "timed out",
+    "aborted", "cancelled", "canceled", "preempted", "preempting", "interrupted", "incomplete",
+    "out_of_memory", "node_fail", "running", "pending", "queued", "scheduled", "waiting", "pruned",
+}  # fmt: skip
 # UTF-8 that was once read as Latin-1 or Windows-1252 and saved again.
 _MOJIBAKE = {
     "Â±": "±",
@@ -176,9 +185,20 @@ def value(text: str, where: str, commas: bool = True) -> float:
     return float("nan") if found.mean is None else float(found.mean)
 
 
-def says_failed(text: str) -> bool:
-    """Return whether a raw score, or a status, says that the run failed."""
-    return text.strip().lower() in _FAILED
+def says_failed(status: str, where: str) -> bool:
+    """Return whether a status says that a run failed or never came to its end.
+
+    Raises DatumrlError for a word that says neither this nor the contrary.
+    """
+    word = status.strip().lower()
+    if word in _UNFINISHED:
+        return True
+    if word in _FINISHED or word in _MISSING:
+        return False
+    raise DatumrlError(
+        f"{where}: {status.strip()!r} is no status of a run; write finished or failed, or rename "
+        "the column if it says something else"
+    )
 
 
 def cleaned(text: str) -> str:

@@ -43,8 +43,8 @@ def read(sheet: Sheet, columns: Mapping[str, str]) -> tuple[Runs, list[str]]:
         occurrence = counts[(*place, seed, step)]
         counts[(*place, seed, step)] += 1
         value = cell_text.value(cell["score"], where, sheet.commas)
-        failed = cell_text.says_failed(cell.get("status", "")) or not np.isfinite(value)
-        gathered[(*place, seed, occurrence)].append((step, value, failed))
+        said = cell_text.says_failed(cell.get("status", ""), sheet.where(line, own["status"] or ""))
+        gathered[(*place, seed, occurrence)].append((step, value, said or not np.isfinite(value)))
     return _gathered(gathered, sheet.name, own["step"] is not None)
 
 
@@ -90,28 +90,57 @@ def _gathered(
 
 def _uneven(runs: Runs, name: str) -> list[str]:
     """Return notes on cells with other seeds than most, and on runs that end before the others."""
+    found = (
+        _other_seeds(runs),
+        ("fewer evaluations than other runs of the cell", _shorter(runs)),
+        ("other last steps than other runs of the cell", _earlier(runs)),
+    )
+    return [f"{name}: {words}: {listed(places)}" for words, places in found if places]
+
+
+def _other_seeds(runs: Runs) -> tuple[str, list[str]]:
     seeds = {
         place: tuple(dict.fromkeys(run.seed for run in found)) for place, found in runs.items()
     }
     count = Counter(map(len, seeds.values())).most_common(1)[0][0]
     usual = Counter(own for own in seeds.values() if len(own) == count).most_common(1)[0][0]
-    fewer, early = [], []
-    for (algorithm, dataset), found in runs.items():
-        title = f"{algorithm} on {dataset}"
-        own = seeds[algorithm, dataset]
+    other = []
+    for (algorithm, dataset), own in seeds.items():
         if len(own) != count:
             without = [seed for seed in usual if seed not in own]
             lacking = f", without seed {', '.join(without)}" if set(own) < set(usual) else ""
-            fewer.append(f"{title} ({len(own)}{lacking})")
+            other.append(f"{algorithm} on {dataset} ({len(own)}{lacking})")
+    return f"other than {count} seeds, as most have", other
+
+
+def _shorter(runs: Runs) -> list[str]:
+    early = []
+    for (algorithm, dataset), found in runs.items():
         longest = max(len(run.values) for run in found)
         early += [
-            f"{title}, seed {run.seed} ({len(run.values)} of {longest})"
+            f"{algorithm} on {dataset}, seed {run.seed} ({len(run.values)} of {longest})"
             for run in found
             if len(run.values) < longest and not run.repeated
         ]
-    notes = []
-    if fewer:
-        notes.append(f"{name}: other than {count} seeds, as most have: {listed(fewer)}")
-    if early:
-        notes.append(f"{name}: fewer evaluations than other runs of the cell: {listed(early)}")
-    return notes
+    return early
+
+
+def _earlier(runs: Runs) -> list[str]:
+    """Return the runs that end at an earlier step than others of their configuration."""
+    early = []
+    for (algorithm, dataset), found in runs.items():
+        last: dict[str, float] = {}
+        for run in found:
+            last[run.configuration] = max(_last(run), last.get(run.configuration, -np.inf))
+        early += [
+            f"{algorithm} on {dataset}, seed {run.seed} ({_last(run):,.10g} of "
+            f"{last[run.configuration]:,.10g})"
+            for run in found
+            if _last(run) < last[run.configuration] and not run.repeated
+        ]
+    return early
+
+
+def _last(run: RawRun) -> float:
+    """Return the step of a run's last evaluation, 0 where steps are not told."""
+    return 0.0 if run.steps is None or not len(run.steps) else float(run.steps[-1])

@@ -127,7 +127,7 @@ def test_refused_with_the_cell_named(text, problem):
 def test_a_comma_that_may_be_decimal():
     assert cell_text.parse("95,612 ± 1,000", WHERE).mean == "95612"
     for text in ("95,612", "95.6 ± 0,400", "95.6 ± 1,400"):
-        with pytest.raises(DatumrlError, match=r"may be .* or .*write which|separates no thousands"):
+        with pytest.raises(DatumrlError, match=r"may be .* or|separates no thousands"):
             cell_text.parse(text, WHERE, commas=False)
     assert cell_text.parse("1,095,612 ± 1,000.5", WHERE, commas=False).mean == "1095612"
     for text in ("95.6 ± 0.4", "1,234.5", "1,234,567", "**0.953**", "-1234.567", "−3.2"):
