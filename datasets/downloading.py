@@ -1,4 +1,4 @@
-"""Bytes over HTTP into a ``.part`` file: resumed, retried, from the first source that has them.
+"""Bytes over HTTP into ``.part`` files: resumed, retried, from the first source that has them.
 
 Written with the standard library: pooch cannot resume, and a partial file may only be continued
 under a validator (ETag, Last-Modified) that says it is still the same file, which needs the headers
@@ -7,29 +7,30 @@ of every answer.
 
 from __future__ import annotations
 
-import contextlib
-import http.client
-import importlib.metadata
+import hashlib
+import http
+import re
 import shutil
-import socket
-import ssl
 import time
-import urllib.error
-import urllib.parse
-import urllib.request
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from datumrl.datasets import files
 from datumrl.datasets.errors import DatumrlError
+from datumrl.datasets.http_answers import (
+    LastingFailure,
+    NoSuchRange,
+    PassingFailure,
+    opened,
+    read,
+    read_some,
+)
 
-SCHEMES = ("http", "https")
-ATTEMPTS = 4  # rounds over all sources without a new byte before giving up
+ATTEMPTS = 4  # in a row that bring no new byte before a source is given up
 _CHUNK = 1 << 20
 _HEAD = 64  # bytes looked at before anything is kept
-_PASSING = {408, 425, 429, 500, 502, 503, 504}  # what a server may answer now and not in a moment
 
 
 class Step(NamedTuple):
@@ -61,21 +62,13 @@ class Origin:
         return self.last_modified
 
 
-class _PassingFailure(Exception):
-    """May go better in a moment."""
-
-
-class _NoSuchRange(_PassingFailure):
-    """The source has no such rest of the file; it may have the whole."""
-
-
-class _LastingFailure(Exception):
-    """This source will not do."""
-
-
 @dataclass(frozen=True)
 class Download:
-    """What is wanted: one file, from the first of ``urls`` that gives it, into ``part``."""
+    """What is wanted: one file, from the first of ``urls`` that gives it.
+
+    Each source has a part of its own, the first one ``part``: which bytes follow is known of no
+    other, and what has come from one is not given up for the beginning of another's.
+    """
 
     urls: Sequence[str]
     part: Path
@@ -86,142 +79,158 @@ class Download:
     pause: float = 1.0  # seconds before the first repetition, doubled after each
 
     def run(self) -> Origin:
-        """Fill ``part``; return where the bytes come from.
+        """Fill the part of a source (`part_of` its url); return where the bytes come from.
 
-        Raises DatumrlError if no source gives the file.  What has come so far is then kept in
-        ``part``, and the next run goes on from there.
+        The source that most has come from is asked until it is given up, then the others in turn.
+        Raises DatumrlError if no source gives the file.  What has come so far is then kept, and the
+        next run goes on from there.
         """
         failures: dict[str, str] = {}
-        candidates = list(dict.fromkeys(self.urls))
-        most, barren = _size(self.part), 0
-        while barren < ATTEMPTS:
-            if barren:
-                self._sleep(self.pause * 2 ** (barren - 1), failures)
-            for url in tuple(candidates):
-                try:
-                    return self._from(url)
-                except _PassingFailure as problem:
-                    failures[url] = str(problem)
-                except _LastingFailure as problem:
-                    failures[url] = str(problem)
-                    candidates.remove(url)
-                    self.report(f"{url} {problem}")
-            if not candidates:
-                break
-            barren = 0 if _size(self.part) > most else barren + 1
-            most = max(most, _size(self.part))
+        barren = dict.fromkeys(self.urls, 0)  # attempts in a row without a new byte
+        most = {url: _size(self.part_of(url)) for url in barren}
+        due = dict.fromkeys(barren, 0.0)
+        while barren:
+            url = min(barren, key=lambda url: (-self._kept(url)[1], barren[url]))
+            if (seconds := due[url] - time.monotonic()) > 0:
+                self.report(f"{url} {failures[url]}; trying again in {seconds:.2g} s")
+                time.sleep(seconds)
+            try:
+                return self._from(url)
+            except PassingFailure as problem:
+                failures[url] = str(problem)
+                have = _size(self.part_of(url))
+                barren[url] = 1 if have > most[url] else barren[url] + 1
+                most[url] = max(most[url], have)
+                due[url] = time.monotonic() + self.pause * 2 ** (barren[url] - 1)
+                if barren[url] == ATTEMPTS:
+                    del barren[url]
+            except LastingFailure as problem:
+                failures[url] = str(problem)
+                del barren[url]
+                self.report(f"{url} {problem}")
         raise DatumrlError(self._no_source(failures))
+
+    def part_of(self, url: str) -> Path:
+        """Return the file that takes what comes from a source."""
+        if url == self.urls[0]:
+            return self.part
+        key = hashlib.sha256(url.encode()).hexdigest()[:8]
+        return self.part.with_name(f"{self.part.stem}.{key}{self.part.suffix}")
+
+    def forget(self, but: str) -> None:
+        """Remove what has come from all sources but one, those of earlier runs included."""
+        kept = self.part_of(but).name
+        stem, suffix = re.escape(self.part.stem), re.escape(self.part.suffix)
+        ours = re.compile(rf"({stem}(?:\.[0-9a-f]{{8}})?{suffix})(?:\.json)?")
+        with files.storage_errors(self.part):
+            for path in list(self.part.parent.iterdir()):
+                match = ours.fullmatch(path.name)
+                if match and match[1] != kept:
+                    path.unlink(missing_ok=True)
 
     def _from(self, url: str) -> Origin:
         """Take the file from one source; stay with it as long as every attempt brings bytes."""
+        part = self.part_of(url)
         while True:
-            before = _size(self.part)
+            before = _size(part)
             try:
-                origin = self._attempt(url)
-            except _PassingFailure as problem:
-                if before and isinstance(problem, _NoSuchRange):
-                    self._discard()
+                origin = self._attempt(url, part)
+            except PassingFailure as problem:
+                if before and isinstance(problem, NoSuchRange):
+                    _discard(part)
                     continue
-                if _size(self.part) <= before:
+                if _size(part) <= before:
                     raise
-                self.report(f"{url} {problem}; going on from byte {_size(self.part):,}")
+                self.report(f"{url} {problem}; going on from byte {_size(part):,}")
                 time.sleep(self.pause)
                 continue
-            fault = self.accept(self.part)
+            fault = self.accept(part)
             if fault is None:
                 return origin
-            self._discard()
-            raise _LastingFailure(f"offers a file that {fault}")
+            _discard(part)
+            raise LastingFailure(f"offers a file that {fault}")
 
-    def _attempt(self, url: str) -> Origin:
+    def _attempt(self, url: str, part: Path) -> Origin:
         known, have = self._kept(url)
         if known and known.size is not None and have == known.size:
             return known  # stopped between the last byte and the renaming
         headers = {"Range": f"bytes={have}-", "If-Range": known.validator or ""} if known else {}
-        with _translated(), contextlib.closing(_open(url, headers, self.timeout)) as answer:
+        with opened(url, headers, self.timeout) as answer:
             if answer.headers.get("Content-Encoding", "identity") != "identity":
-                raise _LastingFailure("compresses the file on its way; it cannot be checked")
+                raise LastingFailure("compresses the file on its way; it cannot be checked")
             if known and answer.status == http.HTTPStatus.PARTIAL_CONTENT:
                 origin = _continued(answer, known, have)
                 if origin is None:
-                    self._discard()
-                    raise _PassingFailure("continued with another file than it began with")
+                    _discard(part)
+                    raise PassingFailure("continued with another file than it began with")
                 self._append(answer, origin, have, b"")
                 return origin
             if answer.status != http.HTTPStatus.OK:
-                raise _LastingFailure(f"answered {answer.status} {answer.reason}")
+                raise LastingFailure(f"answered {answer.status} {answer.reason}")
             head = self._checked_head(answer)
             origin = _described(answer, url)
             if known:
                 self.report(f"{url} does not go on where it stopped; from the start again")
-            self._discard()
-            files.write_json(self._notes, asdict(origin))
+            _discard(part)
+            files.write_json(notes_path(part), asdict(origin))
             self._append(answer, origin, 0, head)
             return origin
 
     def _checked_head(self, answer: Any) -> bytes:
         """Return the first bytes; nothing is kept of an answer that is no such file."""
-        head: bytes = answer.read(_HEAD)
+        head = read(answer, _HEAD)
         if not head:
             announced = int(answer.headers.get("Content-Length") or 0)
-            raise (_PassingFailure if announced else _LastingFailure)("sent an empty body")
+            raise (PassingFailure if announced else LastingFailure)("sent an empty body")
         if not head.startswith(self.begins[: len(head)]):
-            raise _LastingFailure(f"answered with something else: the body begins {head!r}")
+            raise LastingFailure(f"answered with something else: the body begins {head!r}")
         return head
 
     def _append(self, answer: Any, origin: Origin, have: int, chunk: bytes) -> None:
-        self._check_space(origin, have)
+        part = self.part_of(origin.url)
+        self._check_space(part, origin, have)
         activity = f"downloading {self.part.stem}"
         self.report(Step(activity, have, origin.size))
-        with files.storage_errors(self.part):
+        with files.storage_errors(part):
             # Unbuffered: what has come is on its way to the disk, whatever ends the process.
-            target = self.part.open("ab", buffering=0)
+            target = part.open("ab", buffering=0)
         with target:
-            while chunk or (chunk := answer.read1(_CHUNK)):
-                write_all(target, chunk, self.part)
+            while chunk or (chunk := read_some(answer, _CHUNK)):
+                write_all(target, chunk, part)
                 have += len(chunk)
                 chunk = b""
                 self.report(Step(activity, have, origin.size))
         if origin.size is not None and have < origin.size:
-            raise _PassingFailure(f"ended after {have:,} of {origin.size:,} bytes")
+            raise PassingFailure(f"ended after {have:,} of {origin.size:,} bytes")
 
-    def _check_space(self, origin: Origin, have: int) -> None:
-        with files.storage_errors(self.part):
-            free = shutil.disk_usage(self.part.parent).free
-        if origin.size is not None and origin.size - have > free:
-            raise DatumrlError(
-                f"cannot write {self.part}: {(origin.size - have) / 1e6:,.0f} MB are to come and "
-                f"{free / 1e6:,.0f} MB are free; free some space or point DATUMRL_HOME elsewhere"
-            )
+    def _check_space(self, part: Path, origin: Origin, have: int) -> None:
+        for remedied in (False, True):
+            with files.storage_errors(part):
+                free = shutil.disk_usage(part.parent).free
+            if origin.size is None or origin.size - have <= free:
+                return
+            if not remedied:
+                self.forget(but=origin.url)  # whose sources were given up
+        raise DatumrlError(
+            f"cannot write {part}: {(origin.size - have) / 1e6:,.0f} MB are to come and "
+            f"{free / 1e6:,.0f} MB are free; free some space or point DATUMRL_HOME elsewhere"
+        )
 
     def _kept(self, url: str) -> tuple[Origin | None, int]:
-        """Return what ``part`` holds, if it can be continued from this source, and its size."""
+        """Return what a source's part holds, if it can be continued, and its size."""
+        part = self.part_of(url)
         try:
-            known = Origin(**files.read_json(self._notes))
+            known = Origin(**files.read_json(notes_path(part)))
         except (DatumrlError, TypeError):
             return None, 0
-        have = _size(self.part)
+        have = _size(part)
         if known.url != url or not known.validator or not have:
             return None, 0
         return known, have
 
-    def _discard(self) -> None:
-        with files.storage_errors(self.part):
-            self.part.unlink(missing_ok=True)
-            self._notes.unlink(missing_ok=True)
-
-    @property
-    def _notes(self) -> Path:
-        return notes_path(self.part)
-
-    def _sleep(self, seconds: float, failures: dict[str, str]) -> None:
-        url, problem = list(failures.items())[-1]
-        self.report(f"{url} {problem}; trying again in {seconds:.3g} s")
-        time.sleep(seconds)
-
     def _no_source(self, failures: dict[str, str]) -> str:
         told = "; ".join(f"{url} {problem}" for url, problem in failures.items())
-        kept = _size(self.part)
+        kept = max(_size(self.part_of(url)) for url in self.urls)
         again = f"the same command goes on from byte {kept:,}, " if kept else "try again later, "
         return (
             f"could not be downloaded: {told}; {again}name another source with "
@@ -229,69 +238,15 @@ class Download:
         )
 
 
+def _discard(part: Path) -> None:
+    with files.storage_errors(part):
+        part.unlink(missing_ok=True)
+        notes_path(part).unlink(missing_ok=True)
+
+
 def notes_path(part: Path) -> Path:
     """Return the file that says which version of which file a ``.part`` is the beginning of."""
     return part.with_name(part.name + ".json")
-
-
-class _Redirects(urllib.request.HTTPRedirectHandler):
-    """Follows redirects, but never to an unencrypted or a local address."""
-
-    def redirect_request(  # type: ignore[no-untyped-def]
-        self, request, body, code, message, headers, address
-    ) -> urllib.request.Request | None:
-        before, after = (urllib.parse.urlsplit(url).scheme for url in (request.full_url, address))
-        if after not in SCHEMES or (before == "https" and after == "http"):
-            body.close()
-            raise _LastingFailure(f"redirects from {before} to {address}, which is not followed")
-        return super().redirect_request(request, body, code, message, headers, address)
-
-
-def _opener() -> urllib.request.OpenerDirector:
-    # Not build_opener: it would also open file:, ftp: and data: addresses.
-    opener = urllib.request.OpenerDirector()
-    for handler in (
-        urllib.request.ProxyHandler(),
-        urllib.request.HTTPHandler(),
-        urllib.request.HTTPSHandler(),
-        urllib.request.HTTPDefaultErrorHandler(),
-        urllib.request.HTTPErrorProcessor(),
-        _Redirects(),
-    ):
-        opener.add_handler(handler)
-    opener.addheaders = [
-        ("User-Agent", f"datumrl/{importlib.metadata.version('datumrl')}"),
-        ("Accept-Encoding", "identity"),
-    ]
-    return opener
-
-
-def _open(url: str, headers: dict[str, str], timeout: float) -> Any:
-    return _opener().open(urllib.request.Request(url, headers=headers), timeout=timeout)
-
-
-@contextlib.contextmanager
-def _translated() -> Iterator[None]:
-    """Turn what the network does into a failure that passes or one that lasts."""
-    try:
-        yield
-    except urllib.error.HTTPError as problem:
-        problem.close()
-        told = f"answered {problem.code} {problem.msg}".strip().partition("\n")[0]
-        if problem.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
-            raise _NoSuchRange(told) from None
-        raise (_PassingFailure if problem.code in _PASSING else _LastingFailure)(told) from None
-    except urllib.error.URLError as problem:
-        lasting = isinstance(problem.reason, ssl.SSLCertVerificationError)
-        told = f"cannot be reached ({problem.reason})"
-        raise (_LastingFailure if lasting else _PassingFailure)(told) from None
-    except TimeoutError:
-        raise _PassingFailure("sent nothing for too long") from None
-    except http.client.InvalidURL as problem:
-        raise _LastingFailure(f"is no address ({problem})") from None
-    except (ConnectionError, http.client.HTTPException, socket.gaierror, ssl.SSLError) as problem:
-        told = str(problem) or type(problem).__name__
-        raise _PassingFailure(f"broke the connection ({told})") from None
 
 
 def _described(answer: Any, url: str) -> Origin:

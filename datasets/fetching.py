@@ -22,6 +22,7 @@ from datumrl.datasets.catalogue import DatasetRecord
 from datumrl.datasets.downloading import Origin, Report, Step
 from datumrl.datasets.errors import DatumrlError
 from datumrl.datasets.hashing import hash_of
+from datumrl.datasets.http_answers import SCHEMES
 from datumrl.datasets.locking import locked
 
 How = Literal["downloaded", "verified", "imported", "d4rl-cache"]
@@ -135,7 +136,7 @@ def mirror_url(prefix: str, url: str) -> str:
     Raises DatumrlError for a prefix that is no http or https address.
     """
     parts = urllib.parse.urlsplit(prefix)
-    if parts.scheme not in downloading.SCHEMES or not parts.netloc or parts.query or parts.fragment:
+    if parts.scheme not in SCHEMES or not parts.netloc or parts.query or parts.fragment:
         raise DatumrlError(
             f"mirror {prefix!r}: is no http:// or https:// address of a folder; write for example "
             "https://host/d4rl, and use --from for a file at hand"
@@ -145,7 +146,7 @@ def mirror_url(prefix: str, url: str) -> str:
 
 def _sources(record: DatasetRecord, mirrors: Iterable[str]) -> list[str]:
     for url in record.urls:
-        if urllib.parse.urlsplit(url).scheme not in downloading.SCHEMES:
+        if urllib.parse.urlsplit(url).scheme not in SCHEMES:
             raise DatumrlError(f"{record.id}: {url} is no http:// or https:// address; mend it")
     of_environment = os.environ.get(MIRRORS_VARIABLE, "").replace(",", " ").split()
     prefixes = [*mirrors, *of_environment]
@@ -272,6 +273,8 @@ def _download(
         origin = wanted.run()
     except DatumrlError as problem:
         raise DatumrlError(f"{record.id}: {problem}") from problem.__cause__
+    part = wanted.part_of(origin.url)
+    wanted.forget(but=origin.url)
     fetched = _install(record, part, path, sha256, origin, "downloaded")
     downloading.notes_path(part).unlink(missing_ok=True)
     return fetched

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import http.client
+import os
 import shutil
 import socket
 import subprocess
@@ -14,8 +17,9 @@ import http_server as web
 import pytest
 from fetch_checks import BODY, FILE, OTHER, assert_whole, fetch, refused
 
-from datumrl.datasets import catalogue, fetching
+from datumrl.datasets import catalogue, fetching, places
 from datumrl.datasets.catalogue import DatasetRecord
+from datumrl.datasets.downloading import ATTEMPTS
 
 
 def test_mirrors_in_order(
@@ -46,6 +50,76 @@ def test_bytes_of_one_source_are_not_continued_from_another(
     server.replies = [web.truncate(10_000), *[web.status(404)] * 20]
     assert_whole(fetch(record, mirrors=[mirror.url]), OTHER)
     assert mirror.ranges == [None]
+
+
+def test_one_failure_does_not_turn_a_download_from_its_source(
+    make_server: Callable[[], Any], record: DatasetRecord, server: Any
+) -> None:
+    mirror = make_server()
+    server.replies = [web.truncate(40_000), web.status(503), web.reset(0), web.truncate(100)]
+    assert_whole(fetch(record, mirrors=[mirror.url]))
+    assert server.ranges[1:] == [*["bytes=40000-"] * 3, "bytes=40100-"]
+    assert mirror.requests == []
+
+
+def test_a_failing_mirror_does_not_cost_what_came_from_the_first_source(
+    make_server: Callable[[], Any], record: DatasetRecord, server: Any
+) -> None:
+    mirror = make_server()
+    server.replies = [web.truncate(40_000), *[web.status(503)] * ATTEMPTS]
+    mirror.replies = [web.truncate(1_000), *[web.status(503)] * ATTEMPTS]
+    assert "goes on from byte 40,000" in refused(record, mirrors=[mirror.url])
+    assert mirror.ranges == [None, *["bytes=1000-"] * ATTEMPTS]
+    assert_whole(fetch(record))
+    assert server.ranges[-1] == "bytes=40000-"
+
+
+def test_a_mirror_goes_on_with_its_own_where_the_first_source_is_gone(
+    make_server: Callable[[], Any], record: DatasetRecord, server: Any
+) -> None:
+    mirror = make_server()
+    server.replies = [web.truncate(10_000), *[web.status(404)] * 2]
+    mirror.replies = [web.truncate(1_000), *[web.status(503)] * ATTEMPTS]
+    refused(record, mirrors=[mirror.url])
+    assert_whole(fetch(record, mirrors=[mirror.url]))
+    assert mirror.ranges[-1] == "bytes=1000-"
+
+
+def test_what_came_from_a_source_given_up_makes_room(
+    make_server: Callable[[], Any],
+    record: DatasetRecord,
+    server: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    mirror = make_server()
+    server.replies = [web.truncate(40_000), web.status(404)]
+    folder, usage = places.raw_path(record).parent, shutil.disk_usage
+
+    def of_a_disk_of_60_kb(path: Path) -> Any:
+        used = sum(each.stat().st_size for each in folder.iterdir())
+        return usage(path)._replace(free=60_000 - used)
+
+    monkeypatch.setattr(shutil, "disk_usage", of_a_disk_of_60_kb)
+    assert_whole(fetch(record, mirrors=[mirror.url]))
+
+
+@pytest.mark.parametrize("code", [errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENETDOWN])
+def test_a_network_that_goes_away_is_asked_again(
+    record: DatasetRecord, server: Any, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    read, fail = http.client.HTTPResponse.read1, [True, True]
+
+    def failing(answer: http.client.HTTPResponse, size: int = -1) -> bytes:
+        if fail:
+            fail.pop()
+            raise OSError(code, os.strerror(code))
+        return read(answer, size)
+
+    monkeypatch.setattr(http.client.HTTPResponse, "read1", failing)
+    told: list[Any] = []
+    assert_whole(fetch(record, progress=told.append))
+    assert os.strerror(code) in next(step for step in told if isinstance(step, str))
+    assert len(server.requests) == 3
 
 
 def test_unreachable_sources_are_all_named(record: DatasetRecord) -> None:
