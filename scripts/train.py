@@ -199,7 +199,7 @@ def _train(jobs: list[tuple[training.Job, Path | None]], command: Command) -> li
         reason = layout.reason if workers or not layout.workers else "one process: one job"
         console.notes.print(f"{len(placed)} jobs in {reason}" if workers else reason)
     with Display(placed, command.restart) as display, _trackers(command) as trackers:
-        return executor.run(
+        outcomes = executor.run(
             placed,
             workers,
             display.update,
@@ -208,6 +208,8 @@ def _train(jobs: list[tuple[training.Job, Path | None]], command: Command) -> li
             limit,
             trackers,
         )
+    display.end(outcomes)
+    return outcomes
 
 
 def _tell_what_stays_on_disk(jobs: list[tuple[training.Job, Path | None]], share: int) -> None:

@@ -10,7 +10,7 @@ import rich.console
 import rich.progress
 import rich.text
 
-from datumrl.algorithms.executor import Placed
+from datumrl.algorithms.executor import Outcome, Placed
 from datumrl.algorithms.training import Job, Progress, seeds_name
 from datumrl.datasets import catalogue, scores
 from datumrl.scripts import console
@@ -43,9 +43,12 @@ class Display:
     ) -> None:
         if self._started:  # stopping prints a line, started or not
             self._bars.stop()
-        if kind is None:
-            for line in self._lines.values():
-                line.end()
+
+    def end(self, outcomes: Iterable[Outcome]) -> None:
+        """Say of each job that is done whether there was nothing to do; one refused is not done."""
+        done = (each.placed.folder for each in outcomes if each.error is None)
+        for folder in dict.fromkeys(done):
+            self._lines[folder].end()
 
     def update(self, placed: Placed, progress: Progress) -> None:
         """Show how far a job is."""

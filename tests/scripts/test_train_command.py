@@ -55,6 +55,17 @@ def test_what_is_done_is_said_to_be_done(run, capsys):
     assert "already done" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("more", [["--steps", "40"], ["--seeds", "4"]])
+def test_what_is_refused_is_not_said_to_be_done(home, tmp_path, capsys, more):
+    command = ["train", "bc", "--on", DATASET, "--seeds", "2", *QUICK, "--out", str(tmp_path / "r")]
+    assert main.main(command) == 0
+    capsys.readouterr()
+    assert main.main([*command, *more]) == 2
+    told = capsys.readouterr().err
+    assert "is of another run" in told
+    assert "already done" not in told
+
+
 def test_restart_mends_what_is_damaged_and_spares_other_seeds(home, capsys):
     command = ["train", "bc", "--on", DATASET, *QUICK, "--seeds"]
     assert main.main([*command, "7,8"]) == 0
