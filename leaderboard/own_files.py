@@ -7,6 +7,7 @@ import difflib
 import functools
 import hashlib
 import io
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,8 +32,13 @@ _SYNONYMS = {
     "mean": ("average",),
     "std": ("sd", "stddev", "std_dev", "deviation"),
 }
+# Columns that tell how cells were trained, in any table; no algorithms or datasets.
+COUNTS = ("steps", "episodes", "evaluate_every")
+WORDS = ("preset", "view")
 SETTING = "set."  # before the names of columns that hold fields of a configuration
+_OF_TRAINING = ("seeds", *COUNTS, *WORDS)
 _DELIMITERS = (",", ";", "\t", "|")
+_TOLD = re.compile(r'"?sep=([,;\t|])"?[ ,;\t]*\r?\n', re.IGNORECASE)
 _OF_DECIMAL_COMMAS = (";", "\t")
 _NAMED = 8  # things of one kind named one by one
 LARGEST = 1 << 30  # bytes of a file that is read into memory
@@ -78,7 +84,7 @@ def read(path: Path) -> Sheet:
         raise DatumrlError(f"{path}: cannot be read ({problem.strerror}); check the name") from None
     text, note = cell_text.decoded(content, path.name)
     delimiter, found = _rows(text, path.name)
-    lines = _without_margin(found)
+    lines = _without_index(_without_margin(found))
     if len(lines) < 2:
         raise DatumrlError(f"{path} has no rows; give a header line and one row for each cell")
     header = tuple(name.strip() for name in lines[0][1])
@@ -100,19 +106,34 @@ def read(path: Path) -> Sheet:
 
 def _rows(text: str, name: str) -> tuple[str, list[tuple[int, list[str]]]]:
     """Return what separates cells, and the rows with something in them, with their lines."""
+    told = _TOLD.match(text)  # Excel's first line may name the separator
+    delimiter = "" if told is None else told[1]
+    text = text if told is None else text[told.end() :]
     head = text.lstrip().splitlines()[0] if text.strip() else ""
-    delimiter = max(_DELIMITERS, key=head.count)
+    delimiter = delimiter or max(_DELIMITERS, key=head.count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    skipped = int(told is not None)
     found = []
     try:
         for cells in reader:
             if delimiter == "|":
                 cells = _without_frame(cells)
             if any(cell.strip() for cell in cells):
-                found.append((reader.line_num, cells))
+                found.append((reader.line_num + skipped, cells))
     except csv.Error as problem:
-        raise DatumrlError(f"{name}, line {reader.line_num}: {problem}; save it as CSV") from None
+        line = reader.line_num + skipped
+        raise DatumrlError(f"{name}, line {line}: {problem}; save it as CSV") from None
     return delimiter, found
+
+
+def _without_index(lines: list[tuple[int, list[str]]]) -> list[tuple[int, list[str]]]:
+    """Return rows without the numbers of rows that pandas writes before them, under no name."""
+    if not lines or len(lines[0][1]) < 2 or lines[0][1][0].strip() not in ("", "Unnamed: 0"):
+        return lines
+    numbers = [cells[0].strip() for _, cells in lines[1:]]
+    if numbers != [str(number) for number in range(len(numbers))]:
+        return lines
+    return [(line, cells[1:]) for line, cells in lines]
 
 
 def _without_margin(lines: list[tuple[int, list[str]]]) -> list[tuple[int, list[str]]]:
@@ -129,6 +150,11 @@ def _without_frame(cells: list[str]) -> list[str]:
     """Return a row of a Markdown table without its outer bars; nothing of the rule under a head."""
     inner = cells[1:-1] if cells and not cells[0].strip() and not cells[-1].strip() else cells
     return [] if all(not cell.strip(" :-") for cell in inner) else inner
+
+
+def of_training(column: str) -> bool:
+    """Return whether a column tells how cells were trained: it holds no cells in a wide table."""
+    return column.lower() in _OF_TRAINING or column.startswith(SETTING)
 
 
 def mapping(pairs: Sequence[str], known: Sequence[str], option: str) -> dict[str, str]:

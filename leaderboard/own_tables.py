@@ -180,7 +180,7 @@ def _wide(sheet: Sheet, own: Mapping[str, str | None]) -> list[tuple[int, Printe
         checkpoint = _checkpoint(sheet, line, row, own)
         configuration = row[own["configuration"]] if own["configuration"] else ""
         for column in sheet.columns:
-            if column in skipped:
+            if column in skipped or own_files.of_training(column):
                 continue
             other = cell_text.cleaned(column)
             algorithm, dataset = (other, head) if by_dataset else (head, other)

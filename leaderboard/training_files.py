@@ -21,9 +21,6 @@ from datumrl.leaderboard.training_cells import (
     why_untrainable,
 )
 
-_COUNTS = ("steps", "episodes", "evaluate_every")
-_WORDS = ("preset", "view")
-
 
 @dataclass(frozen=True)
 class Stated:
@@ -44,12 +41,12 @@ def read(path: Path, reading: Reading, stated: Stated) -> TrainingTable:
         )
     sheet = own_files.read(path)
     own_files.check_mapping(reading.columns, sheet)
-    lines = dict(sheet.rows)
+    lines = {
+        line: {_plain(column): text for column, text in row.items()} for line, row in sheet.rows
+    }
     gathered: dict[tuple[str, ...], list[tuple[int, PrintedCell]]] = {}
     empty = []
     for line, cell in own_tables.printed(sheet, reading):
-        if cell.algorithm in ("seeds", *_COUNTS):
-            continue  # a column of a wide table that is no algorithm's
         if cell.std is not None and float(cell.std) < 0:
             raise DatumrlError(
                 f"{sheet.name}, line {line}: {cell.name} has a deviation below 0; correct it"
@@ -76,6 +73,11 @@ def read(path: Path, reading: Reading, stated: Stated) -> TrainingTable:
         f"and standard deviation (ddof = {reading.ddof}) over its seeds",
     )
     return TrainingTable(about, tuple(cells), (*untrainable, *empty), sheet.notes)
+
+
+def _plain(column: str) -> str:
+    """Return a column's name as it is looked up; fields of a configuration keep their case."""
+    return column if column.startswith(own_files.SETTING) else column.lower()
 
 
 def _method(algorithm: str) -> str | None:
@@ -113,11 +115,11 @@ def _cell(
 def _options(sheet: Sheet, line: int, row: Mapping[str, str], cell: PrintedCell) -> dict[str, Any]:
     """Return what the table says of a cell's training."""
     options: dict[str, Any] = {}
-    for name in _COUNTS:
+    for name in own_files.COUNTS:
         value = _count(sheet, line, row, name, cell)
         if value is not None:
             options[name] = value
-    for name in _WORDS:
+    for name in own_files.WORDS:
         text = row.get(name, "").strip()
         if text:
             options[name] = text

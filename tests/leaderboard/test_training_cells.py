@@ -7,7 +7,14 @@ from pathlib import Path
 import pytest
 
 from datumrl.datasets.errors import DatumrlError
-from datumrl.leaderboard import training_budget, training_cells, training_files, training_tables
+from datumrl.leaderboard import (
+    own_files,
+    own_tables,
+    training_budget,
+    training_cells,
+    training_files,
+    training_tables,
+)
 from datumrl.leaderboard.own_tables import Reading
 from datumrl.leaderboard.training_cells import Cell, Printed
 from datumrl.leaderboard.training_files import Stated
@@ -116,6 +123,30 @@ def test_a_wide_table_with_columns_of_one_training(tmp_path):
     assert [(c.algorithm, c.seeds, c.options["steps"]) for c in table.cells] == [
         ("BC", 7, 500), ("TD3+BC", 7, 500),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"dataset,BC,TD3+BC,seeds,Steps,preset,view,set.alpha\n{HOPPER},40 ± 2,50 ± 3,5,1e3,"
+        "official,correct,2.5\n",
+        f"algorithm,seeds,{HOPPER},Steps,preset,view,set.alpha\nBC,5,40 ± 2,1e3,official,correct,"
+        "2.5\nTD3+BC,5,50 ± 3,1e3,official,correct,2.5\n",
+    ],
+)
+def test_columns_of_training_are_no_cells_of_a_wide_table(tmp_path, text):
+    table = own(tmp_path, text)
+    assert [(c.name, c.seeds) for c in table.cells] == [
+        (f"BC on {HOPPER}", 5), (f"TD3+BC on {HOPPER}", 5),
+    ]  # fmt: skip
+    assert table.untrainable == ()
+    for each in table.cells:
+        assert dict(each.options) == {
+            "steps": 1000, "preset": "official", "view": "correct", "settings": {"alpha": "2.5"},
+        }  # fmt: skip
+    # Without training they tell nothing, and are no algorithms without raw scores either.
+    sheet = own_files.read(tmp_path / "own.csv")
+    assert len(own_tables.printed(sheet, Reading({}, {}))) == 2
 
 
 def test_last_and_best_of_one_training_are_one_cell(tmp_path):
