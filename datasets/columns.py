@@ -19,6 +19,14 @@ def parts(column: Column) -> dict[str, np.ndarray]:
     return column if isinstance(column, dict) else {"": column}
 
 
+def in_joining_order(column: Column) -> list[np.ndarray]:
+    """Return the arrays of a column in the order in which they are joined: that of their names.
+
+    Two datasets of one environment may hold the same parts in different orders.
+    """
+    return [values for _, values in sorted(parts(column).items())]
+
+
 def apply(function: Callable[..., np.ndarray], *columns: Column) -> Column:
     """Return the column of ``function`` of every array, of several alike columns in step."""
     if isinstance(columns[0], dict):

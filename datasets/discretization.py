@@ -108,8 +108,8 @@ def _extremes(column: np.ndarray, rows: int, name: str) -> tuple[np.ndarray, np.
     nans = 0
     for begin in range(0, rows, _BATCH):
         piece = np.ascontiguousarray(values[begin : min(rows, begin + _BATCH)])
-        if piece.dtype.itemsize < 4:
-            piece = piece.astype(np.float32)
+        # What is compiled takes float32 and float64 of this machine's byte order.
+        piece = piece.astype(np.float32 if piece.dtype.itemsize <= 4 else np.float64, copy=False)
         nans += extremes(np.asarray(piece), low, high)
     with np.errstate(over="ignore", invalid="ignore"):
         usable = np.isfinite(high - low)

@@ -16,6 +16,7 @@ from datumrl.datasets.infos import Infos
 from datumrl.datasets.sequences import Sequences
 
 _KINDS = {"f": "floating", "b": "bool", "i": "integer"}
+TOO_WIDE = "floats of 2, 4 or 8 bytes can be worked with: store it as float64"
 _ROWS_AT_ONCE = 1 << 16  # keeps temporaries small when a column is memory-mapped
 
 
@@ -214,6 +215,11 @@ class Episodes:
             column = getattr(self, name)
             if column.shape != shape or column.dtype.kind != kind:
                 raise self._misfit(name, column, f"{_KINDS[kind]} {shape}")
+        for name in ("observations", "actions", "rewards"):
+            for part, column in columns.parts(getattr(self, name)).items():
+                if is_too_wide(column.dtype):
+                    called = f"{name} {part}".strip()
+                    raise DatumrlError(f"{self.id}: {called} is {column.dtype}; {TOO_WIDE}")
 
     def _check_actions(self) -> None:
         rows, actions = len(self.rewards), self.actions
@@ -281,6 +287,11 @@ def as_flags(
         wrong = f"{name} holds {flat[odd[0]].item()} at row {begin + int(odd[0])}"
         raise error(f"{wrong} where only 0 and 1 are flags")
     return flat.astype(bool)
+
+
+def is_too_wide(dtype: np.dtype) -> bool:
+    """Return whether floats are of more than 8 bytes, for which there is no compiled code."""
+    return dtype.kind == "f" and dtype.itemsize > 8
 
 
 def first_not_finite(column: np.ndarray) -> int | None:

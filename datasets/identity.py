@@ -16,8 +16,9 @@ from datumrl.datasets.record import DatasetRecord
 # reader -> version, raised when columns that it made before are not what it would make now; 1 where
 # none is given.  2 of "user": next observations were cast without a look at their type, rows that
 # were never written to an HDF5 file were zeros.  2 of "minari": such rows, and NaN as integers.
-# 2 of "d4rl": antmaze's resets to a diagonal neighbour were not seen.
-_READER_VERSIONS = {"user": 2, "minari": 2, "d4rl": 2}
+# 2 of "d4rl": antmaze's resets to a diagonal neighbour were not seen.  3 of "user" and "minari":
+# the parts of dict observations came in reverse, and numbers of another byte order kept it.
+_READER_VERSIONS = {"user": 3, "minari": 3, "d4rl": 2}
 
 
 def quick(source: Path) -> tuple[int, int | str]:

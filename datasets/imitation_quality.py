@@ -21,7 +21,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from datumrl.datasets.columns import Column, parts
+from datumrl.datasets.columns import Column, in_joining_order, parts
 from datumrl.datasets.episodes import Episodes
 from datumrl.datasets.errors import DatumrlError
 from datumrl.datasets.packing import matrix
@@ -46,7 +46,9 @@ class Yardstick:
     """How far apart two rows count as similar: scales and radii of a reference dataset."""
 
     source: str
-    state_scale: np.ndarray  # (state dims,): 1 / deviation; 0 for a constant dimension
+    state_parts: dict[str, int]  # the width of each part of a state; of a plain array, that of ""
+    # (state dims,), parts in the order of their names: 1 / deviation; 0 for a constant dimension
+    state_scale: np.ndarray
     action_scale: np.ndarray | None  # (action dims,) likewise; None: discrete actions
     state_radius: float  # epsilon for states, in scaled units
     joint_radius: float  # epsilon for (state, action) pairs; discrete actions must be the same
@@ -87,13 +89,13 @@ def yardstick(reference: Episodes, seed: int = 0, rows: int = SAMPLE) -> Yardsti
         raise DatumrlError(
             f"{reference.id}: {len(sample.states)} rows give no distances; use another reference"
         )
-    scale = _scale(sample.states)
+    scale, widths = _scale(sample.states), _widths(reference)
     radius = _radius(sample.states * scale)
     if sample.discrete:
-        return Yardstick(reference.id, scale, None, radius, radius)
+        return Yardstick(reference.id, widths, scale, None, radius, radius)
     actions = _scale(sample.actions)
     joint = np.concatenate([sample.states * scale, sample.actions * actions], axis=1)
-    return Yardstick(reference.id, scale, actions, radius, _radius(joint))
+    return Yardstick(reference.id, widths, scale, actions, radius, _radius(joint))
 
 
 def imitation_quality(
@@ -110,7 +112,7 @@ def imitation_quality(
     within epsilon: the noise of the next state, plus what changes within epsilon, so an upper
     bound.  ``state_similarity``: mean share of the other states within epsilon of a state.
 
-    Raises DatumrlError for columns of other widths than the reference's.
+    Raises DatumrlError for columns of other widths, or parts of other names, than the reference's.
     """
     sample = _draw(episodes, seed, rows)
     _check_alike(episodes, sample, measure)
@@ -152,6 +154,22 @@ def _check_alike(episodes: Episodes, sample: _Sample, measure: Yardstick) -> Non
             f"{there[0]} and {there[1]} dimensions there, {here[0]} and {here[1]} here; use a "
             "reference of the same environment"
         )
+    if (parts_here := _widths(episodes)) != measure.state_parts:
+        raise DatumrlError(
+            f"{measure.source}: no reference for {episodes.id}: states are of "
+            f"{_told(measure.state_parts)} there and of {_told(parts_here)} here; use a reference "
+            "of the same environment"
+        )
+
+
+def _widths(episodes: Episodes) -> dict[str, int]:
+    """Return the number of dimensions of each part of a state by name."""
+    named = parts(episodes.observations).items()
+    return {name: matrix(values).shape[1] for name, values in named}
+
+
+def _told(widths: dict[str, int]) -> str:
+    return ", ".join(f"{name or 'one array'} ({widths[name]})" for name in sorted(widths))
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,7 +183,7 @@ def _draw(episodes: Episodes, seed: int, rows: int) -> _Sample:
     if rows < 2:
         raise DatumrlError(f"a sample of {rows} rows has no pairs; ask for 2 or more")
     generator = np.random.default_rng(seed)
-    width = sum(matrix(part).shape[1] for part in parts(episodes.observations).values())
+    width = sum(_widths(episodes).values())
     rows = min(rows, len(episodes), max(2, _WIDEST // max(1, width)))
     chosen = np.sort(generator.choice(len(episodes), rows, replace=False))
     states = _states(episodes.observations, chosen)
@@ -205,7 +223,7 @@ def _successors(episodes: Episodes, rows: np.ndarray) -> np.ndarray:
 
 def _states(column: Column, rows: np.ndarray) -> np.ndarray:
     """Return some rows as vectors, (n, dims) float64: images flattened, named parts joined."""
-    taken = [matrix(part)[rows].astype(np.float64) for part in parts(column).values()]
+    taken = [matrix(part)[rows].astype(np.float64) for part in in_joining_order(column)]
     return np.concatenate(taken, axis=1)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from datumrl.datasets import minari_metadata
+from datumrl.datasets.episodes import TOO_WIDE, is_too_wide
 from datumrl.datasets.minari_blocks import Block, block_for
 from datumrl.datasets.minari_metadata import Leaf, Metadata
 from datumrl.datasets.prepared import GrowingFile, Writer
@@ -148,6 +149,8 @@ class Columns:
 
         def column(name: str, values: np.ndarray, extra: bool = False) -> None:
             shape, dtype = values.shape[1:], values.dtype
+            if is_too_wide(dtype) and not extra:
+                raise first.error(f"holds {name} of {dtype}; {TOO_WIDE}")
             self._files[name] = stack.enter_context(writer.growing(name, shape, dtype, extra=extra))
 
         for leaf in self._metadata.observations:

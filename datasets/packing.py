@@ -113,8 +113,10 @@ class _ValuePacker:
     def __init__(self, part: Exact) -> None:
         self._column = matrix(part.column)
         dtype, dims = self._column.dtype, self._column.shape[1]
-        if dtype.kind not in "biuf":
-            raise DatumrlError(f"a column of {dtype} cannot be counted; numbers and flags can")
+        if dtype.kind not in "biuf" or dtype.itemsize > 8:
+            raise DatumrlError(
+                f"a column of {dtype} cannot be counted; flags, and numbers of up to 8 bytes can"
+            )
         if dtype.kind in "f":
             self._low = np.zeros(dims, np.int64)
             self.bits = [8 * dtype.itemsize] * dims

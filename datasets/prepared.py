@@ -47,13 +47,13 @@ class ColumnFile:
     """One ``.npy`` file of a shape known beforehand, written block by block.
 
     Plain writes, not a memory map: on a full disk a write to a map kills the process (SIGBUS) where
-    a plain one raises an error.
+    a plain one raises an error.  The byte order becomes the machine's: compiled code needs it.
     """
 
     def __init__(self, path: Path, shape: tuple[int, ...], dtype: Any) -> None:
         self._path = path
         self.shape = shape
-        self.dtype = np.dtype(dtype)
+        self.dtype = np.dtype(dtype).newbyteorder("=")
         self._handle = path.open("wb")
         self._write_header()
         self._offset = self._handle.tell()
@@ -122,9 +122,9 @@ class Writer:
         """Open a column (or an extra) for writing; all its rows must have come by the end."""
         path = self._folder / _file_name(name, extra)
         assert not path.exists(), f"{path.name} is written twice"
-        described = {"shape": list(shape), "dtype": np.dtype(dtype).str}
-        self._described["extras" if extra else "columns"][name] = described
         column = ColumnFile(path, shape, dtype)
+        described = {"shape": list(shape), "dtype": column.dtype.str}
+        self._described["extras" if extra else "columns"][name] = described
         try:
             yield column
         except BaseException:
@@ -139,6 +139,8 @@ class Writer:
         """Open a column (or an extra) of rows of a shape, as many as will have come by the end."""
         path = self._folder / _file_name(name, extra)
         assert not path.exists(), f"{path.name} is written twice"
+        # Here, since columns that are closed together close in the reverse of their order.
+        described = self._described["extras" if extra else "columns"].setdefault(name, {})
         column = GrowingFile(path, shape, dtype)
         try:
             yield column
@@ -146,8 +148,7 @@ class Writer:
             column._handle.close()
             raise
         column.close()
-        described = {"shape": list(column.shape), "dtype": np.dtype(dtype).str}
-        self._described["extras" if extra else "columns"][name] = described
+        described.update({"shape": list(column.shape), "dtype": column.dtype.str})
 
     def discard_extra(self, name: str) -> None:
         """Remove an extra that turned out to be of no use; its file must be closed."""

@@ -16,7 +16,7 @@ import numpy as np
 
 from datumrl.datasets import identity, registration
 from datumrl.datasets.columns import Column, parts
-from datumrl.datasets.episodes import as_flags, first_not_finite
+from datumrl.datasets.episodes import TOO_WIDE, as_flags, first_not_finite, is_too_wide
 from datumrl.datasets.errors import DatumrlError
 from datumrl.datasets.prepared import GrowingFile, Writer, writing
 from datumrl.datasets.reading import Progress, finish
@@ -179,6 +179,8 @@ class _Reading:
     ) -> None:
         if values.dtype.kind not in "biuf":
             raise self._error(path)(f"{name} holds {values.dtype}, not numbers")
+        if is_too_wide(values.dtype):
+            raise self._error(path)(f"{name} holds {values.dtype}; {TOO_WIDE}")
         row = first_not_finite(values)
         if row is not None:
             raise self._error(path)(

@@ -114,6 +114,13 @@ def test_named_observations_with_images_and_discrete_actions(hopper):
             datumrl.stats(episodes, reference=other)
 
 
+def test_columns_in_memory_may_be_of_another_byte_order(hopper):
+    ours = hopper("mine/here")
+    names = ("observations", "actions", "rewards", "successors")
+    swapped = {name: getattr(ours, name).astype(">f4") for name in names}
+    assert datumrl.stats(dataclasses.replace(ours, **swapped)) == datumrl.stats(ours)
+
+
 def test_one_row_and_no_rows(hopper):
     found = datumrl.stats(hopper("mine/one", rows=1))
     assert found.imitation is None

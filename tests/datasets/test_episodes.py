@@ -69,6 +69,11 @@ def broken(**fields):
         (broken(ends="recorded", starts=np.array([0, 4])), "row 2 is a timeout within"),
         (broken(terminals=np.zeros(4)), "terminals is float64"),
         (broken(actions=np.ones(4, "f4")), "actions is float32"),
+        pytest.param(
+            broken(rewards=np.ones(4, np.longdouble)),
+            "rewards is float128; floats of 2, 4 or 8 bytes",
+            marks=pytest.mark.skipif(np.dtype(np.longdouble).itemsize == 8, reason="none here"),
+        ),
         (broken(starts=np.array([0, 2, 4])), "starts do not follow"),
         (broken(successor_rows=np.array([4])), r"successor_rows must increase within 0\.\.3"),
         (broken(successors=np.ones((2, 2), "f4")), "successors is float32"),

@@ -181,3 +181,25 @@ def test_stored_successors_count_as_transitions():
     assert following[:3].tolist() == [1, 2, 3]
     assert following[3] == 40
     assert np.isnan(following[7])
+
+
+def test_parts_of_a_state_are_joined_by_name_and_compared_by_name(walk):
+    """In whatever order they are held: of one dataset, readers have given both."""
+    place, rest = walk.observations[:, :1], walk.observations[:, 1:]
+    none = np.zeros((0, 1), np.float32), np.zeros((0, 2), np.float32)
+    here, there = (
+        dataclasses.replace(
+            walk,
+            observations=dict([("place", place), ("also", rest)][::step]),
+            successors=dict([("place", none[0]), ("also", none[1])][::step]),
+        )
+        for step in (1, -1)
+    )
+    measure = quality.yardstick(here)
+    found = quality.imitation_quality(there, measure)
+    assert found == quality.imitation_quality(here, measure)
+    assert found.state_similarity.value == pytest.approx(quality.QUANTILE, rel=0.01)
+    moved = dataclasses.replace(walk, observations={"place": rest, "also": place})
+    for other in (walk, moved):
+        with pytest.raises(DatumrlError, match=r"states are of also \(2\), place \(1\) there and"):
+            quality.imitation_quality(other, measure)

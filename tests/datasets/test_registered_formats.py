@@ -140,6 +140,7 @@ def test_dict_observations_images_and_discrete_actions(
         describe("npz", "data.npz", columns=mapping, discrete_actions=True)
     )
     episodes = datumrl.load("user/robot-v1")
+    assert list(episodes.observations) == list(episodes.successors) == ["place", "camera"]
     np.testing.assert_array_equal(episodes.observations["camera"], images)
     assert episodes.observations["camera"].dtype == np.uint8
     assert episodes.observations["place"].shape == (ROWS, 2)

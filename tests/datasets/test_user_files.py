@@ -180,6 +180,34 @@ def test_many_small_chunks_of_zeros_are_read_as_they_are(
     assert not datumrl.load("user/robot").observations.any()
 
 
+@pytest.mark.parametrize("suffix", ["npz", "hdf5"])
+@pytest.mark.parametrize("numbers", [np.float32, np.int16])
+def test_another_byte_order_becomes_that_of_the_machine(
+    numbers: Any, suffix: str, register: Register, tmp_path: Path
+) -> None:
+    """As MATLAB and Java write HDF5; compiled code takes no other."""
+    states = (8 * content()["observations"]).astype(numbers)
+    given = content(observations=states, next_observations=np.roll(states, -1, axis=0))
+    swapped = {name: each.astype(each.dtype.newbyteorder(">")) for name, each in given.items()}
+    register(save(tmp_path / f"data.{suffix}", swapped))
+    episodes = datumrl.load("user/robot")
+    for name in ("observations", "actions", "rewards", "successors"):
+        assert getattr(episodes, name).dtype.isnative
+    assert episodes.actions.dtype == np.float64
+    np.testing.assert_array_equal(episodes.observations, states)
+    np.testing.assert_array_equal(episodes.successors, states[[4, 0]])
+    found = datumrl.stats("user/robot")
+    assert (found.coverage.rows, found.duplicates.rows) == (ROWS, 0)
+
+
+def test_floats_of_more_than_eight_bytes_are_refused(register: Register, tmp_path: Path) -> None:
+    if np.dtype(np.longdouble).itemsize == 8:
+        pytest.skip("this machine has none")
+    wide = content(rewards=np.arange(ROWS, dtype=np.longdouble))
+    with pytest.raises(DatumrlError, match=r"rewards holds float128; .* store it as float64"):
+        register(save(tmp_path / "data.npz", wide))
+
+
 def csv(path: Path, actions: list[str]) -> Path:
     lines = [f"{row / 10},{action},0.5,{int(row % 4 == 3)}" for row, action in enumerate(actions)]
     path.write_text("\n".join(["s,a,r,done", *lines]))
