@@ -125,6 +125,7 @@ def _tabular(path: Path, given: Given, charts: bool) -> Iterator[ScoreRow]:
         return
     column, given = _value_column(path, header, given)
     places = {field: _column(header, names) for field, names in _COLUMNS.items()}
+    named = _column(header, ("name",)) if charts else None
     taken: _Taken = {}
     for place, line in enumerate(table, start=2):
         where = f"{path.name}: line {place}"
@@ -132,7 +133,12 @@ def _tabular(path: Path, given: Given, charts: bool) -> Iterator[ScoreRow]:
         if not text:
             continue  # no value, so no score: the run is shown nowhere as zero
         found = {field: line.get(name) for field, name in places.items() if name}
+        if not (found.get("seed") or "").strip():
+            found |= seed_in(line.get(named or "") or "")
         row = _row(given, found, number(text, where), where, path)
+        if charts:  # of W&B's table of runs, where a line is a run, whatever step it ended at
+            yield from _of_one_run([row], where, taken)
+            continue
         if row.seed is not None and taken.setdefault(_place(row), (row, where))[0] != row:
             raise _twice(row, taken[_place(row)][1], where)
         yield row
@@ -262,7 +268,8 @@ def _twice(row: ScoreRow, first: str, second: str) -> DatumrlError:
     step = "" if row.step is None else f", step {row.step:,}"
     return DatumrlError(
         f"{first} and {second} are both of {row.algorithm} on {row.dataset}, seed "
-        f"{row.seed}{step}; remove one, or import those of another dataset or method apart"
+        f"{row.seed}{step}; remove one, or import those of another dataset, method or setting "
+        "apart (--dataset, --algorithm)"
     )
 
 

@@ -214,6 +214,33 @@ def test_two_runs_of_one_seed_are_no_single_run(tmp_path: Path) -> None:
         imports.read("csv", path, given)
 
 
+def test_two_runs_of_a_run_table_with_one_seed_are_refused_whatever_their_steps(
+    tmp_path: Path,
+) -> None:
+    lines = [
+        f"iql_lr{lr}_seed{seed},{HOPPER},IQL,{lr},{step},{score + seed}\n"
+        for lr, step, score in ((1, 999000, 40), (3, 1000000, 90))
+        for seed in range(3)
+    ]
+    head = "Name,config.env,algo,config.lr,_step,score\n"
+    path = write(tmp_path / "runs.csv", head + "".join(lines))
+    told = "line 2 and runs.csv: line 5 are both of IQL on .*, seed 0; remove one, .* setting apart"
+    with pytest.raises(DatumrlError, match=told):
+        imports.read("wandb", path, Given())
+    # A run is named by its line's seed; a column of seeds goes first.
+    path = write(tmp_path / "one.csv", head + "".join(lines[3:]))
+    found = imports.read("wandb", path, Given()).rows
+    assert [(row.seed, row.step, row.score) for row in found] == [
+        (seed, 10**6, 90.0 + seed) for seed in range(3)
+    ]
+    path = write(tmp_path / "column.csv", f"Name,env,algo,seed,score\nx_seed3,{HOPPER},A,5,1\n")
+    assert imports.read("wandb", path, Given()).rows[0].seed == 5
+    # Of a plain file, the name is no seed, and lines that differ in their step are one run's.
+    path = write(tmp_path / "plain.csv", "Name,seed,step,score\nx_seed3,,1,5\n")
+    (row,) = imports.read("csv", path, Given(algorithm="A", dataset=HOPPER)).rows
+    assert row.seed is None
+
+
 def test_a_step_with_two_scores_is_refused_though_another_is_the_last(tmp_path: Path) -> None:
     def row(step: int, score: float) -> ScoreRow:
         return ScoreRow(tier="local", algorithm="A", dataset=HOPPER, seed=0, step=step, score=score)
