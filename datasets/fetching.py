@@ -222,7 +222,7 @@ def _import(record: DatasetRecord, path: Path, source: Path, how: How, report: R
             raise _UnusableError(f"{source}: {fault}; get the file anew")
         if how == "d4rl-cache":
             with contextlib.suppress(OSError):
-                os.link(source, temporary)
+                os.link(source.resolve(), temporary)  # of a link, it would link that itself
         copy = None if temporary.exists() else temporary
         sha256 = hash_of(source, f"importing {source.name}", report, copy)
         if fault := _contradiction(record, sha256, source):
@@ -319,7 +319,7 @@ def write_sidecar(
 
 def _found(source: Path, name: str) -> Path:
     """Return the file to import: ``source``, or the one of the publisher's name in that folder."""
-    source = source.expanduser()
+    source = files.expanded(source, "--from ")
     file = source / name if source.is_dir() else source
     if not file.is_file():
         raise DatumrlError(f"--from {file}: there is no such file; check the path")

@@ -38,18 +38,30 @@ def home() -> Path:
     given = os.environ.get("DATUMRL_HOME")
     if not given:
         return _user_data() / "datumrl"
+    return expanded(given, "DATUMRL_HOME=")
+
+
+def expanded(path: Path | str, named: str = "") -> Path:
+    """Return a path of the user's whose first part may be ``~`` or ``~user``, without that.
+
+    Raises DatumrlError where no such user, or no home folder of theirs, is known; ``named`` is what
+    stands before the path in the message.
+    """
     try:
-        return Path(given).expanduser()
+        return Path(path).expanduser()
     except RuntimeError:
-        raise DatumrlError(f"DATUMRL_HOME={given}: no such user; name a folder") from None
+        raise DatumrlError(
+            f"{named}{path}: no such user, or none with a home folder; write the path as a whole"
+        ) from None
 
 
 def _user_data() -> Path:
+    named = "the folder of your data, "
     if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA") or "~/AppData/Local").expanduser()
+        return expanded(os.environ.get("LOCALAPPDATA") or "~/AppData/Local", named)
     if sys.platform == "darwin":
-        return Path("~/Library/Application Support").expanduser()
-    return Path(os.environ.get("XDG_DATA_HOME") or "~/.local/share").expanduser()
+        return expanded("~/Library/Application Support", named)
+    return expanded(os.environ.get("XDG_DATA_HOME") or "~/.local/share", named)
 
 
 @contextlib.contextmanager

@@ -22,7 +22,7 @@ def find_folder(source: Path, record: DatasetRecord) -> Path:
 
     Raises DatumrlError where there is none, or none that holds what the record's reader needs.
     """
-    source = source.expanduser()
+    source = files.expanded(source, "--from ")
     name = Path(record.file_name)
     for folder in (source / name, source / name.name, source):
         if folder.is_dir():

@@ -26,7 +26,7 @@ from datumrl.datasets import (
     places,
 )
 from datumrl.datasets.catalogue import DatasetRecord
-from datumrl.datasets.downloading import Origin, Report
+from datumrl.datasets.downloading import Origin, Report, Step
 from datumrl.datasets.errors import DatumrlError, installed_by
 from datumrl.datasets.locking import locked
 
@@ -61,7 +61,7 @@ def fetch(
                     origin = _download(record, staging, force)
                 sha256 = _install(record, staging, path, recorded)
         else:
-            origin = _copy(record, source.expanduser(), path, recorded)
+            origin = _copy(record, files.expanded(source, "--from "), path, recorded, report)
             sha256 = identity.sha256(path)
         other = before.sha256 if before and before.sha256 != sha256 else None
         _record(record, path, recorded, sha256, origin)
@@ -231,12 +231,19 @@ def _downloader(record: DatasetRecord) -> Callable[..., None]:
     return download
 
 
-def _copy(record: DatasetRecord, source: Path, path: Path, recorded: Path) -> str:
+def _copy(record: DatasetRecord, source: Path, path: Path, recorded: Path, report: Report) -> str:
     """Copy a dataset's folder to its place, all or nothing; return where from."""
     if not source.is_dir():
         raise DatumrlError(f"--from {source}: a Minari dataset is a folder; check the path")
     _checked(source, f"name a folder that holds {record.id} as a whole")
+    members = files.below([source], "*")
+    total, done = sum(member.stat().st_size for member in members), 0
     with files.replacing_folder(path) as temporary:
-        shutil.copytree(source, temporary, dirs_exist_ok=True)
+        for member in members:
+            place = temporary / member.relative_to(source)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(member, place)
+            done += place.stat().st_size
+            report(Step(f"importing {record.id}", done, total))
         fetching.sidecar_path(recorded).unlink(missing_ok=True)  # it is not of what comes
     return str(source.resolve())

@@ -8,7 +8,7 @@ from pathlib import Path
 from datumrl.datasets import minari_catalogue
 from datumrl.datasets.catalogue import DatasetRecord
 from datumrl.datasets.errors import DatumrlError
-from datumrl.datasets.files import home
+from datumrl.datasets.files import expanded, home
 
 
 def raw_path(record: DatasetRecord) -> Path:
@@ -39,7 +39,7 @@ def local_folder(record: DatasetRecord) -> Path:
 def d4rl_cache_path(record: DatasetRecord) -> Path:
     """Return where D4RL itself would have put the file (``D4RL_DATASET_DIR`` or its default)."""
     folder = os.environ.get("D4RL_DATASET_DIR") or "~/.d4rl/datasets"
-    return Path(folder).expanduser() / _file_name(record)
+    return expanded(folder, "D4RL_DATASET_DIR=") / _file_name(record)
 
 
 def _file_name(record: DatasetRecord) -> str:

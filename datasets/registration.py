@@ -221,7 +221,7 @@ def _is_pattern(path: str) -> bool:
 
 def _members(content: Mapping[str, Any], described_in: Path) -> list[Path]:
     """Return the files that ``path`` names, in the order of their names."""
-    given = Path(content["path"]).expanduser()
+    given = files.expanded(content["path"], f"{described_in}: path = ")
     whole = given if given.is_absolute() else described_in.resolve().parent / given
     if _is_pattern(content["path"]):
         if content["format"] == "minari":

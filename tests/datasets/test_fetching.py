@@ -196,6 +196,25 @@ def test_d4rls_own_cache_is_used(record: DatasetRecord, server: Any, d4rl_cache:
     assert d4rl_cache.read_bytes() == OTHER
 
 
+@pytest.mark.parametrize("target", ["../store/a.hdf5", "{}/store/a.hdf5"])
+def test_links_in_d4rls_cache_are_followed(
+    record: DatasetRecord, server: Any, d4rl_cache: Path, tmp_path: Path, target: str
+) -> None:
+    store = tmp_path / "store"
+    store.mkdir()
+    (store / "a.hdf5").write_bytes(BODY)
+    d4rl_cache.symlink_to(target.format(tmp_path))
+    # Where a link of that text would lead from our own folder; nothing is to be written there.
+    (places.raw_path(record).parent.parent / "store").mkdir(parents=True)
+    fetched = fetch(record)
+    assert fetched.how == "d4rl-cache"
+    assert fetched.path.samefile(store / "a.hdf5")
+    (store / "a.hdf5").unlink()
+    assert_whole(fetched)
+    assert left_in(places.raw_path(record).parent.parent / "store") == set()
+    assert server.requests == []
+
+
 def test_d4rls_cache_in_its_default_place(
     record: DatasetRecord, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -300,3 +319,19 @@ def test_a_cut_is_seen_in_every_version_of_hdf5(
     assert "cut off" in refused(record)
     server.bodies[FILE] = body
     assert_whole(fetch(record), body)
+
+
+@pytest.mark.parametrize(
+    "dataset", ["d4rl/hopper-medium-v2", "rlu/cartpole_swingup", "minari/D4RL/door/human-v2"]
+)
+def test_a_path_below_a_user_that_does_not_exist(dataset: str, home: Path) -> None:
+    path = Path("~nobody-of-that-name/data")
+    message = refused(catalogue.find(dataset), source=path)
+    assert f"--from {path}: no such user" in message
+
+
+def test_a_cache_of_d4rls_below_a_user_that_does_not_exist(
+    record: DatasetRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("D4RL_DATASET_DIR", "~nobody-of-that-name/d")
+    assert "D4RL_DATASET_DIR=~nobody-of-that-name/d: no such user" in refused(record)

@@ -315,3 +315,28 @@ def test_a_dataset_brings_what_it_was_combined_from(root: Path) -> None:
     assert fetch() == 0
     assert set(minari.list_local_datasets()) == {NAME, OTHER}
     assert not [name for name in files_below(root) if "fetching" in name]
+
+
+def test_an_import_to_a_full_disk(
+    root: Path,
+    tmp_path: Path,
+    small_disk: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    source = tmp_path / "remote" / NAME
+    (source / "data" / "notes.txt").write_bytes(bytes(2**19))
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(small_disk))
+    assert fetch("--from", str(source)) == 2
+    told = capsys.readouterr().err
+    assert f"cannot write {small_disk / NAME}: the disk is full" in told
+    assert files_below(small_disk) == set()
+
+
+def test_an_import_follows_links(root: Path, tmp_path: Path) -> None:
+    given = tmp_path / "given"
+    given.mkdir()
+    (given / "data").symlink_to(tmp_path / "remote" / NAME / "data")
+    assert fetch("--from", str(given)) == 0
+    assert files_below(root) == WHOLE
+    assert not (root / NAME / "data").is_symlink()
