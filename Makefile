@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help quickstart test test-fast lint bench cards baselines results picture behaviour-policies clean
+.PHONY: help quickstart test test-fast lint bench cards baselines results api picture behaviour-policies clean
 
 help:
 	@echo "make quickstart          install, then from a published table and fresh data to a leaderboard (5 minutes once installed)"
@@ -15,6 +15,7 @@ help:
 	@echo "make cards               cards of the local datasets in DATUMRL_HOME, into leaderboard/cards and docs"
 	@echo "make baselines           train the local suite's reference results in DATUMRL_HOME (hours)"
 	@echo "make results             what the project's reference results say, into docs/local_results.md"
+	@echo "make api                 the reference of the Python API, from signatures and docstrings, into docs/api.md"
 	@echo "make picture             the README's pictures of the board, by a headless browser"
 	@echo "make behaviour-policies  train the policies behind the local suite (hours)"
 	@echo "make clean               remove the virtual environment, caches and builds"
@@ -66,6 +67,9 @@ baselines: $(READY)
 # What the results that come with the project say: docs/local_results.md.
 results: $(READY)
 	$(BIN)/python -m datumrl.scripts.write_local_results
+
+api: $(READY)
+	$(BIN)/python -m datumrl.scripts.write_api_reference
 
 picture: $(READY)
 	$(BIN)/python -m datumrl.scripts.board_picture

@@ -60,7 +60,7 @@ def tell_defaults_plainly(command: type[T]) -> type[T]:
     import tyro
 
     hints = typing.get_type_hints(command, include_extras=True)
-    told = _told_of_fields(command)
+    told = told_of_fields(command)
     for field in dataclasses.fields(command):  # type: ignore[arg-type]  # commands are dataclasses
         behaviour = None
         if field.default is dataclasses.MISSING:  # of a list of values, tyro says "(default: )"
@@ -72,7 +72,7 @@ def tell_defaults_plainly(command: type[T]) -> type[T]:
     return command
 
 
-def _told_of_fields(command: type) -> dict[str, str]:
+def told_of_fields(command: type) -> dict[str, str]:
     """Return the docstring under each field, on one line; tyro keeps breaks before an indent."""
     (body,) = ast.parse(textwrap.dedent(inspect.getsource(command))).body
     assert isinstance(body, ast.ClassDef)
