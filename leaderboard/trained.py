@@ -19,7 +19,7 @@ from datumrl.datasets.errors import DatumrlError
 from datumrl.evaluation.records import RunRecord, score_rows
 from datumrl.leaderboard import training_verdict
 from datumrl.leaderboard.rules import Place, RawRun, Recomputer, Rule, Units
-from datumrl.leaderboard.training_cells import SEVERAL_TARGETS, Cell, Printed
+from datumrl.leaderboard.training_cells import SEVERAL_TARGETS, Cell, Printed, identity
 from datumrl.leaderboard.training_verdict import MARGIN, Judgement, Pair
 
 # (algorithm, dataset, seeds, options of the cell) -> the records of all that was trained
@@ -35,8 +35,14 @@ class Column:
     scores: Mapping[int, float]  # seed -> score, in the printed unit
     failed: tuple[int, ...] = ()  # seeds
     settings: str = ""  # with which it was trained, where the table does not say
-    hours: float = 0.0  # that training took in this call
+    hours: float = 0.0  # that training took in the call that gave it
     estimated: float = 0.0
+    command: str = ""  # that call
+
+    @property
+    def identity(self) -> str:
+        """Return what it is of, see `training_cells.identity`."""
+        return identity(self.cell, self.printed)
 
     def pair(self, points: float) -> Pair:
         """Return what is tested."""
@@ -64,7 +70,7 @@ class Trained:
     columns: tuple[Column, ...]
     points: float = MARGIN
     left_out: tuple[tuple[str, str], ...] = ()  # cell, reason
-    command: str = ""  # that computes it again
+    command: str = ""  # that computes it again; several, where columns are of several calls
     changes: str = ""  # settings other than the table's, as asked for
 
     @functools.cached_property
@@ -183,6 +189,7 @@ def _column_json(judged: Judged) -> dict[str, Any]:
         "settings": column.settings,
         "hours": column.hours,
         "estimated_hours": column.estimated,
+        "command": column.command,
         "seeds_to_differ": judged.took,
         **found,
     }
@@ -226,4 +233,5 @@ def _column(content: Mapping[str, Any]) -> Column:
         str(content["settings"]),
         float(content["hours"]),
         float(content["estimated_hours"]),
+        str(content.get("command", "")),
     )

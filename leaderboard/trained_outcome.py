@@ -24,13 +24,13 @@ def train(
     seeds: Sequence[int],
     run: Run,
     hours: Mapping[str, float],
-    done: Callable[[Outcome], None] | None = None,
+    done: Callable[[Outcome, Cell], None] | None = None,
 ) -> Outcome:
     """Train cells in the order given and return the table's outcome.
 
     ``plan`` holds margin, command and what is left out already, ``hours`` the estimate of each cell
-    by name.  After every cell ``done`` is told of the outcome so far, to keep.  A cell that cannot
-    be trained is left out with the reason; the others go on.
+    by `Cell.key`.  After every cell ``done`` is given the outcome so far, to keep, and the cell.  A
+    cell that cannot be trained is left out with the reason; the others go on.
     """
     columns: list[Column] = []
     left_out = list(plan.left_out)
@@ -43,14 +43,15 @@ def train(
         except DatumrlError as problem:
             left_out.append((cell.name, str(problem)))
         else:
-            estimate = hours.get(cell.name, 0.0)
+            estimate = hours.get(cell.key, 0.0)
             # What was trained before is only read.
             took = (time.monotonic() - began) / _SECONDS if estimate else 0.0
-            columns += [dataclasses.replace(each, hours=took, estimated=estimate) for each in own]
+            made = {"hours": took, "estimated": estimate, "command": plan.command}
+            columns += [dataclasses.replace(each, **made) for each in own]
         so_far = dataclasses.replace(plan, columns=tuple(columns), left_out=tuple(left_out))
         found = outcome(table, so_far)
         if done is not None:
-            done(found)
+            done(found, cell)
     return found
 
 
@@ -64,3 +65,15 @@ def outcome(table: TrainingTable, found: Trained) -> Outcome:
         kind="trained again",
     )
     return Outcome(about, (), notes=table.notes, trained=found)
+
+
+def told(found: Outcome, cell: Cell) -> list[str]:
+    """Return what became of a cell, a line for each printed number, or why it was left out."""
+    assert found.trained is not None
+    lines = [
+        f"{cell.name}, {each.column.printed.rule}: {each.judgement.verdict}"
+        for each in found.trained.judged
+        if each.column.cell.key == cell.key
+    ]
+    reasons = [reason for name, reason in found.trained.left_out if name == cell.name]
+    return lines or [f"{cell.name}: left out: {reason}" for reason in reasons[-1:]]

@@ -13,6 +13,7 @@ from datumrl.leaderboard.trained import Judged, Trained
 from datumrl.leaderboard.training_verdict import LEVEL
 
 RIGHT = ("printed", "published seeds", "trained", "new seeds", "difference", "p")
+_ALONE = 3  # cells with one reason that have a line each
 _PLURALS = {"agrees": "agree", "differs": "differ"}
 _CSV = (
     "algorithm", "dataset", "evaluations", "published_mean", "published_std", "published_seeds",
@@ -37,7 +38,7 @@ def summary(trained: Trained) -> list[str]:
     took = [each.took for each in trained.judged if each.took]
     if took:
         lines.append(f"seeds after which a cell alone differs: {_span(took)}")
-    cells = {(each.cell.name, repr(each.cell.options)): each for each in trained.columns}
+    cells = {each.cell.key: each for each in trained.columns}
     hours = sum(each.hours for each in cells.values())
     estimated = sum(each.estimated for each in cells.values() if each.hours)
     if hours:
@@ -134,9 +135,16 @@ def _moments(judged: Judged) -> tuple[float | None, float | None]:
 
 
 def _left_out(trained: Trained) -> Sheet:
+    gathered: dict[str, list[str]] = {}
+    for name, reason in trained.left_out:
+        gathered.setdefault(reason, []).append(name)
+    rows = []
+    for reason, cells in gathered.items():
+        shown = cells if len(cells) <= _ALONE else [f"{cells[0]} and {len(cells) - 1} more"]
+        rows += [(cell, reason) for cell in shown]
     return Sheet(
-        "left-out", "Not trained", ("cell", "reason"), trained.left_out,
-        "Cells of the table that have no verdict, by reason.",
+        "left-out", "Not trained", ("cell", "reason"), tuple(rows),
+        "Cells of the table that were not trained, by reason.",
     )  # fmt: skip
 
 

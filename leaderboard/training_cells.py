@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -68,6 +69,11 @@ class Cell:
         """Return for example ``IQL on d4rl/hopper-medium-v2``."""
         return f"{self.algorithm} on {self.dataset}"
 
+    @property
+    def key(self) -> str:
+        """Return what tells trainings apart: the name, and what is trained with."""
+        return f"{self.name} {json.dumps(dict(self.options), sort_keys=True, default=str)}"
+
     def sample(self, printed: Printed) -> Sample:
         """Return what is known of the published runs behind a printed number."""
         return printed.sample(self.seeds, self.ddof)
@@ -93,6 +99,13 @@ class TrainingTable:
     cells: tuple[Cell, ...]
     untrainable: tuple[tuple[str, str], ...] = ()  # cell, reason
     notes: tuple[str, ...] = ()
+    own: bool = False  # a file of one's own, whose name may be another table's too
+
+
+def identity(cell: Cell, printed: Printed) -> str:
+    """Return a printed number and its training as text: equal only for the same in two outcomes."""
+    known = (cell.key, cell.method, cell.seeds, cell.ddof, cell.returns)
+    return json.dumps([*known, dataclasses.asdict(printed)], sort_keys=True)
 
 
 def why_untrainable(algorithm: str, method: str | None, dataset: str, returns: bool) -> str:

@@ -72,7 +72,7 @@ def read(path: Path, reading: Reading, stated: Stated) -> TrainingTable:
         rule=f"{reading.checkpoint} evaluation of each run unless a column says otherwise; mean "
         f"and standard deviation (ddof = {reading.ddof}) over its seeds",
     )
-    return TrainingTable(about, tuple(cells), (*untrainable, *empty), sheet.notes)
+    return TrainingTable(about, tuple(cells), (*untrainable, *empty), sheet.notes, own=True)
 
 
 def _plain(column: str) -> str:

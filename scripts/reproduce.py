@@ -174,13 +174,13 @@ class Command:
         seeds = parse_seeds(self.seeds or _SEEDS)
         if len(seeds) < 2:
             raise DatumrlError(f"--seeds {self.seeds}: one seed has no spread; give 2 or more")
-        table = training_cells.selected(self._training_table(), self.algorithms, self.datasets)
+        table = reproduce_training.changed(self._training_table(), self._changes())
         wanted = reproduce_training.Wanted(
             seeds, self._changes(), self.budget, self.margin, self.out, self.workers, self.device,
             self.skip_missing, self.dry_run,
         )  # fmt: skip
-        table = reproduce_training.changed(table, wanted.changes)
-        planned = reproduce_training.plan(table, wanted)
+        named = training_cells.selected(table, self.algorithms, self.datasets)
+        planned = reproduce_training.plan(named, wanted)
         if self.dry_run:
             if self.json:
                 console.print_json(

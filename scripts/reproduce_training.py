@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from datumrl.datasets import catalogue, files, places
+from datumrl.datasets import catalogue, places
 from datumrl.datasets.catalogue import DatasetRecord
 from datumrl.datasets.errors import DatumrlError
 from datumrl.evaluation.report_tables import plural
 from datumrl.leaderboard import (
     outcome_files,
+    trained_folder,
     trained_outcome,
     trained_sheets,
     training_budget,
@@ -67,8 +68,8 @@ class Planned:
 
     @property
     def hours(self) -> dict[str, float]:
-        """Return the estimate of each cell by name."""
-        return {each.cell.name: each.hours for each in self.estimates}
+        """Return the estimate of each cell by its key."""
+        return {each.cell.key: each.hours for each in self.estimates}
 
 
 def changed(table: TrainingTable, changes: Mapping[str, Any]) -> TrainingTable:
@@ -104,7 +105,8 @@ def plan(table: TrainingTable, wanted: Wanted) -> Planned:
     left_out = [
         *((cell.name, f"over the budget: {reason}") for cell, reason in left),
         *((cell.name, "its file is missing") for cell, job in jobs if (cell, job) not in there),
-        *_grouped([*table.untrainable, *untrainable]),
+        *table.untrainable,
+        *untrainable,
     ]
     named = tuple(left_out[len(left) :])  # what the budget leaves out is among the estimates
     for sheet in trained_sheets.sheets(Trained((), left_out=named)):
@@ -140,10 +142,17 @@ def _chosen(
 
 
 def train(table: TrainingTable, planned: Planned, wanted: Wanted, command: str) -> Outcome:
-    """Train what is planned, keeping the outcome after every cell; see `trained_outcome.train`."""
+    """Train what is planned, keeping the outcome after every cell; see `trained_outcome.train`.
+
+    ``table`` has all of the table's cells: those that earlier calls trained stay in the outcome.
+    """
     from datumrl.algorithms import executor
 
-    out = wanted.out or files.home() / trained_outcome.FOLDER / _slug(table.about.id)
+    changes = _changes_text(wanted.changes)
+    out = wanted.out or trained_folder.of(table, wanted.points, changes)
+    start = Trained((), wanted.points, planned.left_out, command, changes)
+    before = trained_folder.words(out, trained_outcome.outcome(table, start), table)
+    console.notes.print(before or f"kept in {out}", markup=False, soft_wrap=True)
     root = None if wanted.out is None else wanted.out / _RUNS
     shows: dict[Path, Callable[[int, int], None]] = {}
 
@@ -162,17 +171,18 @@ def train(table: TrainingTable, planned: Planned, wanted: Wanted, command: str) 
             trainer = executor.trainer(root, wanted.workers, show, device=wanted.device, **options)
             return trainer(algorithm, dataset, seeds)
 
-        def keep(found: Outcome) -> None:
-            outcome_files.write(found, out)
-            assert found.trained is not None
-            for each in found.trained.judged[-1:]:
-                name = each.column.cell.name
-                console.notes.print(f"{name}: {each.judgement.verdict}", markup=False)
+        def keep(found: Outcome, cell: Cell) -> None:
+            # Read again each time: another call may train other cells of the table meanwhile.
+            outcome_files.write(
+                trained_folder.merged(found, trained_folder.earlier(out), table), out
+            )
+            for line in trained_outcome.told(found, cell):
+                console.notes.print(line, markup=False, soft_wrap=True)
 
-        start = Trained((), wanted.points, planned.left_out, command, _changes_text(wanted.changes))
-        return trained_outcome.train(
+        found = trained_outcome.train(
             table, start, planned.cells, wanted.seeds, run, planned.hours, keep
         )
+    return trained_folder.merged(found, trained_folder.earlier(out), table)
 
 
 def unfinished(found: Outcome, planned: Planned) -> list[str]:
@@ -303,24 +313,7 @@ def _speed(job: Job, threads: int | None, speeds: dict[object, Speed]) -> Speed:
     return dataclasses.replace(speeds[key], data=speed_probe.data_bytes(record))
 
 
-def _grouped(reasons: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Return cells with one reason as one line."""
-    gathered: dict[str, list[str]] = {}
-    for name, reason in reasons:
-        gathered.setdefault(reason, []).append(name)
-    return [
-        (names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more", reason)
-        for reason, names in gathered.items()
-    ]
-
-
 def _changes_text(changes: Mapping[str, Any]) -> str:
     settings = changes.get("settings", {})
     parts = {**{key: value for key, value in changes.items() if key != "settings"}, **settings}
     return ", ".join(f"{key}={value}" for key, value in parts.items())
-
-
-def _slug(name: str) -> str:
-    from datumrl.leaderboard import names
-
-    return names.slug(name)

@@ -181,11 +181,16 @@ def test_a_cell_that_cannot_be_trained_leaves_the_others(tmp_path):
         [4, 5],
         run,
         {},
-        lambda each: kept.append(len(each.trained.columns)),
+        lambda each, cell: kept.append(
+            (len(each.trained.columns), trained_outcome.told(each, cell))
+        ),
     )
     assert found.trained.left_out == ((first.name, "disk full"),)
     assert [list(column.scores) for column in found.trained.columns] == [[4, 5]]
-    assert kept == [0, 1]
+    assert kept == [
+        (0, [f"{first.name}: left out: disk full"]),
+        (1, [f"BC on {HOPPER.id}, last: agrees"]),
+    ]
 
 
 def test_nothing_trained_shows_nothing():
