@@ -18,18 +18,14 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
-from datumrl.datasets import scores
-from datumrl.evaluation.records import COUNTED
-from datumrl.leaderboard import agreement, names
-from datumrl.leaderboard.agreement import Agreement, Group, Verdict
+from datumrl.leaderboard import names, submission_counted
+from datumrl.leaderboard.agreement import CLEAR, Agreement, Verdict
 from datumrl.leaderboard.attainable import bounds_in
+from datumrl.leaderboard.submission_comparison import compared, unmeasured
 from datumrl.leaderboard.submission_context import (
     dataset_of,
     is_author,
@@ -47,8 +43,8 @@ from datumrl.leaderboard.submission_schema import (
 
 _Before = Sequence[tuple[str, str, SeedRun]]  # runs of earlier evidence: file, kind, run
 _ANEW = "retrained"
+_SHOWN = 3
 _CONCLUSIVE: tuple[Verdict, ...] = ("agrees", "differs")
-_QUANTITY = {"last-10-mean": "the mean of the last ten evaluations", "best": "the best evaluation"}
 
 
 @dataclass(frozen=True)
@@ -67,6 +63,8 @@ class Judgement:
             f"{self.verdict}, mean difference between {self.pooled.low:.1f} and "
             f"{self.pooled.high:.1f} points (90%)"
         )
+        if self.verdict == "inconclusive" and self.pooled.blind:
+            told += f"; {without_notice(self.pooled)}"
         if self.outvoted:
             told += ", without " + " and ".join(f"{name}'s" for name in self.outvoted) + " runs"
         if len(self.verifiers) > 1:
@@ -77,6 +75,12 @@ class Judgement:
                 f"{' and '.join(self.rerolled)}"
             )
         return "; ".join((told, *self.unmeasured))
+
+
+def without_notice(found: Agreement) -> str:
+    """Return on which datasets a large difference could go unseen, and the remedy."""
+    shown = ", ".join(found.blind[:_SHOWN]) + (" and others" if len(found.blind) > _SHOWN else "")
+    return f"a difference of {CLEAR:g} points on {shown} could go unseen: more seeds would show it"
 
 
 def submitted_files(submission: Submission) -> dict[str, str]:
@@ -146,7 +150,7 @@ def _of_seeds(
     seeds = [run.seed for run in runs]
     if len(set(seeds)) < len(seeds):
         yield ": a seed is there twice"
-    if kind == "re-rolled" and set(seeds) != set(_finished(result.runs)):
+    if kind == "re-rolled" and set(seeds) != set(submission_counted.finished(result.runs)):
         yield ": it has to re-roll every seed that did not fail, no other"
     if kind == _ANEW:
         if set(seeds) & submitted or len(seeds) < 2:
@@ -160,7 +164,7 @@ def _of_points(result: DatasetResult, runs: Sequence[SeedRun], kind: str) -> Ite
     dataset = dataset_of(result.dataset)
     told = result.protocol.environment
     limits = bounds_in(dataset, told) if dataset is not None else None
-    wanted = counted_steps(result) if kind == _ANEW else _last_step(result)
+    wanted = submission_counted.counted_steps(result) if kind == _ANEW else _last_step(result)
     for run in runs:
         where = f", seed {run.seed}"
         steps = tuple(point.step for point in run.evaluations)
@@ -197,25 +201,8 @@ def _of_copies(result: DatasetResult, runs: Sequence[SeedRun], before: _Before) 
                 yield f", seed {run.seed}: returns copied from {source}"
 
 
-def counted_steps(result: DatasetResult) -> tuple[int, ...]:
-    """Return the steps of the evaluations that count, of the runs that did not fail."""
-    for run in _finished(result.runs).values():
-        steps = tuple(point.step for point in run.evaluations)
-        return steps[-COUNTED[result.protocol.checkpoint] :]
-    return ()
-
-
 def _last_step(result: DatasetResult) -> tuple[int, ...]:
-    return counted_steps(result)[-1:]
-
-
-def counted(run: SeedRun, checkpoint: str) -> float:
-    """Return the mean return that the board counts of a run, by its protocol's checkpoint rule."""
-    means = [math.fsum(point.returns) / len(point.returns) for point in run.evaluations]
-    if checkpoint == "best":
-        return max(means)
-    last = means[-COUNTED[checkpoint] :]
-    return math.fsum(last) / len(last)
+    return submission_counted.counted_steps(result)[-1:]
 
 
 def judged(submission: Submission, evidence: Iterable[Evidence]) -> Judgement:
@@ -229,7 +216,7 @@ def judged(submission: Submission, evidence: Iterable[Evidence]) -> Judgement:
         for name, own in by_verifier.items()
         if (trained := [each for each in own if each.kind == _ANEW])
     }
-    alone = {name: _compared(submission, anew.get(name, own)) for name, own in by_verifier.items()}
+    alone = {name: compared(submission, anew.get(name, own)) for name, own in by_verifier.items()}
     deciding = anew or by_verifier
     agreeing, differing = (
         [name for name in deciding if alone[name].verdict == one] for one in _CONCLUSIVE
@@ -238,14 +225,14 @@ def judged(submission: Submission, evidence: Iterable[Evidence]) -> Judgement:
     minority = fewer if len(fewer) < len(more) else []
     rest = [each for name, own in deciding.items() if name not in minority for each in own]
     single = next(iter(deciding)) if len(deciding) == 1 else None
-    pooled = alone[single] if single is not None else _compared(submission, rest)
+    pooled = alone[single] if single is not None else compared(submission, rest)
     return Judgement(
         _voted(len(agreeing), len(differing), pooled.verdict),
         pooled,
         tuple((shown[name], found.verdict) for name, found in alone.items()),
         tuple(shown[name] for name in minority),
         tuple(shown[name] for name, own in by_verifier.items() if anew and _any_rerolled(own)),
-        tuple(_unmeasured(submission, rest)),
+        tuple(unmeasured(submission, rest)),
     )
 
 
@@ -261,71 +248,3 @@ def _voted(agreeing: int, differing: int, pooled: Verdict) -> Verdict:
     if agreeing == differing:
         return "inconclusive"
     return "agrees" if agreeing > differing else "differs"
-
-
-def _compared(submission: Submission, evidence: Sequence[Evidence]) -> Agreement:
-    """Return how new runs of one kind, all taken together, agree with the submitted ones."""
-    told: dict[str, list[SeedRun]] = defaultdict(list)
-    for each in evidence:
-        for cell in each.cells:
-            told[cell.dataset] += cell.runs
-    by_dataset = {result.dataset: result for result in submission.results.values()}
-    cells: dict[str, Sequence[Group]] = {}
-    failed = any(_unmeasured(submission, evidence))
-    for dataset, runs in told.items():
-        result = by_dataset[dataset]
-        living = [run for run in runs if run.status == "complete" and run.evaluations]
-        pairs = _pairs(result, living, evidence[0].kind)
-        failed |= len(living) < len(runs) or not pairs
-        if pairs:
-            cells[dataset] = _in_points(result, pairs)
-    if not cells:
-        return Agreement("inconclusive", -np.inf, np.inf, ())
-    return agreement.compare(cells, failed)
-
-
-def _pairs(result: DatasetResult, new: Sequence[SeedRun], kind: str) -> list[Group]:
-    """Return submitted and new returns: of each policy's episodes, or what counts of all seeds."""
-    old = _finished(result.runs)
-    if not old or not new:
-        return []
-    if kind == _ANEW:
-        rule = result.protocol.checkpoint
-        both = (old.values(), new)
-        first, second = (np.array([counted(run, rule) for run in runs]) for runs in both)
-        return [(first, second)]
-    episodes: dict[int, list[float]] = defaultdict(list)
-    for run in new:
-        episodes[run.seed] += run.evaluations[-1].returns
-    return [
-        (np.array(old[seed].evaluations[-1].returns), np.array(episodes[seed]))
-        for seed in sorted(episodes)
-    ]
-
-
-def _unmeasured(submission: Submission, evidence: Sequence[Evidence]) -> Iterator[str]:
-    """Yield the datasets whose score no file measures: re-rolled policies are the last ones."""
-    told = [(cell.dataset, each.kind) for each in evidence for cell in each.cells]
-    for result in submission.results.values():
-        kinds = {kind for dataset, kind in told if dataset == result.dataset}
-        rule = result.protocol.checkpoint
-        if kinds and _ANEW not in kinds and rule != "last":
-            yield (
-                f"{result.dataset} counts {_QUANTITY[rule]}, which re-rolled last policies cannot "
-                "show; retrain"
-            )
-
-
-def _finished(runs: Sequence[SeedRun]) -> dict[int, SeedRun]:
-    return {run.seed: run for run in runs if run.status == "complete" and run.evaluations}
-
-
-def _in_points(result: DatasetResult, pairs: Sequence[Group]) -> list[Group]:
-    """Return returns as scores, or as percent of the largest submitted one without references."""
-    dataset = dataset_of(result.dataset)
-    if dataset is not None and dataset.reference is not None:
-        return [
-            (scores.normalize(old, dataset), scores.normalize(new, dataset)) for old, new in pairs
-        ]
-    largest = max(float(np.abs(old).max()) for old, _ in pairs) or 1.0
-    return [(100 * old / largest, 100 * new / largest) for old, new in pairs]

@@ -14,7 +14,12 @@ import pydantic
 
 from datumrl.datasets.errors import DatumrlError
 from datumrl.evaluation.records import COUNTED, RunRecord, describe_invalid
-from datumrl.leaderboard import names, submission_evidence, submission_files
+from datumrl.leaderboard import (
+    names,
+    submission_comparison,
+    submission_evidence,
+    submission_files,
+)
 from datumrl.leaderboard.submission_context import is_author, says_something
 from datumrl.leaderboard.submission_files import Submission
 from datumrl.leaderboard.submission_schema import (
@@ -36,6 +41,26 @@ def sampled(submission: Submission, count: int) -> list[DatasetResult]:
     by_dataset = {result.dataset: result for result in submission.results.values()}
     files = submission_evidence.submitted_files(submission)
     return [by_dataset[name] for name in submission_evidence.drawn(files, list(by_dataset), count)]
+
+
+def foreseen(submission: Submission, count: int, seeds: int) -> str:
+    """Return why so many new seeds of ``count`` datasets can hardly agree, "" if they can.
+
+    They are taken to have the mean and the spread of the submitted ones.
+    """
+    found = submission_comparison.foreseen(sampled(submission, count), seeds)
+    if found is None or found.verdict == "agrees":
+        return ""
+    why = (
+        submission_evidence.without_notice(found)
+        if found.blind
+        else f"the interval of the difference would be as wide as {found.low:.1f} to "
+        f"{found.high:.1f} points"
+    )
+    return (
+        f"--seeds {seeds}, --sample {count}: even seeds that are as the submitted ones would show "
+        f"no agreement ({why}); the new ones count beside those of other verifiers"
+    )
 
 
 def verify(

@@ -14,7 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 from datumrl.datasets import catalogue, files, locking
 from datumrl.datasets.errors import DatumrlError
-from datumrl.leaderboard import submission_checks, submission_evidence, submission_files
+from datumrl.leaderboard import (
+    submission_checks,
+    submission_counted,
+    submission_evidence,
+    submission_files,
+)
 from datumrl.leaderboard import verification as verifying
 from datumrl.leaderboard.submission_context import canonical
 from datumrl.leaderboard.submission_evidence import Judgement
@@ -70,6 +75,7 @@ def verify(
                 show = bars.bar(f"training on {result.dataset}", "updates")
                 return _retrained(result, wanted, kept / _own(result.dataset), show)
 
+            _foresee(submission, sample, seeds)
             evidence = verifying.verify(
                 submission, sample, "retrained", retrain, verified_by, seeds
             )
@@ -78,6 +84,13 @@ def verify(
         _remove_training(evidence, kept)
     _tell(found, written, as_json)
     return 0 if found.verdict == "agrees" else DISAGREES
+
+
+def _foresee(submission: Submission, sample: int, seeds: int) -> None:
+    """Say so before hours of training where they are unlikely to show that results agree."""
+    warning = verifying.foreseen(submission, sample, seeds)
+    if warning:
+        console.notes.print(warning, soft_wrap=True)
 
 
 def _written(evidence: Evidence, folder: Path, kept: Path) -> tuple[Judgement, Path]:
@@ -240,7 +253,7 @@ def _retrained(
 
 def _evaluate_every(result: DatasetResult) -> int:
     """Return the interval at which training meets every evaluation that counts."""
-    steps, wanted = result.budget.steps, submission_evidence.counted_steps(result)
+    steps, wanted = result.budget.steps, submission_counted.counted_steps(result)
     if result.protocol.checkpoint == "last":
         return max(1, steps)
     first = next(run.evaluations[0].step for run in result.runs if run.status == "complete")
@@ -273,6 +286,7 @@ def _tell(found: Judgement, path: Path, as_json: bool) -> None:
             "outvoted": list(found.outvoted),
             "rerolled": list(found.rerolled),
             "unmeasured": list(found.unmeasured),
+            "blind": list(pooled.blind),
         }
         console.print_json(_finite({**content, "file": str(path)}))
         return

@@ -197,6 +197,37 @@ def test_equal_methods_are_rarely_said_to_differ_and_far_ones_never_to_agree() -
     assert far <= 8  # at the margin itself, 5% are expected
 
 
+def cells_of(generator: np.random.Generator, count: int, spread: float) -> dict[str, Any]:
+    draws = ((generator.normal(50, spread, 5), generator.normal(50, spread, 5)) for _ in "ab" * 5)
+    return {f"d{n}": [pair] for n, pair in zip(range(count), draws, strict=False)}
+
+
+@pytest.mark.parametrize("count", [3, 9])
+def test_one_dataset_wrong_by_30_points_is_found_among_any_number(count: int) -> None:
+    # Of 5 against 5 the smallest p is 2/252, above 0.05/9: relabelling alone cannot find it.
+    generator = np.random.default_rng(4)
+    honest = 0
+    for draw in range(60):
+        cells = cells_of(generator, count, spread=(1, 2, 3)[draw % 3])
+        honest += agreement.compare(cells).verdict == "agrees"
+        ((old, new),) = cells["d1"]
+        found = agreement.compare({**cells, "d1": [(old + 30, new)]})
+        assert found.verdict == "differs"
+        assert [cell.dataset for cell in found.cells if cell.differs] == ["d1"]
+    assert honest >= 57
+
+
+def test_agreement_is_not_said_where_a_wrong_dataset_could_go_unseen() -> None:
+    cells = cells_of(np.random.default_rng(5), 9, spread=2)
+    pattern = np.array([-1.0, -0.5, 0, 0.5, 1])
+    cells["d4"] = [(50 + 16 * pattern, 51 + 16 * pattern)]
+    found = agreement.compare(cells)
+    assert (found.verdict, found.blind) == ("inconclusive", ("d4",))
+    assert -agreement.MARGIN < found.low < found.high < agreement.MARGIN
+    many = {**cells, "d4": [tuple(np.tile(each, 4) for each in cells["d4"][0])]}
+    assert (agreement.compare(many).verdict, agreement.compare(many).blind) == ("agrees", ())
+
+
 def test_many_values_take_the_limit_of_the_permutation_distribution() -> None:
     generator = np.random.default_rng(3)
     groups = [(generator.normal(0, 1, 90), generator.normal(0.15, 1, 90)) for _ in range(5)]

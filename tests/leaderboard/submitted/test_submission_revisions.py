@@ -219,7 +219,7 @@ def test_what_is_broken_is_left_out_and_named(make: Any, tmp_path: Path) -> None
 
 def test_every_file_belongs_to_the_run_that_the_board_counts(make: Any) -> None:
     # What evidence compares is what the board shows, whatever the checkpoint rule.
-    from datumrl.leaderboard.submission_evidence import counted
+    from datumrl.leaderboard.submission_counted import counted
     from datumrl.leaderboard.submission_schema import DatasetResult
 
     for rule in ("last", "last-10-mean", "best"):

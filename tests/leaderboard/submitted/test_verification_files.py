@@ -112,3 +112,20 @@ def test_evidence_is_new_beside_what_came_meanwhile(
     assert "seed 10 is in evidence.json already" in told
     assert verified_by(folder / "evidence.json") == "Quicker"
     assert not (folder / "evidence-2.json").exists()
+
+
+@pytest.mark.parametrize(("seeds", "warned"), [(2, True), (20, False)])
+def test_too_few_seeds_are_told_before_training(
+    draft: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+    seeds: int, warned: bool,
+) -> None:  # fmt: skip
+    for run in draft.runs:  # from 400 to 580: a wide spread of seeds
+        for point in run["evaluations"]:
+            point["lengths"] = [length + 20 * run["seed"] for length in point["lengths"]]
+            point["returns"] = [float(length) for length in point["lengths"]]
+    folder = draft.write(tmp_path / "subs")
+    before: list[str] = []
+    training(monkeypatch, lambda: before.append(" ".join(capsys.readouterr().err.split())))
+    main(["submit", "--verify", str(folder), "--verified-by", "One", "--seeds", str(seeds)])
+    told = f"--seeds {seeds}, --sample 3: even seeds that are as the submitted ones would show no"
+    assert (told in before[0]) == warned
