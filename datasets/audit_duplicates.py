@@ -69,12 +69,17 @@ def _whole_numbers(episodes: Episodes) -> bool:
 def check_leakage(training: Episodes, hashes: np.ndarray, validation: Episodes) -> Finding:
     """No row or episode of ``validation`` is in ``training``, whose row hashes are ``hashes``.
 
-    Raises nothing for datasets of different widths: these share no row.
+    Not applicable to datasets whose columns differ in name or width.
     """
     name = "leakage"
     if not len(validation) or not len(training):
         return Finding(name, "not applicable", "one of the two datasets holds no rows")
-    others = duplicates.row_hashes(validation)
+    if why := duplicates.incomparable(training, validation):
+        return Finding(name, "not applicable", f"rows cannot be compared: {why}")
+    types = duplicates.common_types(training, validation)
+    if types:
+        hashes = duplicates.row_hashes(training, types)
+    others = duplicates.row_hashes(validation, types)
     rows = np.flatnonzero(_among(others, hashes))
     mine = duplicates.episode_hashes(training, hashes)
     shared = _among(duplicates.episode_hashes(validation, others), mine)
@@ -84,14 +89,16 @@ def check_leakage(training: Episodes, hashes: np.ndarray, validation: Episodes) 
         "shared rows": len(rows),
         "shared episodes": int(shared.sum()),
     }
+    told = "; ".join(f"{column} compared as {dtype}" for column, dtype in types.items())
+    told = f" ({told})" if told else ""
     if not len(rows):
         text = f"none of the {len(validation):,} rows of {validation.id} is in {training.id}"
-        return Finding(name, "pass", text, counts)
+        return Finding(name, "pass", text + told, counts)
+    found = f"{share(len(rows), len(validation))} rows and {counts['shared episodes']:,} whole "
     return Finding(
         name,
         "fail",
-        f"{share(len(rows), len(validation))} rows and {counts['shared episodes']:,} whole "
-        f"episodes of {validation.id} are in {training.id}",
+        f"{found}episodes of {validation.id} are in {training.id}{told}",
         counts,
         first(rows),
         f"drop them from one of the two (the first rows are those of {validation.id}): scores on "

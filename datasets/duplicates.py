@@ -4,19 +4,23 @@ Two rows are equal if observation, action and reward are: 0 and -0 are one numbe
 NaNs.  Two episodes are equal if their rows are, one after the other; an episode of a single row is
 counted among the rows only, since by itself it tells no copy from chance.
 
+Rows of two datasets are compared by the names of their columns, whatever the order of the parts of
+a state, and in the type that both can be told in: of floats the narrower one (what was stored in
+less precision is still a copy), else the one that NumPy promotes both to.
+
 Where rows have to be named and not just counted, they are compared by 64-bit hashes: of n different
 ones, two agree by accident with a chance of about n^2 / 2^65, one in 37 for a billion rows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from datumrl.datasets import distinct
-from datumrl.datasets.columns import parts
+from datumrl.datasets.discretization import columns_of
 from datumrl.datasets.distinct import Progress
 from datumrl.datasets.episodes import Episodes
 from datumrl.datasets.findings import flat, pieces
@@ -52,7 +56,7 @@ def duplicates(episodes: Episodes, progress: Progress | None = None) -> Duplicat
 
 def repeated_rows(episodes: Episodes, progress: Progress | None = None) -> int:
     """Return how many rows equal an earlier one; whole rows are compared, not their hashes."""
-    packing = Packing([Exact(column) for column in _columns(episodes)])
+    packing = Packing([Exact(column) for column in _columns(episodes).values()])
     return len(episodes) - distinct.count(packing, progress=progress)
 
 
@@ -77,12 +81,44 @@ def repeated(hashes: np.ndarray) -> np.ndarray:
     return again
 
 
-def row_hashes(episodes: Episodes) -> np.ndarray:
-    """Return a hash of each row's observation, action and reward, (rows,) uint64."""
+def row_hashes(episodes: Episodes, types: Mapping[str, np.dtype] | None = None) -> np.ndarray:
+    """Return a hash of each row's observation, action and reward, (rows,) uint64.
+
+    ``types`` (see `common_types`) are what columns are cast to first, by name; by default none is.
+    """
     hashes = np.empty(len(episodes), np.uint64)
-    for piece, block in _hashed(episodes):
+    for piece, block in _hashed(episodes, types or {}):
         hashes[piece] = block
     return hashes
+
+
+def incomparable(one: Episodes, other: Episodes) -> str:
+    """Return why no row of one dataset can equal one of the other: "" where that can be."""
+    mine, theirs = _columns(one), _columns(other)
+    if mine.keys() != theirs.keys():
+        return f"{one.id} has {', '.join(mine)}; {other.id} has {', '.join(theirs)}"
+    for name, column in mine.items():
+        widths = flat(column).shape[1], flat(theirs[name]).shape[1]
+        if widths[0] != widths[1]:
+            return f"{name} have {widths[0]} dimensions in {one.id}, {widths[1]} in {other.id}"
+    return ""
+
+
+def common_types(one: Episodes, other: Episodes) -> dict[str, np.dtype]:
+    """Return, by name, as what to compare the columns of which two datasets differ in type."""
+    mine, theirs = _columns(one), _columns(other)
+    return {
+        name: _common(column.dtype, theirs[name].dtype)
+        for name, column in mine.items()
+        if column.dtype != theirs[name].dtype
+    }
+
+
+def _common(one: np.dtype, other: np.dtype) -> np.dtype:
+    floats = [dtype.newbyteorder("=") for dtype in (one, other) if dtype.kind == "f"]
+    if floats:
+        return min(floats, key=lambda dtype: dtype.itemsize)
+    return np.result_type(one, other)
 
 
 def episode_hashes(episodes: Episodes, hashes: np.ndarray | None = None) -> np.ndarray:
@@ -93,7 +129,7 @@ def episode_hashes(episodes: Episodes, hashes: np.ndarray | None = None) -> np.n
     starts = np.asarray(episodes.starts)
     found = np.zeros(len(starts) - 1, np.uint64)
     known = () if hashes is None else ((piece, hashes[piece]) for piece in pieces(len(episodes)))
-    for piece, block in known if hashes is not None else _hashed(episodes):
+    for piece, block in known if hashes is not None else _hashed(episodes, {}):
         rows = np.arange(piece.start, piece.stop)
         numbers = np.searchsorted(starts, rows, side="right") - 1
         places = (rows - starts[numbers]).astype(np.uint64)
@@ -103,13 +139,17 @@ def episode_hashes(episodes: Episodes, hashes: np.ndarray | None = None) -> np.n
     return found
 
 
-def _hashed(episodes: Episodes) -> Iterator[tuple[slice, np.ndarray]]:
+def _hashed(
+    episodes: Episodes, types: Mapping[str, np.dtype]
+) -> Iterator[tuple[slice, np.ndarray]]:
     """Yield rows and their hashes, piece by piece."""
-    columns = [flat(column) for column in _columns(episodes)]
-    for piece in pieces(len(episodes), sum(column.shape[1] for column in columns)):
+    columns = {name: flat(column) for name, column in _columns(episodes).items()}
+    for piece in pieces(len(episodes), sum(column.shape[1] for column in columns.values())):
         block = np.zeros(piece.stop - piece.start, np.uint64)
-        for column in columns:
-            for bits in _bits(column[piece]).T:
+        for name, column in columns.items():
+            with np.errstate(over="ignore", invalid="ignore"):
+                values = column[piece].astype(types.get(name, column.dtype), copy=False)
+            for bits in _bits(values).T:
                 block = (block ^ bits) * _ODD
                 block ^= block >> np.uint64(29)
         yield piece, _mixed(block)
@@ -134,5 +174,7 @@ def _bits(values: np.ndarray) -> np.ndarray:
     return np.asfortranarray(unsigned.astype(np.uint64, copy=False))
 
 
-def _columns(episodes: Episodes) -> list[np.ndarray]:
-    return [*parts(episodes.observations).values(), episodes.actions, episodes.rewards]
+def _columns(episodes: Episodes) -> dict[str, np.ndarray]:
+    """Return the columns that tell rows apart by name, in the order of their names."""
+    named = {**columns_of(episodes), "rewards": episodes.rewards}
+    return {name: named[name] for name in sorted(named)}

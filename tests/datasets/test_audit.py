@@ -359,6 +359,40 @@ def test_leakage_counts_shared_rows_and_episodes() -> None:
     assert shared[1].counts["shared episodes"] == len(validation.lengths())
 
 
+@pytest.mark.parametrize(
+    ("column", "dtype"),
+    [("rewards", "f8"), ("observations", "f2"), ("actions", ">f8"), ("rewards", ">f4")],
+)
+def test_leakage_is_seen_whatever_type_a_copy_is_stored_in(column: str, dtype: str) -> None:
+    training = sound()
+    copy = replace(training, **{column: getattr(training, column).astype(dtype)}, id="test/copy-v1")
+    for one, other in ((training, copy), (copy, training)):
+        (result,) = (f for f in audit(one, against=[other]).findings if f.check == "leakage")
+        assert (result.verdict, result.counts["shared rows"]) == ("fail", len(training))
+        assert f"({column} compared as float" in result.summary
+    (apart,) = (f for f in audit(sound(1), against=[copy]).findings if f.check == "leakage")
+    assert apart.verdict == "pass"
+
+
+def test_leakage_is_seen_whatever_order_the_parts_of_a_state_come_in() -> None:
+    data = sound()
+    numbers = np.arange(-3, len(data) - 3, dtype=np.int32)
+    named = {"state": data.observations, "number": numbers}
+    wider = {"number": numbers.astype(np.int64), "state": data.observations}
+    finals = np.zeros(len(data.successor_rows), np.int32)
+    training = replace(
+        data, observations=named, successors={"state": data.successors, "number": finals}
+    )
+    copy = replace(training, observations=wider, id="test/copy-v1")
+    wide = replace(copy, observations={**wider, "number": np.stack([numbers, numbers], axis=1)})
+    result = audit(training, against=[copy, data, wide])
+    verdicts = [each for each in result.findings if each.check == "leakage"]
+    assert [each.verdict for each in verdicts] == ["fail", "not applicable", "not applicable"]
+    assert verdicts[0].counts["shared rows"] == len(data)
+    assert "has actions, observations, rewards" in verdicts[1].summary
+    assert "observations number have 1 dimensions in " in verdicts[2].summary
+
+
 def test_leakage_that_was_not_looked_for_is_said() -> None:
     (alone,) = (each for each in audit(sound()).findings if each.check == "leakage")
     assert alone.verdict == "not applicable"
