@@ -6,6 +6,7 @@ the sha256 of its data, and another description, or other data, is another name 
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 import re
@@ -61,13 +62,13 @@ def register(path: Path, *, replace: bool = False, progress: Any = None) -> Regi
             f"{path}: id = {content['id']!r}: a name is {PREFIX} and lower-case letters, digits, "
             "'.', '_' and '-', such as user/my-robot-v1"
         )
-    members = _members(content, path)
+    members, single = _members(content, path)
     _check_names([path.resolve().parent, *members])
-    single = not _is_pattern(content["path"])
     own: dict[str, Any] = {
         "folder": str(path.resolve().parent),
         "sha256": _digest(members, single),
         "members": [str(member) for member in members],
+        "single": single,
     }
     changes = _changes(target, content, own)
     links = _links(target, own["sha256"])
@@ -184,7 +185,7 @@ def _record(path: Path, content: Mapping[str, Any], own: Mapping[str, Any]) -> D
         )
     if given := content.get("reference"):
         reference = Reference(float(given["minimum"]), float(given["maximum"]), given["origin"])
-    single = not _is_pattern(content["path"])
+    single = own.get("single", not _is_pattern(content["path"]))  # not recorded at first
     source = Path(own["members"][0]) if single else _links(path, own["sha256"])
     return DatasetRecord(
         id=content["id"],
@@ -219,23 +220,29 @@ def _is_pattern(path: str) -> bool:
     return any(letter in path for letter in "*?[")
 
 
-def _members(content: Mapping[str, Any], described_in: Path) -> list[Path]:
-    """Return the files that ``path`` names, in the order of their names."""
+def _members(content: Mapping[str, Any], described_in: Path) -> tuple[list[Path], bool]:
+    """Return the files that ``path`` names, in the order of their names, and whether it is one's.
+
+    What exists under this very name is that file (a browser's second download is ``data[1].csv``);
+    only where nothing does, the name may be a pattern.
+    """
     given = files.expanded(content["path"], f"{described_in}: path = ")
-    whole = given if given.is_absolute() else described_in.resolve().parent / given
-    if _is_pattern(content["path"]):
+    beside = described_in.resolve().parent
+    whole = beside / given
+    if _is_pattern(content["path"]) and not whole.exists():
         if content["format"] == "minari":
             raise DatumrlError(f"{described_in}: path = {content['path']!r}: name one folder")
         base = Path(whole.anchor)
-        found = sorted(path for path in base.glob(str(whole.relative_to(base))) if path.is_file())
+        pattern = (Path(glob.escape(str(beside))) / given).relative_to(base)
+        found = sorted(path for path in base.glob(str(pattern)) if path.is_file())
         if not found:
             raise DatumrlError(f"{described_in}: no file is named {whole}; check path")
-        return [path.resolve() for path in found]
+        return [path.resolve() for path in found], False
     wanted = whole.is_dir() if content["format"] == "minari" else whole.is_file()
     if not wanted:
         kind = "folder" if content["format"] == "minari" else "file"
         raise DatumrlError(f"{described_in}: there is no {kind} {whole}; check path")
-    return [whole.resolve()]
+    return [whole.resolve()], True
 
 
 def _check_names(paths: list[Path]) -> None:
