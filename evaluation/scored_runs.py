@@ -21,7 +21,7 @@ import pydantic
 
 from datumrl.datasets import catalogue, files, scores
 from datumrl.datasets.errors import DatumrlError
-from datumrl.evaluation import records
+from datumrl.evaluation import csv_lines, records
 from datumrl.evaluation.records import RunRecord, ScoreRow
 
 Unit = Literal["score", "return"]
@@ -275,9 +275,9 @@ def csv_rows(path: Path) -> list[ScoreRow]:
 
 def _rows(path: Path) -> list[ScoreRow]:
     with path.open(encoding="utf-8-sig", newline="") as handle:
-        reader = csv.DictReader(handle)
-        _check_columns(path, reader.fieldnames or [])
-        return [_row(path, number, raw) for number, raw in enumerate(reader, start=2)]
+        header, lines = csv_lines.read(handle, str(path))
+        _check_columns(path, header)
+        return [_row(path, number, cells) for number, cells in lines]
 
 
 def _check_columns(path: Path, columns: Sequence[str]) -> None:
@@ -288,8 +288,6 @@ def _check_columns(path: Path, columns: Sequence[str]) -> None:
     unknown = [repr(name) for name in columns if name not in {*known, *_OF_THE_SITE}]
     if not (missing or unknown):
         return
-    if len(columns) == 1 and (mark := next((each for each in ";\t" if each in columns[0]), None)):
-        raise DatumrlError(f"{path}: columns are separated by {mark!r}; save it with commas")
     wrong = [
         f"{what} columns: {', '.join(names[:_SHOWN])}{', ...' if len(names) > _SHOWN else ''} "
         f"({remedy} them)"
@@ -309,8 +307,8 @@ def _check_columns(path: Path, columns: Sequence[str]) -> None:
     )
 
 
-def _row(path: Path, number: int, raw: Mapping[str, str | None]) -> ScoreRow:
-    given = {name: value.strip() for name, value in raw.items() if name and value and value.strip()}
+def _row(path: Path, number: int, cells: Mapping[str, str]) -> ScoreRow:
+    given = {name: value.strip() for name, value in cells.items() if value.strip()}
     given.pop("record", None)  # where the site keeps the run record
     if variant := given.pop("variant", ""):
         given["algorithm"] = f"{given.get('algorithm', '')} ({variant})"

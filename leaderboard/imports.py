@@ -7,10 +7,11 @@ where several have it, nor seeds, steps and numbers of episodes.
 from __future__ import annotations
 
 import csv
+import functools
 import io
 import math
 import re
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -18,6 +19,7 @@ from typing import Any, Literal
 
 from datumrl.datasets import catalogue, files
 from datumrl.datasets.errors import DatumrlError
+from datumrl.evaluation import csv_lines
 from datumrl.evaluation.records import ScoreRow
 from datumrl.leaderboard.imported_rows import Imported
 from datumrl.leaderboard.imported_text import number, seed_in, whole
@@ -38,9 +40,10 @@ _VALUES: dict[Quantity, tuple[str, ...]] = {
     "return": ("mean_return", "return", "eval/return", "evaluation/return"),
     "score": ("score", "normalized_score", "d4rl_score", "d4rl_normalized_score", "eval/score"),
 }
-
+_CURVE = re.compile(r" - [^-]+$")  # of a chart's columns: "run - metric"
 
 _Place = tuple[str, str, int | None, int | None]  # algorithm, dataset, seed, step
+_Lines = Sequence[tuple[int, Mapping[str, str]]]  # a table's: number, cells by column
 _Taken = dict[_Place, tuple[ScoreRow, str]]  # with the line, column or log it is from
 
 
@@ -57,6 +60,7 @@ class Given:
 
 def read(kind: Format, path: Path, given: Given) -> Imported:
     """Import a W&B CSV export, a folder of d3rlpy logs, or a CSV file of per-seed scores."""
+    _ids.cache_clear()  # datasets may have been registered since
     if kind == "d3rlpy":
         rows = list(_d3rlpy(path, given))
     else:
@@ -104,37 +108,40 @@ def _source(path: Path, where: str, seed: int | None) -> str:
 
 def dataset_id(name: str, where: str) -> str:
     """Return the id that a name stands for: itself, or the only one that ends in it."""
-    if "/" in name:
-        return catalogue.find(name).id
-    tail = name.lower()
-    found = [one.id for one in catalogue.all_records() if one.id.lower().endswith(f"/{tail}")]
-    if len(found) == 1:
-        return found[0]
-    if found:
+    found = _ids(name)
+    if len(found) > 1:
         raise DatumrlError(
             f"{where}: {name!r} may be {' or '.join(found[:4])}; say which with --dataset"
         )
-    return catalogue.find(name).id  # unknown: names the nearest
+    return found[0]
+
+
+@functools.lru_cache(maxsize=1024)  # to look through the catalogue for every row takes minutes
+def _ids(name: str) -> tuple[str, ...]:
+    tail = f"/{name.lower()}"
+    every = () if "/" in name else catalogue.all_records()
+    found = tuple(one.id for one in every if one.id.lower().endswith(tail))
+    return found or (catalogue.find(name).id,)  # unknown: names the nearest
 
 
 def _tabular(path: Path, given: Given, charts: bool) -> Iterator[ScoreRow]:
     header, table = _table(path)
-    curves = [name for name in header if re.search(r" - [^-]+$", name)] if charts else []
+    curves = charts and any(map(_CURVE.search, header))
     if curves and "name" not in {name.lower() for name in header}:
-        yield from _chart(path, table, curves, given)
+        yield from _chart(path, header, table, given)
         return
     column, given = _value_column(path, header, given)
     places = {field: _column(header, names) for field, names in _COLUMNS.items()}
     named = _column(header, ("name",)) if charts else None
     taken: _Taken = {}
-    for place, line in enumerate(table, start=2):
+    for place, line in table:
         where = f"{path.name}: line {place}"
-        text = (line.get(column) or "").strip()
+        text = line[column].strip()
         if not text:
             continue  # no value, so no score: the run is shown nowhere as zero
-        found = {field: line.get(name) for field, name in places.items() if name}
-        if not (found.get("seed") or "").strip():
-            found |= seed_in(line.get(named or "") or "")
+        found = {field: line[name] for field, name in places.items() if name}
+        if named and not found.get("seed", "").strip():
+            found |= seed_in(line[named])
         row = _row(given, found, number(text, where), where, path)
         if charts:  # of W&B's table of runs, where a line is a run, whatever step it ended at
             yield from _of_one_run([row], where, taken)
@@ -144,20 +151,15 @@ def _tabular(path: Path, given: Given, charts: bool) -> Iterator[ScoreRow]:
         yield row
 
 
-def _table(path: Path) -> tuple[list[str], list[dict[str, str | None]]]:
-    """Return a CSV file's header and lines; two columns of one name are an error, not one lost."""
+def _table(path: Path) -> tuple[list[str], _Lines]:
+    """Return a CSV file's header, and its lines with their numbers."""
     try:
-        reader = csv.DictReader(io.StringIO(_text(path), newline=""))
-        header = [name for name in reader.fieldnames or () if name]
-        table = list(reader)
+        header, lines = csv_lines.read(io.StringIO(_text(path), newline=""), str(path))
+        return header, list(lines)
     except FileNotFoundError:
         raise DatumrlError(f"{path} does not exist; check the path") from None
     except (OSError, UnicodeDecodeError, csv.Error) as problem:
         raise DatumrlError(f"{path} is no CSV file ({problem}); export it anew") from None
-    twice = [name for name, count in Counter(header).items() if count > 1]
-    if twice:
-        raise DatumrlError(f"{path} has two columns {twice[0]!r}; give each run a name of its own")
-    return header, table
 
 
 def _text(path: Path) -> str:
@@ -169,14 +171,12 @@ def _text(path: Path) -> str:
     return content.decode("utf-8-sig")
 
 
-def _chart(
-    path: Path, table: Sequence[Mapping[str, str | None]], curves: Sequence[str], given: Given
-) -> Iterator[ScoreRow]:
+def _chart(path: Path, header: Sequence[str], table: _Lines, given: Given) -> Iterator[ScoreRow]:
     """Yield the rows of a chart's export: a column ``run - metric`` for every run."""
     if given.quantity is None:
         raise DatumrlError(f"{path}: say what its curves are: --quantity return or score")
     metrics: dict[str, list[str]] = defaultdict(list)
-    for name in curves:
+    for name in filter(_CURVE.search, header):
         run, _, metric = name.rpartition(" - ")
         if not metric.endswith(("__MIN", "__MAX")):
             metrics[metric].append(run)
@@ -186,11 +186,11 @@ def _chart(
     metric = given.metric or next(iter(metrics), "")
     if metric not in metrics:
         raise DatumrlError(f"{path} has no metric {metric!r}; it has {', '.join(sorted(metrics))}")
-    steps = _column(list(table[0]), _COLUMNS["step"])
+    steps = _column(header, _COLUMNS["step"])
     taken: _Taken = {}
     for run in metrics[metric]:
         found, where = seed_in(run), f"{path.name}: {run}"
-        told = [(line, (line.get(f"{run} - {metric}") or "").strip()) for line in table]
+        told = [(line, line[f"{run} - {metric}"].strip()) for _, line in table]
         rows = [
             _row(
                 given,

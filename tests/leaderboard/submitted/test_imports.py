@@ -151,6 +151,7 @@ def test_plain_csv_goes_on_to_comparisons_and_the_board(tmp_path: Path) -> None:
         ("algorithm,dataset,score,return\nA,d4rl/hopper-medium-v2,3,4\n", "choose with --quantity"),
         ("algorithm,dataset,score\n", "name one with --metric|holds no scores"),
         ("", "name one with --metric|holds no scores"),
+        ("algorithm;dataset;score\nA;d4rl/hopper-medium-v2;1,5\n", "separated by ';'"),
     ],
 )
 def test_what_cannot_be_read_is_said_with_the_remedy(tmp_path: Path, text: str, told: str) -> None:
