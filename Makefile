@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help quickstart test test-fast lint bench cards baselines results api picture behaviour-policies clean
+.PHONY: help quickstart test test-fast lint bench speed cards baselines results api picture behaviour-policies clean
 
 help:
 	@echo "make quickstart          install, then from a published table and fresh data to a leaderboard (5 minutes once installed)"
@@ -12,6 +12,7 @@ help:
 	@echo "make test-fast           the same without the slow tests, two at a time (under 3 minutes)"
 	@echo "make lint                ruff and types"
 	@echo "make bench               every speed benchmark, one after the other"
+	@echo "make speed               the page of what the benchmarks measured, docs/speed.md"
 	@echo "make cards               cards of the local datasets in DATUMRL_HOME, into leaderboard/cards and docs"
 	@echo "make baselines           train the local suite's reference results in DATUMRL_HOME (hours)"
 	@echo "make results             what the project's reference results say, into docs/local_results.md"
@@ -49,11 +50,15 @@ lint: $(READY)
 
 # All keep what they measured in benchmarks/results (--results FILE: elsewhere). The studies of level, coverage and training, and
 # the kill test, take hours and are run by hand.
-NO_SPEED = %_study.py %_calibration.py %_cells.py %/kill_test.py %/kept_results.py %/reproduce_by_training.py
+NO_SPEED = %_study.py %_calibration.py %_cells.py %/kill_test.py %/kept_results.py %/write_speed_page.py %/reproduce_by_training.py
 BENCHMARKS = $(filter-out $(NO_SPEED),$(wildcard benchmarks/*.py))
 
 bench: $(READY)
 	@for study in $(BENCHMARKS); do echo "== $$study"; $(BIN)/python $$study || exit 1; done
+
+# The page of what the benchmarks kept: docs/speed.md.
+speed: $(READY)
+	$(BIN)/python benchmarks/write_speed_page.py
 
 # Published with the suite; each takes a minute or so.
 cards: $(READY)
