@@ -128,9 +128,9 @@ def _build(command: Command) -> int:
         )
     root = command.out or SUBMISSIONS
     found = find_records(list(dict.fromkeys(command.runs)))
-    records = submission_building.with_canonical_ids(found)
+    records = _chosen(submission_building.with_canonical_ids(found), command.algorithm)
     method = _method(command.method, records, root)
-    results = submission_building.results_of(records, method, command.algorithm)
+    results = submission_building.results_of(records, method)
     with files.scratch_folder("datumrl-submit") as scratch:
         if (there := submission_building.last_if_same(method, results, root, scratch)) is not None:
             return _told_nothing_new(there, command.json)
@@ -149,6 +149,18 @@ def _build(command: Command) -> int:
         return REFUSED
     _say(f"wrote {folder}; check it with `datumrl submit --check {folder}`")
     return 0
+
+
+def _chosen(records: Sequence[RunRecord], algorithm: str | None) -> list[RunRecord]:
+    """Return the records of one algorithm: nothing is asked that only another's runs call for."""
+    known = sorted({record.algorithm for record in records})
+    if algorithm is None and len(known) > 1:
+        raise DatumrlError(
+            f"records of several algorithms ({', '.join(known)}); choose one with --algorithm"
+        )
+    if algorithm is not None and algorithm not in known:
+        raise DatumrlError(f"no records of {algorithm!r}; there are {', '.join(known)}")
+    return [record for record in records if algorithm in (None, record.algorithm)]
 
 
 def _told_nothing_new(folder: Path, as_json: bool) -> int:
@@ -233,6 +245,8 @@ def _import(command: Command) -> int:
     imported_rows.check_target(out, path)
     found = imports.read(kind, path, given)
     imported_rows.write(found, out)
+    if found.doubt:
+        console.notes.print(found.doubt, markup=False, soft_wrap=True)
     if command.json:
         rows = [row.model_dump(mode="json") for row in found.rows]
         console.print_json({"rows": rows, "missing": found.missing, "file": str(out)})

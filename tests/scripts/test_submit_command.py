@@ -304,6 +304,32 @@ def test_runs_of_different_settings_or_algorithms_do_not_mix(
     assert main(["submit", "runs", "--method", toml, "--algorithm", "other"]) == 0
 
 
+def test_only_the_chosen_algorithms_runs_say_what_was_not_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def on(dataset: str, environment: str = "InvertedPendulum-v4") -> dict[str, Any]:
+        protocol = Protocol(
+            dataset=dataset, environment=environment, engine={}, time_limit=1000, episodes=10
+        )
+        return {"dataset": dataset, "protocol": protocol}
+
+    write_runs(tmp_path / "runs" / "a")
+    write_runs(tmp_path / "runs" / "b", algorithm="other", **on(OTHERS[0]))
+    write_runs(tmp_path / "runs" / "c", algorithm="other", **on("local/hopper-medium-v1", "x"))
+    # A reason for the suite's other datasets holds for the one that only "other" was run on, and
+    # nothing is asked of the suite that it alone was run on.
+    example = EXAMPLE.replace('"TD3+BC"', '"mine"').replace('"td3-bc"', '"mine"')
+    (tmp_path / "m.toml").write_text(f'{example}"Local inverted pendulum v1" = "no time"\n')
+    words = ["submit", "runs", "--method", "m.toml", "--algorithm"]
+    assert main([*words, "mine"]) == 0, capsys.readouterr()
+    method = json.loads(Path("leaderboard/submissions/mine/r1/method.json").read_text())
+    assert method["not_run"] == dict.fromkeys(OTHERS, "no time")
+    assert main([*words, "absent"]) == 2
+    assert "no records of 'absent'; there are mine, other" in capsys.readouterr().err
+    assert main(["submit", "runs"]) == 2  # before any question is asked
+    assert "choose one with --algorithm" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
