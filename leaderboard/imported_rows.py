@@ -12,6 +12,8 @@ from datumrl.datasets.errors import DatumrlError
 from datumrl.evaluation.records import ScoreRow
 
 _HEADER = tuple(ScoreRow.model_fields)
+_FRACTION = 1.5  # scores of good policies exceed the reference's, by half at most
+_FEWEST = 3  # scores that are looked at together
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,18 @@ class Imported:
         looked_at = ("seed", "step", "episodes", "protocol")
         counts = {name: sum(getattr(row, name) is None for row in self.rows) for name in looked_at}
         return {name: count for name, count in counts.items() if count}
+
+    @property
+    def doubt(self) -> str:
+        """Return what must be asked of scores that all look like fractions, "" of others."""
+        told = [row.score for row in self.rows if row.score is not None and not row.failed]
+        low, high = min(told, default=0.0), max(told, default=0.0)
+        if len(told) < _FEWEST or not any(told) or max(-low, high) > _FRACTION:
+            return ""
+        return (
+            f"all scores lie between {low:.3g} and {high:.3g}: fractions, as D4RL's "
+            "get_normalized_score gives? datumrl's are 100 times that"
+        )
 
 
 def check_target(path: Path, source: Path) -> None:
