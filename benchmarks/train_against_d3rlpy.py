@@ -14,9 +14,9 @@ At the end every goal is set against what was measured: one process on two threa
 one seed and a stack), two single-threaded processes in total, and products in bfloat16 (the better
 of the two ways to share the cores).  `--results` keeps every rate.
 
-The figures of 21 November 2026, on a quiet AMD EPYC, are in `docs/training.md`: every goal is
-reached but those of CQL and DT in one process in float32 (1.44 and 1.51 of 1.6); that of TD3+BC in
-bfloat16 (6) by two processes only (one: 4.98).
+What was measured, when and where: `docs/training.md`, under "How fast".  There every goal is
+reached but those of CQL and DT in one process in float32; that of TD3+BC in bfloat16 by two
+processes only.
 
 Why updates are not compiled (torch.compile): nearly three quarters of the time of an update of a
 stack of five are matrix products, at about the speed that this CPU multiplies at, and most of the

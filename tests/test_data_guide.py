@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from datumrl.datasets.episodes import Episodes
@@ -20,6 +21,33 @@ def test_every_column_and_method_is_there() -> None:
     assert named == set(Episodes.__dataclass_fields__) - untold
     for method in re.findall(r"`(\w+)\(", GUIDE.partition("## Everything else")[0]):
         assert hasattr(Episodes, method), method
+
+
+def test_terminal_rows_without_a_stored_successor_are_what_the_guide_says() -> None:
+    told = " ".join(GUIDE.split())
+    assert "A terminal row is always kept." in told
+    assert "its `next_observations` repeats its own observation" in told
+    (rule,) = re.findall(r"They are among `(.*?)`", told)
+    flags = np.arange(6) == np.array([[2], [5]])  # a terminal in row 2, a time limit in row 5
+    for stored, others in ((np.zeros(0, np.int64), [2]), (np.array([2]), [])):
+        episodes = Episodes(
+            id="user/six-rows-v0",
+            observations=np.arange(6, dtype=np.float32)[:, None],
+            actions=np.zeros((6, 1), np.float32),
+            rewards=np.zeros(6, np.float32),
+            terminals=flags[0],
+            timeouts=flags[1],
+            starts=np.array([0, 3, 6]),
+            successor_rows=stored,
+            successors=np.full((len(stored), 1), 9, np.float32),
+            time_limit=3,
+            timeouts_recorded=True,
+        )
+        steps = episodes.transitions()
+        known = 2 if others else 9
+        np.testing.assert_array_equal(steps.next_observations[:, 0], [1, 2, known, 4, 5])
+        chosen = eval(rule, {"steps": steps, "np": np, "episodes": episodes})
+        np.testing.assert_array_equal(np.flatnonzero(chosen), others)
 
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # of DataLoader's workers

@@ -22,9 +22,8 @@ def blocks(language: str) -> list[str]:
 def test_methods_presets_and_options_are_those_there_are() -> None:
     assert set(re.findall(r"\(`(\w+)`\)", GUIDE.partition("```")[0])) == set(registry.ALGORITHMS)
     assert set(re.findall(r"`--preset (\w+)`", GUIDE)) == set(presets.PRESETS)
-    source = "".join(
-        (ROOT / "scripts" / f"{name}.py").read_text() for name in ("train", "evaluate", "compare")
-    )
+    scripts = ("train", "evaluate", "compare", "reproduce")
+    source = "".join((ROOT / "scripts" / f"{name}.py").read_text() for name in scripts)
     for option in set(re.findall(r"--([a-z][a-z-]+)", GUIDE)):
         assert f"    {option.replace('-', '_')}: " in source, option
     for path in re.findall(r"`((?:algorithms|tests)/[\w/]+\.\w+)`", GUIDE):
@@ -49,6 +48,39 @@ def test_times_of_default_runs_follow_from_the_rates() -> None:
     options = (ROOT / "scripts" / "train.py").read_text()
     for steps in {registry.resolve(name, {}).steps for name in registry.ALGORITHMS}:
         assert f" {steps}" in options.partition("    steps: ")[2].partition("    set: ")[0]
+
+
+def test_the_guide_names_every_method_that_may_see_several_states() -> None:
+    seeing = {
+        name
+        for name in registry.ALGORITHMS
+        if registry.draws_windows(
+            presets.choose(name, "d4rl/hopper-medium-v2", "official", {}, {}).config
+        )
+    }
+    assert seeing == {"dt", "bc", "percent_bc"}
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    for text in (GUIDE, readme):
+        assert "Decision Transformer, and BC or 10% BC on several states" in " ".join(text.split())
+    assert "exported: `dt`, and `bc` or `percent_bc` on several states" in GUIDE
+
+
+def test_a_method_of_your_own_is_explained_once_and_in_full() -> None:
+    section = GUIDE.partition("## A method of your own")[2]
+    first = section.partition("Keep the order:")[2].partition("`registry.Method`")[0]
+    parts = re.findall(r"`(\w+)`", first)
+    assert parts == [*registry.Method.__annotations__]
+    for name in registry.ALGORITHMS:
+        module = registry.find(name)
+        lines = Path(str(module.__file__)).read_text().splitlines()
+        place = [
+            next(n for n, line in enumerate(lines) if re.match(rf"(class|def) {part}\b", line))
+            for part in parts
+        ]
+        assert place == sorted(place), f"{name}: {parts}"
+    contributing = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    assert "docs/training.md#a-method-of-your-own" in contributing
+    assert "optimisers" not in contributing
 
 
 @pytest.mark.slow
