@@ -17,6 +17,7 @@ from datumrl.leaderboard import (
     submission_files,
     submission_history_rules,
     submission_identity_rules,
+    submission_revision_rules,
     submission_run_rules,
 )
 from datumrl.leaderboard.submission_context import Context
@@ -43,6 +44,7 @@ RULES: tuple[Rule, ...] = (
     submission_run_rules.attainable_returns,
     submission_history_rules.supersedes_the_last,
     submission_history_rules.same_authors,
+    submission_revision_rules.revisions_are_told,
     submission_history_rules.names_taken_once,
     submission_history_rules.identical_returns,
     submission_history_rules.evidence_holds,

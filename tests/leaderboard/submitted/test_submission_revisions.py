@@ -85,6 +85,87 @@ def test_authors_may_change_code_or_hand_a_method_on(make: Any, tmp_path: Path) 
     assert errors(tmp_path) == []
 
 
+def told_of_revisions(root: Path) -> list[str]:
+    """Return the flags of the last revision alone, which are what its readers see."""
+    report = submitted_runs.checked(root)
+    ((_, told),) = submitted_runs.submitted(report).items()
+    assert report.errors == ()
+    return [each.partition(": ")[2] for each in told.flags if "unconfirmed" not in each]
+
+
+def test_a_revision_tells_which_seeds_it_leaves_out(make: Any, tmp_path: Path) -> None:
+    first, second = make("one"), revision(make, "one", 2)
+    for run in first.runs[:3]:
+        run.update(status="failed", failure="diverged")
+    del second.runs[:3]
+    first.write(tmp_path)
+    second.write(tmp_path)
+    expected = "seeds 0, 1, 2 of r1 (3 failed) not here, with equal settings"
+    assert told_of_revisions(tmp_path)[-1] == expected
+    # A third revision, equal to the second, does not hide the first.
+    third = revision(make, "one", 3)
+    del third.runs[:3]
+    third.write(tmp_path)
+    assert told_of_revisions(tmp_path)[-1] == expected
+    chosen = revision(make, "one", 4)  # other seeds, of the same settings
+    for run in chosen.runs:
+        run["seed"] += 20
+        run["evaluations"] = make(level=390).runs[run["seed"] - 20]["evaluations"]
+    chosen.write(tmp_path)
+    assert told_of_revisions(tmp_path) == [
+        "seeds 0, 1, 2 of r1 (3 failed) not here, with equal settings",
+        "seeds 3, 4, 5, 6, 7 and 2 more of r3 not here, with equal settings",
+    ]
+
+
+def test_a_revision_tells_which_returns_it_changed(make: Any, tmp_path: Path) -> None:
+    first, second = make("one"), revision(make, "one", 2)
+    first.runs[2].update(status="failed", failure="diverged")
+    second.runs[4]["evaluations"][1]["returns"][0] -= 0.5
+    for run in second.runs:  # another step: nothing to compare it with
+        run["evaluations"][0]["step"] = 400
+    first.write(tmp_path)
+    second.write(tmp_path)
+    assert told_of_revisions(tmp_path) == [
+        "seed 4 with other returns than in r1, at the same steps, settings and commit",
+        "seed 2 failed in r1, with the same settings and commit",
+    ]
+
+
+@pytest.mark.parametrize("part", ["commit", "configuration", "engine", "steps"])
+def test_a_revision_of_another_experiment_has_nothing_to_tell(
+    make: Any, tmp_path: Path, part: str
+) -> None:
+    second = revision(make, "one", 2, level=390)
+    if part == "commit":  # mended, and all seeds run again
+        second.method["code"]["commit"] = "cd" * 20
+    elif part == "configuration":
+        second.result["configuration"]["lr"] = 0.1
+    elif part == "engine":
+        second.result["protocol"]["engine"]["mujoco"] = "3.4.0"
+    else:
+        second.result["budget"]["steps"] = 2_000
+        for run in second.runs:
+            run["evaluations"][1]["step"] = 2_000
+    if part != "commit":
+        del second.runs[8:]
+    make("one").write(tmp_path)
+    second.write(tmp_path)
+    assert [each for each in told_of_revisions(tmp_path) if "say more" not in each] == []
+
+
+def test_a_revision_tells_which_datasets_it_leaves_out(make: Any, tmp_path: Path) -> None:
+    first, second = make("one"), revision(make, "one", 2)
+    expert = "local/inverted-pendulum-expert-v1"
+    other = make("one", level=300).result
+    other["dataset"] = other["protocol"]["dataset"] = expert
+    first.results[expert.replace("/", "__") + ".json"] = other
+    del first.method["not_run"][expert]
+    first.write(tmp_path)
+    second.write(tmp_path)
+    assert told_of_revisions(tmp_path) == [f"r1 has results on {expert}, which are left out here"]
+
+
 @pytest.mark.parametrize(
     ("first", "second"),
     [("td3_bc", "TD3+BC"), ("TD3_BC", "td3 + bc"), ("dt-target-1", "DT, Target 1")],
