@@ -85,7 +85,8 @@ def diagnose(case: Case, progress: Progress | None = None) -> Diagnosis:
     tried = [Candidate(("as stated",), case.stated, int(stated.sum()), len(everything)), *first]
     for turn in range(_ROUNDS):
         ranked = first if turn == 0 else search.best(left, left)
-        found = _explanation(case, search, ranked, threshold, left)
+        bases = [case.stated, *(each.candidate.rule for each in explanations)]
+        found = _explanation(case, search, ranked, threshold, left, bases)
         if found is not None:
             explanations.append(found)
             left = [number for number in left if number not in found.cells]
@@ -111,18 +112,53 @@ class _Search:
         self._progress = progress
         self.count = 1 + len(found) + len(self._pairs)
 
-    def level(self, candidate: Candidate) -> float:
-        """Return the chance at which a rule is believed.
+    def believes(self, candidate: Candidate, left: Sequence[int], bases: Sequence[Rule]) -> bool:
+        """Return whether a rule fits more of the cells left than chance would let it.
 
-        The likeliest error (ddof) has half of it all, the other half is shared by axes alike.
+        ``bases`` are the stated rule and those that explain other cells: what is left may be near
+        to any of them for no reason.  Of two departures each has to do better than chance beside
+        the other alone, too.  The other ddof is the likeliest error: it is believed where the whole
+        table follows by it.
         """
-        if candidate.rule == replace(self._case.stated, ddof=1 - self._case.stated.ddof):
+        rule = candidate.rule
+        whole = candidate.of == candidate.fits == len(self._case.testable)
+        parts = [each for each in self._suspects if each.label in candidate.labels]
+        for part in parts:
+            if whole and self._is_ddof(part):
+                continue
+            other = self._case.stated
+            for each in parts:
+                other = each.applied(other) if each is not part else other
+            if self._chance(other, rule, left, whole) > self._level(part):
+                return False
+        if len(parts) > 1:
+            level = chance_fits.LEVEL / 2.0 / len(self._pairs)
+            single = [each.applied(self._case.stated) for each in parts]
+            others = [base for base in bases if base not in single]
+        else:
+            level = self._level(parts[0])
+            others = [base for base in bases if base != self._case.stated]
+        return all(self._chance(base, rule, left, whole) <= level for base in others)
+
+    def _chance(self, base: Rule, rule: Rule, left: Sequence[int], whole: bool) -> float:
+        chance = chance_fits.of_cells(self._case, base, rule, left)
+        if whole and rule.cut and not base.cut:
+            chance *= chance_fits.of_cut_digits(self._case, base)
+        return chance
+
+    def _is_ddof(self, suspect: Suspect) -> bool:
+        stated = self._case.stated
+        return suspect.applied(stated) == replace(stated, ddof=1 - stated.ddof)
+
+    def _level(self, suspect: Suspect) -> float:
+        """Return the chance at which a departure is believed.
+
+        The other ddof has half of it all, the other half is shared by axes alike.
+        """
+        if self._is_ddof(suspect):
             return chance_fits.LEVEL / 2.0
-        if len(candidate.labels) > 1:
-            return chance_fits.LEVEL / 2.0 / len(self._pairs)
-        (axis,) = {each.axis for each in self._suspects if each.label == candidate.label}
-        alike = [each for each in self._suspects if each.axis == axis]
-        if not candidate.alone:
+        alike = [each for each in self._suspects if each.axis == suspect.axis]
+        if not suspect.alone:
             alike = [each for each in alike if not each.alone]
         axes = {each.axis for each in self._suspects}
         return chance_fits.LEVEL / 2.0 / len(axes) / len(alike)
@@ -197,6 +233,7 @@ def _explanation(
     ranked: Sequence[Candidate],
     threshold: int,
     left: Sequence[int],
+    bases: Sequence[Rule],
 ) -> Explanation | None:
     """Return the first rule that is better than what is known, with the cells it explains."""
     for candidate in ranked:
@@ -206,7 +243,7 @@ def _explanation(
         cells = [number for number, fits in zip(left, fitting, strict=True) if fits]
         if len(cells) < min(_least(candidate), len(case.testable)):
             continue
-        if chance_fits.of_cells(case, left, len(cells)) > search.level(candidate):
+        if not search.believes(candidate, left, bases):
             continue
         equivalent = tuple(
             other.label
