@@ -6,7 +6,6 @@ What earlier calls trained of the same table stays, cell by cell, until a call t
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 from pathlib import Path
 
@@ -18,15 +17,13 @@ from datumrl.leaderboard.trained import Column, Trained
 from datumrl.leaderboard.training_cells import TrainingTable, identity
 from datumrl.leaderboard.training_verdict import MARGIN
 
-_DIGITS = 8  # of a digest in a folder's name
-
 
 def of(table: TrainingTable, points: float, changes: str) -> Path:
     """Return the folder of a table (all of its cells), trained with a margin and changed settings.
 
-    A registered table trained as it says has its id; others have a digest too, since file names
-    such as ``table.csv`` are many tables'.  An outcome of an earlier version, which had none, is
-    gone on with where it lies.
+    A registered table trained as it says is named by its id; the digest in the names of others is
+    of their cells too, since file names such as ``table.csv`` are many tables'.  An outcome of an
+    earlier version, named by the id alone, is gone on with where it lies.
     """
     home = files.home() / trained_outcome.FOLDER
     plain = home / names.slug(table.about.id)
@@ -39,8 +36,7 @@ def of(table: TrainingTable, points: float, changes: str) -> Path:
         if columns and len(columns) == len(_staying(before, start, table)):
             return plain
     content = json.dumps([sorted(_identities(table)), points, changes])
-    digest = hashlib.sha256(content.encode()).hexdigest()[:_DIGITS]
-    return home / f"{plain.name}-{digest}"
+    return home / names.slug(table.about.id, content)
 
 
 def earlier(folder: Path) -> Outcome | None:

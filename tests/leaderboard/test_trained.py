@@ -193,6 +193,33 @@ def test_a_cell_that_cannot_be_trained_leaves_the_others(tmp_path):
     ]
 
 
+def test_two_trainings_of_one_cell_have_their_own_estimates_and_lines():
+    short, long = (
+        cell(Printed("last", "50.0", "1.0"), Printed("best", "50.0", "1.0"), options={"steps": n})
+        for n in (1, 2)
+    )
+
+    def run(algorithm, dataset, seeds, options):
+        if options["steps"] == 2:
+            raise DatumrlError("no space")
+        return [record(seed, [50.0]) for seed in seeds]
+
+    told = []
+    found = trained_outcome.train(
+        TrainingTable(ABOUT, (short, long)), Trained(()), [short, long], [4, 5], run,
+        {short.key: 1.0, long.key: 2.0},
+        lambda each, own: told.append(trained_outcome.told(each, own)),
+    )  # fmt: skip
+    assert short.name == long.name
+    assert [column.estimated for column in found.trained.columns] == [1.0, 1.0]
+    assert all(column.hours > 0 for column in found.trained.columns)
+    first, second = told
+    assert [line.partition(": ")[0] for line in first] == [
+        f"{short.name}, last", f"{short.name}, best",
+    ]  # fmt: skip
+    assert second == [f"{long.name}: left out: no space"]
+
+
 def test_nothing_trained_shows_nothing():
     found = Trained((), left_out=(("BC on x", "over the budget"),))
     assert found.reproduces  # nothing differs

@@ -148,6 +148,32 @@ def test_a_table_is_trained_again_and_a_rerun_only_reads(home, tmp_path, capsys)
 
 
 @pytest.mark.slow
+def test_a_call_for_other_cells_leaves_those_of_earlier_calls(home, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("DATUMRL_HOME", str(tmp_path))
+    for each in home.iterdir():  # its datasets, without what is trained here
+        if each.name not in ("runs", "reproductions"):
+            (tmp_path / each.name).symlink_to(each)
+    row = f'{PENDULUM},-900,1,10,20,2,20,"8,8"'
+    path = table(tmp_path, f"BC,{row}", f"%BC,{row}")
+    for algorithm in ("BC", "%BC"):
+        options = ["--seeds", "2", "--workers", "1", "--algorithms", algorithm]
+        assert main.main(command(path, *options)) == reproduce.DIFFERS
+        told = capsys.readouterr()
+        assert f"{algorithm} on {PENDULUM}, last: " in told.err
+    assert "goes on with 1 cell of earlier calls" in told.err
+    assert "2 cells trained again" in told.out
+    (kept,) = tmp_path.glob("reproductions/*/reproduction.json")
+    found = json.loads(kept.read_text())["trained"]
+    assert [cell["algorithm"] for cell in found["cells"]] == ["BC", "%BC"]
+    first, second = found["command"].split("; ")
+    assert "--algorithms BC " in first
+    assert "--algorithms %BC " in second
+    table(tmp_path, f"BC,{row}".replace("-900", "-901"))
+    assert main.main(command(path, *options[:-2])) == reproduce.DIFFERS
+    assert len(list(tmp_path.glob("reproductions/*/reproduction.json"))) == 2
+
+
+@pytest.mark.slow
 def test_ones_own_table_is_reproduced_by_other_seeds_and_a_wrong_setting_is_noticed(
     home, tmp_path, capsys
 ):
