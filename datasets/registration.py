@@ -11,13 +11,14 @@ import hashlib
 import json
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from datumrl.datasets import files, identity, registration_schema
+from datumrl.datasets import files, identity, leftovers, registration_schema
 from datumrl.datasets.errors import DatumrlError
+from datumrl.datasets.locking import locked
 from datumrl.datasets.record import DatasetRecord, Environment, Reference
 from datumrl.datasets.registration_schema import PREFIX
 
@@ -48,11 +49,24 @@ def registered_path(dataset_id: str) -> Path | None:
     return folder() / f"{name}.toml" if known else None
 
 
-def register(path: Path, *, replace: bool = False, progress: Any = None) -> Registered:
+def columns_folder(dataset_id: str) -> Path:
+    """Return where the prepared columns of a registered id lie (`places.prepared_folder`)."""
+    return files.home() / "prepared" / dataset_id
+
+
+def register(
+    path: Path,
+    *,
+    replace: bool = False,
+    progress: Any = None,
+    waiting: Callable[[], None] = lambda: None,
+) -> Registered:
     """Register the dataset that a TOML file describes, and read it once from end to end.
 
-    ``progress`` is told of the reading.  Raises DatumrlError for a description that is not right,
-    for data that does not fit it, and (unless ``replace``) where the name is taken by another.
+    ``progress`` is told of the reading; ``waiting`` is called where another process is at work on
+    a dataset of this name, whose end is awaited.  Raises DatumrlError for a description that is not
+    right, for data that does not fit it, and (unless ``replace``) where the name is taken by
+    another.
     """
     text = _text(path)
     content = registration_schema.parse(text, path)
@@ -70,6 +84,20 @@ def register(path: Path, *, replace: bool = False, progress: Any = None) -> Regi
         "members": [str(member) for member in members],
         "single": single,
     }
+    with locked(columns_folder(content["id"]), waiting):
+        return _register(target, text, content, own, replace, progress)
+
+
+def _register(
+    target: Path,
+    text: str,
+    content: dict[str, Any],
+    own: dict[str, Any],
+    replace: bool,
+    progress: Any,
+) -> Registered:
+    """Register what is described, under the lock of its name."""
+    single, members = own["single"], [Path(member) for member in own["members"]]
     changes = _changes(target, content, own)
     links = _links(target, own["sha256"])
     linked = links.exists()
@@ -123,23 +151,24 @@ def _read_and_keep(
     """Convert the data, and only then keep the description and put the columns in place."""
     from datumrl.datasets import places, prepared, user_reader
 
-    temporary = _record(target, content, own)
-    prepared_folder = places.prepared_folder(temporary)
-    staged = prepared_folder.with_name(f".{prepared_folder.name}.staged")
-    source = places.raw_path(temporary)
+    new = _record(target, content, own)
+    folder = columns_folder(new.id)
+    with files.storage_errors(folder):
+        temporary, lock = leftovers.new_folder(folder)
     try:
-        user_reader.convert_described(source, temporary, content, staged, progress)
-        episodes = prepared.read(staged, temporary.id)
+        staged = temporary / folder.name
+        user_reader.convert_described(places.raw_path(new), new, content, staged, progress)
+        episodes = prepared.read(staged, new.id)
         episodes.validate()
         kept = _with_own(target, text, {**own, **_forms(episodes)})
-        if prepared_folder.exists():
-            shutil.rmtree(prepared_folder)
         with files.replacing(target, "w") as handle:
             handle.write(kept)
-        with files.storage_errors(prepared_folder):
-            staged.replace(prepared_folder)
+        # Killed before this, the columns there are seen to be of another description, or none.
+        with files.storage_errors(folder):
+            files.put_in_place(staged, folder)
     finally:
-        shutil.rmtree(staged, ignore_errors=True)
+        shutil.rmtree(temporary, ignore_errors=True)
+        leftovers.release(lock)
 
 
 def _with_own(target: Path, text: str, own: dict[str, Any]) -> str:

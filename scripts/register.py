@@ -53,7 +53,12 @@ class Command:
         assert self.file is not None
         with console.Bars() as bars:
             bar = bars.bar(f"reading {self.file.name}", "files")
-            done = registration.register(self.file, replace=self.replace, progress=bar)
+            done = registration.register(
+                self.file,
+                replace=self.replace,
+                progress=bar,
+                waiting=lambda: console.notes.print("another process is at work on it; waiting"),
+            )
         if self.json:
             console.print_json(dataclasses.asdict(done.record))
             return 0
