@@ -135,16 +135,22 @@ def known_record(dataset_id: str) -> DatasetRecord | None:
 def default_reference(dataset_id: str) -> str | None:
     """Return the id of the medium-replay dataset of the same environment and version.
 
-    Like ``d4rl/hopper-medium-replay-v2`` for ``d4rl/hopper-expert-v2``, with the same ``@100k``;
-    None where the catalogue has none or the dataset is itself that one.
+    Like ``d4rl/hopper-medium-replay-v2`` for ``d4rl/hopper-expert-v2``, with the same ``@100k``, or
+    whole where it has no more rows than that; None where the catalogue has none or the dataset is
+    itself that one.
     """
     name, at, size = dataset_id.partition("@")
     match = re.fullmatch(rf"(.+?)-(?:{_KINDS})-(v\d+)", name)
     if match is None:
         return None
     sibling = f"{match[1]}-medium-replay-{match[2]}"
-    if sibling == name or known_record(sibling) is None:
+    whole = known_record(sibling)
+    if sibling == name or whole is None:
         return None
+    asked = known_record(dataset_id)
+    prefix = None if asked is None else asked.prefix
+    if prefix is not None and whole.rows is not None and prefix >= whole.rows:
+        return sibling
     return sibling + at + size
 
 

@@ -8,7 +8,8 @@ are data-only proxies, read from its definitions, with our own choice of neighbo
   dimensions that are constant there are left out.
 - epsilon is the 1 % quantile of the distances between pairs of the reference's sampled states, so
   that datasets of one environment are measured with one yardstick.  A dataset that is its own
-  reference has a state similarity of 1 % by construction.
+  reference has a state similarity of 1 % by construction, unless many distances are equal, as
+  those of discrete states are: all pairs at epsilon, which may be 0, count as similar.
 - The sample is seeded and without replacement.  Standard errors cover this sampling: of means of
   pairs by Hajek's projection (twice the deviation of the row means over the root of their number),
   of means over rows by their deviation; both take rows as independent, which rows of one episode

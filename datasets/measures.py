@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 
 from datumrl.datasets.dataset_statistics import DatasetStatistics
 from datumrl.datasets.imitation_quality import Estimate, ImitationQuality
 
 NOTHING = "-"
+_MOST_DECIMALS = 7  # beyond, powers of ten are easier to read
+_NEAR = 0.1  # of the quantile: how far a state similarity that is so by construction may be off
 _SECTIONS: tuple[tuple[str, tuple[tuple[str, Callable[[DatasetStatistics], str]], ...]], ...] = (
     (
         "",
@@ -126,7 +129,29 @@ def _estimate(found: DatasetStatistics, pick: Callable[[ImitationQuality], Estim
     estimate = pick(found.imitation)
     if estimate.value is None or estimate.standard_error is None:
         return number(estimate.value)
-    return f"{estimate.value:.4f} ± {estimate.standard_error:.4f}"
+    return with_error(estimate.value, estimate.standard_error)
+
+
+def with_error(value: float, error: float) -> str:
+    """Return a number and its standard error with four decimals, or as many as the error needs."""
+    if error == 0:
+        return f"{number(value)} ± {number(error)}"
+    decimals = max(4, -math.floor(math.log10(error)))
+    if decimals <= _MOST_DECIMALS:
+        return f"{value:.{decimals}f} ± {error:.{decimals}f}"
+    digits = max(1, decimals + 1 + math.floor(math.log10(abs(value)))) if value else 1
+    return f"{value:.{digits}g} ± {error:.1g}"
+
+
+def _own_yardstick(found: DatasetStatistics, imitation: ImitationQuality) -> bool:
+    """Return whether the dataset set its epsilon, and equal distances do not change what follows.
+
+    Of discrete states, or of a handful of rows, many more pairs than the quantile are within it.
+    """
+    similar, quantile = imitation.state_similarity.value, imitation.epsilon_quantile
+    if imitation.reference != found.id or imitation.epsilon == 0 or similar is None:
+        return False
+    return abs(similar - quantile) <= _NEAR * quantile
 
 
 def notes(found: DatasetStatistics) -> Iterable[str]:
@@ -150,7 +175,7 @@ def notes(found: DatasetStatistics) -> Iterable[str]:
     if imitation is None:
         yield "too few rows for measures of similarity"
     else:
-        own = ", so state similarity is that by construction" * (imitation.reference == found.id)
+        own = ", so state similarity is that by construction" * _own_yardstick(found, imitation)
         yield (
             f"imitation: {imitation.sampled_rows:,} rows sampled with seed {imitation.seed}; "
             f"epsilon {imitation.epsilon:.3g} deviations, the "

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import datumrl
-from datumrl.datasets import catalogue, dataset_statistics, places, prepared
+from datumrl.datasets import catalogue, dataset_statistics, measures, places, prepared
 from datumrl.datasets.episodes import episode_starts
 from datumrl.datasets.errors import DatumrlError
 
@@ -79,6 +79,9 @@ def test_the_usual_reference_and_what_is_said_without_it(install):
     assert usual("d4rl/hopper-expert-v2") == "d4rl/hopper-medium-replay-v2"
     assert usual("d4rl/halfcheetah-medium-expert-v0") == "d4rl/halfcheetah-medium-replay-v0"
     assert usual("local/hopper-random-v1@100k") == "local/hopper-medium-replay-v1@100k"
+    assert usual("local/hopper-random-v1@399k") == "local/hopper-medium-replay-v1@399k"
+    for more in ("400k", "500k"):  # it has 400,000 rows
+        assert usual(f"local/hopper-random-v1@{more}") == "local/hopper-medium-replay-v1"
     assert usual("d4rl/hopper-medium-replay-v2") is None
     assert usual("local/pointmaze-umaze-v1") is None
     assert usual("mine/anything") is None
@@ -119,6 +122,36 @@ def test_columns_in_memory_may_be_of_another_byte_order(hopper):
     names = ("observations", "actions", "rewards", "successors")
     swapped = {name: getattr(ours, name).astype(">f4") for name in names}
     assert datumrl.stats(dataclasses.replace(ours, **swapped)) == datumrl.stats(ours)
+
+
+def test_a_similarity_that_is_not_so_by_construction_is_not_called_so(hopper):
+    """Of few different states, which lie at distance 0 from many others."""
+    told = ", so state similarity is that by construction"
+    places = np.random.default_rng(0).integers(0, 9, 210)
+    tied = hopper("mine/tied", observations=places, successors=places[:0])
+    for episodes, expected in ((hopper("mine/hopper"), True), (tied, False)):
+        found = datumrl.stats(episodes)
+        (note,) = (each for each in measures.notes(found) if each.startswith("imitation:"))
+        assert note.endswith(told) == expected
+    assert (found.imitation.epsilon, found.imitation.state_similarity.value > 0.05) == (0, True)
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "shown"),
+    [
+        (0.0123, 0.0004, "0.0123 ± 0.0004"),
+        (3.2e-5, 1e-6, "0.000032 ± 0.000001"),
+        (0.0, 0.0, "0.0000 ± 0.0000"),
+        (0.25, 0.0, "0.2500 ± 0.0000"),
+        (3.21e-9, 2e-10, "3.2e-09 ± 2e-10"),
+        (1e-12, 2e-9, "1e-12 ± 2e-09"),
+        (0.0, 2e-9, "0 ± 2e-09"),
+        (0.5, 3e-10, "0.5 ± 3e-10"),
+        (12.5, 3.0, "12.5000 ± 3.0000"),
+    ],
+)
+def test_an_estimate_has_the_digits_that_its_error_needs(value, error, shown):
+    assert measures.with_error(value, error) == shown
 
 
 def test_one_row_and_no_rows(hopper):
