@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from datumrl import __version__
 from datumrl.datasets import fact_tables
 from datumrl.datasets.record import DatasetRecord, Environment, Reference
 
-BIBTEX = """@misc{datumrl,
-  title = {datumrl: an offline reinforcement learning dataset and benchmark suite},
-  author = {{datumrl contributors}},
-  year = {2026}
-}"""
+# The styles of BibTeX print a note, but no version.
+BIBTEX = f"""@misc{{datumrl,
+  title = {{datumrl: an offline reinforcement learning dataset and benchmark suite}},
+  author = {{{{datumrl contributors}}}},
+  year = {{2026}},
+  note = {{Version {__version__}}}
+}}"""
 CITATION = "datumrl contributors: datumrl local datasets (generated; see the dataset's card)"
 
 ERRATA = {
