@@ -67,7 +67,7 @@ def test_the_guide_names_every_method_that_may_see_several_states() -> None:
 
 def test_a_method_of_your_own_is_explained_once_and_in_full() -> None:
     section = GUIDE.partition("## A method of your own")[2]
-    first = section.partition("Keep the order:")[2].partition("`registry.Method`")[0]
+    first = section.partition("docstring (")[2].partition("`registry.Method`")[0]
     parts = re.findall(r"`(\w+)`", first)
     assert parts == [*registry.Method.__annotations__]
     for name in registry.ALGORITHMS:
