@@ -129,19 +129,29 @@ class Recomputer:
         runs = self.raw.get((place.algorithm, place.dataset), ())
         if not runs:
             return []
-        values = self._of_runs(place, rule)
-        keep = np.ones(len(runs), dtype=bool)
-        repeated, broken = self._odd(place)
-        if rule.runs != "all":
-            keep &= ~repeated
-        if rule.failed == "dropped":
-            keep &= ~broken
-        elif rule.failed in ("zero", "counted"):
-            # Counted as it is, a failed run leaves the cell undefined, whatever it last logged.
-            values = np.where(broken[:, None], 0.0 if rule.failed == "zero" else np.nan, values)
         stated = f"only {place.configuration}" if place.configuration else ""
-        groups = run_choice.by_configuration(runs, values, keep, rule.configuration or stated)
+        wanted = rule.configuration or stated
+        counting = self._counting(place, rule, wanted)
+        values = self._of_runs(place, rule, counting)
+        groups = run_choice.by_configuration(runs, values, counting, wanted)
         return [part for group in groups for part in run_choice.by_seed(*group, rule.runs)]
+
+    def _counting(self, place: Place, rule: Rule, configuration: str) -> np.ndarray:
+        """Return which runs of a cell count at all, ``(runs,)`` bool."""
+        runs = self.raw[place.algorithm, place.dataset]
+        repeated, broken = self._odd(place)
+        counting = np.ones(len(runs), dtype=bool)
+        if rule.runs != "all":
+            counting &= ~repeated
+        if rule.failed == "dropped":
+            counting &= ~broken
+        if configuration.startswith("only "):
+            only = configuration.removeprefix("only ")
+            counting &= np.array([run.configuration == only for run in runs])
+        if rule.runs.startswith("without "):
+            without = rule.runs.removeprefix("without ")
+            counting &= np.array([run.seed != without for run in runs])
+        return counting
 
     def _odd(self, place: Place) -> tuple[np.ndarray, np.ndarray]:
         """Return which runs of a cell repeat a seed and which are broken, ``(runs,)`` bool each."""
@@ -154,20 +164,33 @@ class Recomputer:
             )
         return self._masks[key]
 
-    def _of_runs(self, place: Place, rule: Rule) -> np.ndarray:
-        """Return what each run of a cell gives: ``(runs, 1)``, or ``(runs, k)`` for a spread."""
+    def _of_runs(self, place: Place, rule: Rule, counting: np.ndarray) -> np.ndarray:
+        """Return what each run of a cell gives: ``(runs, 1)``, or ``(runs, k)`` for a spread.
+
+        Runs that do not count have no say in what the others give, nor have failed ones.
+        """
+        runs = self.raw[place.algorithm, place.dataset]
         checkpoint = checkpoint_of(place.checkpoint, rule)
         windows = dict(rule.windows)
         window = windows.get(place.algorithm, windows.get(""))
+        _, broken = self._odd(place)
+        taken = counting if rule.failed == "carried" else counting & ~broken
+        if not _together(checkpoint, rule):
+            taken = np.ones(len(runs), dtype=bool)  # each by itself: all rules share them
         key = (
             place.algorithm, place.dataset, checkpoint, rule.skipped, window, rule.shortest,
-            rule.spread == "evaluations", rule.failed == "carried",
+            rule.spread == "evaluations", rule.failed == "carried", taken.tobytes(),
         )  # fmt: skip
         if key not in self._reduced:
-            self._reduced[key] = _reduce(
-                self.raw[place.algorithm, place.dataset], checkpoint, window, rule
-            )
-        return self._reduced[key]
+            own = [run for run, take in zip(runs, taken, strict=True) if take]
+            found = _reduce(own, checkpoint, window, rule) if own else np.empty((0, 1))
+            self._reduced[key] = np.full((len(runs), found.shape[1]), np.nan)
+            self._reduced[key][taken] = found
+        values = self._reduced[key]
+        if rule.failed == "carried":
+            return values
+        # Counted as it is, a failed run leaves the cell undefined, whatever it last logged.
+        return np.where(broken[:, None], 0.0 if rule.failed == "zero" else np.nan, values)
 
     def _scale(self, place: Place, rule: Rule) -> Scale | None:
         if rule.unit == "catalogue":
@@ -246,6 +269,11 @@ def _centre(values: np.ndarray, rule: Rule) -> float:
     return float(np.median(per_run) if rule.centre == "median" else per_run.mean())
 
 
+def _together(checkpoint: str, rule: Rule) -> bool:
+    """Return whether what a run gives depends on the other runs of its cell."""
+    return rule.shortest or checkpoint == "best-step" or rule.spread == "evaluations"
+
+
 def _reduce(runs: Sequence[RawRun], checkpoint: str, window: int | None, rule: Rule) -> np.ndarray:
     curves = [run.values for run in runs]
     if rule.failed == "carried":
@@ -260,8 +288,9 @@ def _reduce(runs: Sequence[RawRun], checkpoint: str, window: int | None, rule: R
         return np.array([curve[: int(found[1])][-1:] for curve in curves])
     found = _LAST_MEAN.fullmatch(checkpoint)
     if found:
-        count = min(int(found[1]), *map(len, curves))
+        count = int(found[1])
         if rule.spread == "evaluations":
+            count = min(count, *map(len, curves))
             return np.array([curve[-count:] for curve in curves])
         return np.array([[curve[-count:].mean()] for curve in curves])
     curves = [curve[rule.skipped :] if len(curve) > rule.skipped else curve for curve in curves]
