@@ -48,13 +48,15 @@ def earlier(folder: Path) -> Outcome | None:
     return outcome_reading.read(path) if path.exists() else None
 
 
-def merged(found: Outcome, before: Outcome | None, table: TrainingTable) -> Outcome:
-    """Return an outcome with the cells of an earlier one that it does not train itself.
+def merged(found: Outcome, folder: Path, table: TrainingTable) -> Outcome:
+    """Return an outcome with the cells of the one in a folder that it does not train itself.
 
     ``table`` has all of the table's cells: what is none of them, or was trained with another margin
-    or other settings, does not stay.
+    or other settings, does not stay.  To be called before each write, since another call may train
+    other cells of the table meanwhile.
     """
     assert found.trained is not None
+    before = earlier(folder)
     own = {column.identity for column in found.trained.columns}
     staying = [each for each in _staying(before, found, table) if each.identity not in own]
     if before is None or before.trained is None or not _continues(before, found):

@@ -66,13 +66,18 @@ def read(path: Path, reading: Reading, stated: Stated) -> TrainingTable:
             untrainable.append((cell.name, reason))
         else:
             cells.append(_cell(sheet, method, found, lines[line], reading, stated))
-    about = About(
+    return TrainingTable(
+        _about(path, reading), tuple(cells), (*untrainable, *empty), sheet.notes, own=True
+    )
+
+
+def _about(path: Path, reading: Reading) -> About:
+    return About(
         path.stem,
         path.name,
         rule=f"{reading.checkpoint} evaluation of each run unless a column says otherwise; mean "
         f"and standard deviation (ddof = {reading.ddof}) over its seeds",
     )
-    return TrainingTable(about, tuple(cells), (*untrainable, *empty), sheet.notes, own=True)
 
 
 def _plain(column: str) -> str:

@@ -172,17 +172,13 @@ def train(table: TrainingTable, planned: Planned, wanted: Wanted, command: str) 
             return trainer(algorithm, dataset, seeds)
 
         def keep(found: Outcome, cell: Cell) -> None:
-            # Read again each time: another call may train other cells of the table meanwhile.
-            outcome_files.write(
-                trained_folder.merged(found, trained_folder.earlier(out), table), out
-            )
+            outcome_files.write(trained_folder.merged(found, out, table), out)
             for line in trained_outcome.told(found, cell):
                 console.notes.print(line, markup=False, soft_wrap=True)
 
-        found = trained_outcome.train(
-            table, start, planned.cells, wanted.seeds, run, planned.hours, keep
-        )
-    return trained_folder.merged(found, trained_folder.earlier(out), table)
+        cells, hours = planned.cells, planned.hours
+        found = trained_outcome.train(table, start, cells, wanted.seeds, run, hours, keep)
+    return trained_folder.merged(found, out, table)
 
 
 def unfinished(found: Outcome, planned: Planned) -> list[str]:

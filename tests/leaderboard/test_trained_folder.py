@@ -49,8 +49,7 @@ def test_cells_of_earlier_calls_stay_until_they_are_trained_again(tmp_path):
     left = (("IQL on there", "its file is missing"), (BC.name, "over the budget"))
     outcome_files.write(outcome(IQL, SLOW, command="first", left_out=left), tmp_path)
     again = outcome(BC, SLOW, score=60.0, command="second", left_out=((IQL.name, "disk full"),))
-    before = trained_folder.earlier(tmp_path)
-    found = trained_folder.merged(again, before, OWN)
+    found = trained_folder.merged(again, tmp_path, OWN)
     assert kept(found) == {(IQL.key, 50.0), (BC.key, 60.0), (SLOW.key, 60.0)}
     assert found.trained.command == "first; second"
     assert found.trained.left_out == ((IQL.name, "disk full"),)
@@ -58,7 +57,7 @@ def test_cells_of_earlier_calls_stay_until_they_are_trained_again(tmp_path):
         "goes on with 2 cells of earlier calls, unless trained again"
     )
     outcome_files.write(found, tmp_path)
-    whole = trained_folder.merged(again, trained_folder.earlier(tmp_path), OWN)
+    whole = trained_folder.merged(again, tmp_path, OWN)
     assert whole == found
     assert outcome_reading.read_all(tmp_path.parent)[0].trained == found.trained
 
@@ -66,16 +65,15 @@ def test_cells_of_earlier_calls_stay_until_they_are_trained_again(tmp_path):
 def test_what_waits_for_a_later_call_stays_listed(tmp_path):
     waiting = ((IQL.name, "over the budget"), ("XQL on there", "no trainer of XQL"))
     outcome_files.write(outcome(left_out=waiting), tmp_path)
-    before = trained_folder.earlier(tmp_path)
-    assert trained_folder.merged(outcome(BC), before, OWN).trained.left_out == waiting[:1]
-    assert trained_folder.merged(outcome(BC, IQL), before, OWN).trained.left_out == ()
+    assert trained_folder.merged(outcome(BC), tmp_path, OWN).trained.left_out == waiting[:1]
+    assert trained_folder.merged(outcome(BC, IQL), tmp_path, OWN).trained.left_out == ()
 
 
 @pytest.mark.parametrize("changed", [{"points": 1.0}, {"changes": "alpha=1"}])
 def test_another_margin_or_setting_is_not_mixed_in(tmp_path, changed):
     outcome_files.write(outcome(IQL), tmp_path)
     again = outcome(BC, **changed)
-    assert trained_folder.merged(again, trained_folder.earlier(tmp_path), OWN) == again
+    assert trained_folder.merged(again, tmp_path, OWN) == again
     assert "without 1 of another table, margin or settings" in (
         trained_folder.words(tmp_path, again, OWN)
     )
@@ -84,7 +82,7 @@ def test_another_margin_or_setting_is_not_mixed_in(tmp_path, changed):
 def test_a_cell_that_the_table_no_longer_prints_does_not_stay(tmp_path):
     outcome_files.write(outcome(IQL, BC), tmp_path)
     edited = dataclasses.replace(OWN, cells=(BC, cell("IQL", mean="51.0"), SLOW))
-    found = trained_folder.merged(outcome(), trained_folder.earlier(tmp_path), edited)
+    found = trained_folder.merged(outcome(), tmp_path, edited)
     assert kept(found) == {(BC.key, 50.0)}
 
 
