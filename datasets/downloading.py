@@ -204,10 +204,12 @@ class Download:
             raise PassingFailure(f"ended after {have:,} of {origin.size:,} bytes")
 
     def _check_space(self, part: Path, origin: Origin, have: int) -> None:
+        if origin.size is None:
+            return
         for remedied in (False, True):
             with files.storage_errors(part):
                 free = shutil.disk_usage(part.parent).free
-            if origin.size is None or origin.size - have <= free:
+            if origin.size - have <= free:
                 return
             if not remedied:
                 self.forget(but=origin.url)  # whose sources were given up
