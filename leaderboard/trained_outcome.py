@@ -46,8 +46,10 @@ def train(
             estimate = hours.get(cell.key, 0.0)
             # What was trained before is only read.
             took = (time.monotonic() - began) / _SECONDS if estimate else 0.0
-            made = {"hours": took, "estimated": estimate, "command": plan.command}
-            columns += [dataclasses.replace(each, **made) for each in own]
+            columns += [
+                dataclasses.replace(each, hours=took, estimated=estimate, command=plan.command)
+                for each in own
+            ]
         so_far = dataclasses.replace(plan, columns=tuple(columns), left_out=tuple(left_out))
         found = outcome(table, so_far)
         if done is not None:
