@@ -15,6 +15,8 @@ import numpy as np
 from datumrl.evaluation import bootstrap, group_test, influence, intervals, ragged, score_table
 from datumrl.evaluation.group_test import GroupTest
 from datumrl.evaluation.scored_runs import ScoredRun
+from datumrl.leaderboard import scored_rule
+from datumrl.leaderboard.scored_rule import Scoring
 from datumrl.leaderboard.table_case import Case, PrintedCell
 
 ALPHA = 0.05
@@ -55,22 +57,27 @@ def column_of(case: Case) -> PrintedCell | None:
     return max(found, key=worth) if found else None
 
 
-def scores_of(case: Case, like: PrintedCell) -> dict[tuple[str, str], np.ndarray]:
-    """Return each run's score in one column by the stated rule; cells with failed runs are out."""
+def scores_of(
+    case: Case, like: PrintedCell, scoring: Scoring | None = None
+) -> dict[tuple[str, str], np.ndarray]:
+    """Return each run's score in one column, by default as stated; without cells of failed runs."""
+    rule = scoring.rule if scoring else case.stated
     found = {}
     for number in sorted(case.testable):
         cell = case.cells[number]
         if cell.column == like.column:
-            values = case.raw.scores(cell.place, case.stated)
+            values = scored_rule.scores(case, number, rule)
             if values.size and np.isfinite(values).all():
                 found[cell.algorithm, cell.dataset] = values
     return found
 
 
-def pools(case: Case, seed: int = 0) -> list[Pool]:
+def pools(case: Case, seed: int = 0, scoring: Scoring | None = None) -> list[Pool]:
     """Return the fair comparisons of a table, most algorithms first; ``seed`` is the test's."""
     like = column_of(case)
-    return pooled(scores_of(case, like), seed) if like and case.pooled_datasets else []
+    if like is None or not case.pooled_datasets:
+        return []
+    return pooled(scores_of(case, like, scoring), seed)
 
 
 def pooled(scores: Scores, seed: int = 0) -> list[Pool]:

@@ -12,8 +12,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from datumrl.evaluation import group_test
-from datumrl.leaderboard import beyond_table
+from datumrl.leaderboard import beyond_table, scored_rule
 from datumrl.leaderboard.beyond_table import ALPHA
+from datumrl.leaderboard.scored_rule import Scoring
 from datumrl.leaderboard.table_case import Case, PrintedCell
 
 
@@ -53,23 +54,36 @@ class Claims:
         return sum(claim.survives for claim in self.rows)
 
 
-def check(case: Case, seed: int = 0, progress: Callable[[int, int], None] | None = None) -> Claims:
-    """Test the claim of every row with raw scores of two algorithms or more."""
+def check(
+    case: Case,
+    seed: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+    scoring: Scoring | None = None,
+) -> Claims:
+    """Test the claim of every row with raw scores of two algorithms or more.
+
+    A row with a mean that the scores (``scoring``, as stated by default) do not give cannot be
+    tested on them.
+    """
+    scoring = scoring or scored_rule.of_case(case)
     marked = any(case.cells[number].bold for number in case.testable)
     rows: dict[tuple[str, str], list[PrintedCell]] = defaultdict(list)
+    off: dict[tuple[str, str], list[str]] = defaultdict(list)
     scores_of = {}
     for number in sorted(case.testable):
         cell = case.cells[number]
         if not _same_runs_shown_again(case, cell):
             rows[cell.dataset, cell.column].append(cell)
+            if number in scoring.off:
+                off[cell.dataset, cell.column].append(cell.algorithm)
             if cell.column not in scores_of:
-                scores_of[cell.column] = beyond_table.scores_of(case, cell)
+                scores_of[cell.column] = beyond_table.scores_of(case, cell, scoring)
     claims = []
-    for done, ((dataset, column), cells) in enumerate(rows.items(), start=1):
+    for done, (row, cells) in enumerate(rows.items(), start=1):
         best = max(float(cell.mean or "nan") for cell in cells)
         bold = [c for c in cells if (c.bold if marked else float(c.mean or "nan") == best)]
         if 0 < len(bold) < len(cells):
-            claims.append(_claim(dataset, column, bold, cells, scores_of[column], seed))
+            claims.append(_claim(row, bold, cells, scores_of[row[1]], off[row], seed))
         if progress is not None:
             progress(done, len(rows))
     return Claims(marked, tuple(claims))
@@ -85,21 +99,22 @@ def _same_runs_shown_again(case: Case, cell: PrintedCell) -> bool:
 
 
 def _claim(
-    dataset: str,
-    column: str,
+    row: tuple[str, str],
     bold: list[PrintedCell],
     cells: list[PrintedCell],
     scores: beyond_table.Scores,
+    off: list[str],
     seed: int,
 ) -> Claim:
+    dataset, column = row
     winners = tuple(cell.algorithm for cell in bold)
     names = [cell.algorithm for cell in cells]
     others = tuple(name for name in names if name not in winners)
     lacking = [name for name in names if (name, dataset) not in scores]
-    if lacking:
-        return Claim(
-            dataset, column, winners, others, (), False, 0, f"failed runs: {', '.join(lacking)}"
-        )
+    for reason, odd in (("failed runs", lacking), ("not what these scores give", off)):
+        if odd:
+            told = f"{reason}: {', '.join(odd)}"
+            return Claim(dataset, column, winners, others, (), False, 0, told)
     runs = min(len(scores[name, dataset]) for name in names)
     table = beyond_table.table(scores, [dataset], names)
     beaten, contradicted = set(others), False

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from datumrl.evaluation.report_tables import Sheet
-from datumrl.leaderboard import beyond_table, bold_claims, diagnosis
+from datumrl.leaderboard import beyond_table, bold_claims, diagnosis, scored_rule
 from datumrl.leaderboard.beyond_table import Pool
 from datumrl.leaderboard.bold_claims import Claims
 from datumrl.leaderboard.diagnosis import Diagnosis
@@ -100,6 +100,7 @@ class Outcome:
     extras: tuple[Sheet, ...] = field(default=())
     trained: Trained | None = None
     command: str = ""
+    scored: str = ""  # how, for pools and claims, where that is not plainly as stated
 
     @property
     def size(self) -> int:
@@ -144,14 +145,18 @@ def of_case(
     told = progress or (lambda title: lambda done, total: None)
     found = diagnosis.diagnose(case, told("rules tried"))
     verdicts = tuple(_verdict(case, number, found) for number in range(len(case.cells)))
-    claims = bold_claims.check(case, seed, told("claims tested")) if with_claims else None
+    scoring = scored_rule.of_case(case, found)
+    claims = None
+    if with_claims:
+        claims = bold_claims.check(case, seed, told("claims tested"), scoring)
     return Outcome(
         about,
         verdicts,
         found,
-        tuple(beyond_table.pools(case, seed)),
+        tuple(beyond_table.pools(case, seed, scoring)),
         claims if claims and claims.rows else None,
         case.notes,
+        scored=scoring.words,
     )
 
 
@@ -273,6 +278,7 @@ def as_json(outcome: Outcome) -> dict[str, object]:
         ],
         "pools": [dataclasses.asdict(pool) for pool in outcome.pools],
         "claims": _claims_json(outcome.claims),
+        "scored": outcome.scored,
         "notes": list(outcome.notes),
         "facts": list(outcome.facts),
         "sheets": [dataclasses.asdict(sheet) for sheet in outcome.extras],

@@ -66,6 +66,7 @@ def _outcome(content: Mapping[str, Any], where: str) -> Outcome:
         tuple(_sheet(each) for each in content["sheets"]),
         None if kept is None else trained.from_json(kept, where),
         str(content.get("command", "")),
+        str(content.get("scored", "")),
     )
 
 

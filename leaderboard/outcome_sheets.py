@@ -165,8 +165,12 @@ def _pools(outcome: Outcome) -> list[Sheet]:
                 f"Beyond the table: {plural(len(pool.datasets), 'task')} x {span(pool.runs)} runs",
                 ("algorithm", "IQM", "95% interval", "groups"),
                 tuple(rows),
-                f"On {names}. Interval: Student's t. Who shares a letter was not separated: "
-                f"{pool.test}." + (" † few runs: do not trust the interval." if few else ""),
+                _sentences(
+                    f"On {names}. Interval: Student's t. Who shares a letter was not separated: "
+                    f"{pool.test}.",
+                    "† few runs: do not trust the interval." if few else "",
+                    outcome.scored,
+                ),
             )
         )
     return made
@@ -216,10 +220,15 @@ def claims_caption(outcome: Outcome) -> str:
         return ""
     runs = [claim.runs for claim in found.rows if claim.runs]
     seeds = f", {span((min(runs), max(runs)))} runs of each" if runs else ""
-    return (
+    return _sentences(
         "A claim survives if every algorithm that is not bold is separated as worse: closed "
-        f"step-down permutation test, family-wise alpha 0.05 per dataset{seeds}."
+        f"step-down permutation test, family-wise alpha 0.05 per dataset{seeds}.",
+        outcome.scored,
     )
+
+
+def _sentences(*told: str) -> str:
+    return " ".join(filter(None, told))
 
 
 def worst_first(verdicts: Sequence[CellVerdict]) -> list[CellVerdict]:

@@ -118,10 +118,13 @@ class Recomputer:
         found = self.chosen(place, rule)
         return [self._centre_and_spread(values, place, rule) for values in found if values.size]
 
-    def scores(self, place: Place, rule: Rule) -> np.ndarray:
-        """Return the score of each run that counts, ``(runs,)``, in the printed unit."""
-        found = self.chosen(place, rule)
-        values = found[0] if found else np.empty(0)
+    def scores(self, place: Place, rule: Rule, way: int = 0) -> np.ndarray:
+        """Return the score of each run that counts, ``(runs,)``, in the printed unit.
+
+        ``way`` is which of `numbers` where the rule leaves a choice open.
+        """
+        found = [values for values in self.chosen(place, rule) if values.size]
+        values = found[way] if found else np.empty(0)
         return self._in_unit(values, place, rule).mean(axis=-1) if values.size else values
 
     def chosen(self, place: Place, rule: Rule) -> list[np.ndarray]:
