@@ -51,6 +51,7 @@ class CellVerdict:
     note: str = ""  # by how much it differs, or why there is nothing to compare
     mean: float | None = None
     std: float | None = None
+    wrong: tuple[str, ...] = ()  # which of its numbers differ: mean, std
 
     @property
     def follows(self) -> bool:
@@ -218,13 +219,19 @@ def _shown(case: Case, number: int, status: Status, rule: Rule, label: str = "")
     shown = digits(mean, cell.mean)
     if cell.std is not None:
         shown += f" ± {digits(std, cell.std)}"
-    note = difference(cell, mean, std, case.slack) if status == "differs" else ""
-    return CellVerdict(cell, status, shown, label, note, _finite(mean), _finite(std))
+    wrong = _missed(cell, mean, std, case.slack) if status == "differs" else {}
+    note = ", ".join(wrong.values())
+    return CellVerdict(cell, status, shown, label, note, _finite(mean), _finite(std), tuple(wrong))
 
 
 def difference(cell: PrintedCell, mean: float, std: float, slack: float = 0.0) -> str:
     """Return in words by how much recomputed numbers differ from the printed ones."""
-    parts = []
+    return ", ".join(_missed(cell, mean, std, slack).values())
+
+
+def _missed(cell: PrintedCell, mean: float, std: float, slack: float) -> dict[str, str]:
+    """Return in words by how much each number differs that does."""
+    parts = {}
     for name, printed, value in (("mean", cell.mean, mean), ("std", cell.std, std)):
         if printed is None or rounds_to(value, printed, slack):
             continue
@@ -234,12 +241,12 @@ def difference(cell: PrintedCell, mean: float, std: float, slack: float = 0.0) -
             places = max(2, decimals(printed) + 1)
             while gap and abs(gap) < 0.5 * 10.0**-places and places < 15:
                 places += 1
-            parts.append(f"{name} {gap:+.{places}f}")
+            parts[name] = f"{name} {gap:+.{places}f}"
         elif name == "std" and math.isfinite(mean):
-            parts.append("std, which so few runs leave undefined")
+            parts[name] = "std, which so few runs leave undefined"
         else:
-            parts.append(f"{name}, which failed runs leave undefined")
-    return ", ".join(parts)
+            parts[name] = f"{name}, which failed runs leave undefined"
+    return parts
 
 
 def decimals(printed: str | None) -> int:
@@ -300,6 +307,7 @@ def _cell_json(verdict: CellVerdict) -> dict[str, object]:
         "status": verdict.status,
         "rule": verdict.rule,
         "note": verdict.note,
+        "wrong": list(verdict.wrong),
         "verdict": verdict.words,
     }
 

@@ -90,6 +90,7 @@ def _verdict(content: Mapping[str, Any]) -> CellVerdict:
         str(content["note"]),
         _number(content["recomputed_mean"]),
         _number(content["recomputed_std"]),
+        tuple(map(str, content.get("wrong", ()))),
     )
 
 

@@ -60,9 +60,7 @@ def summary(outcome: Outcome) -> list[str]:
     if tested:
         following = [verdict for verdict in tested if verdict.follows]
         numbers = sum(_numbers(verdict) for verdict in tested)
-        wrong = sum(
-            v.note.partition(";")[0].count(",") + 1 for v in tested if v.status == "differs"
-        )
+        wrong = sum(max(1, len(v.wrong)) for v in tested if v.status == "differs")
         lines.append(
             f"{len(following)} of {len(tested)} cells are equal after rounding "
             f"({numbers - wrong} of {numbers} numbers)"
