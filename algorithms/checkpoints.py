@@ -25,6 +25,7 @@ _KEYS = {
     "evaluations",  # seed -> points so far, as JSON
     "failures",  # seed -> why it failed
 }
+_CONTENT = "dataset_content_sha256"  # of the identity; only generated datasets have it
 _OPTIONAL = {"software"}  # see `run_software`; without it, it is unknown
 
 
@@ -90,6 +91,9 @@ def seeds_of(folder: Path) -> tuple[int, ...]:
 def require_same(path: Path, saved: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
     """Raise DatumrlError naming every field in which a checkpoint is of another run."""
     there, here = dict(_flat(saved)), dict(_flat(wanted))
+    if not {_CONTENT} <= there.keys() & here.keys():  # not known is no other data
+        there.pop(_CONTENT, None)
+        here.pop(_CONTENT, None)
     differing = [
         f"{name} is {_shown(there.get(name))} there and {_shown(here.get(name))} here"
         for name in {**there, **here}

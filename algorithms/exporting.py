@@ -198,8 +198,7 @@ def _places(
     from datumrl.algorithms import run_settings
 
     seeds = [seed for identity in identities.values() for seed in identity["seeds"]]
-    settings = {run_settings.of_run(identity) for identity in identities.values()}
-    alike = len(settings) == 1 and len(set(seeds)) == len(seeds)
+    alike = run_settings.alike(identities.values()) and len(set(seeds)) == len(seeds)
     return {run: folder if alike else folder / run.relative_to(root) for run in identities}
 
 

@@ -12,13 +12,20 @@ from datumrl.datasets.errors import DatumrlError
 from datumrl.evaluation.records import Protocol, RunRecord, read_record
 
 
-def identity(job: Job, protocol: Protocol, dataset_sha256: str | None) -> dict[str, Any]:
-    """Return what makes a run the one it is, as JSON: two runs are the same if it is equal."""
+def identity(
+    job: Job, protocol: Protocol, dataset_sha256: str | None, content_sha256: str | None = None
+) -> dict[str, Any]:
+    """Return what makes a run the one it is, as JSON: two runs are the same if it is equal.
+
+    The hash of the data's content is left out where it is not known, which differs from nothing.
+    """
+    content = {} if content_sha256 is None else {"dataset_content_sha256": content_sha256}
     return {
         "algorithm": job.algorithm,
         "configuration": registry.configuration(job.config),
         "dataset": job.dataset,
         "dataset_sha256": dataset_sha256,
+        **content,
         "view": job.view,
         "seeds": list(job.seeds),
         "evaluate_every": job.evaluate_every,

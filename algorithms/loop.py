@@ -33,7 +33,7 @@ from datumrl.algorithms.packed_rows import require_vectors
 from datumrl.algorithms.stack import Stack, Task
 from datumrl.algorithms.streams import Streams
 from datumrl.algorithms.training import Job, Progress
-from datumrl.datasets import catalogue
+from datumrl.datasets import catalogue, content_hash
 from datumrl.datasets.catalogue import DatasetRecord
 from datumrl.datasets.episodes import Episodes
 from datumrl.datasets.errors import DatumrlError
@@ -61,13 +61,13 @@ def run(
     The records of a finished run are returned as they are: they tell on what it was trained.
     """
     dataset = catalogue.find(job.dataset)
-    episodes = load(job.dataset)
+    episodes = content_hash.known(load(job.dataset))
     require_vectors(episodes)
     config = registry.completed(job.algorithm, job.config, dataset, episodes)
     job = dataclasses.replace(job, config=config)
     if not restart:
         protocol = tasks.protocol(job, dataset)
-        identity = finished_runs.identity(job, protocol, episodes.sha256)
+        identity = finished_runs.identity(job, protocol, episodes.sha256, episodes.content_sha256)
         done = finished_runs.records(job, folder, identity)
         if done is not None:
             return done
@@ -105,8 +105,8 @@ class _Training:
         self._job, self._folder, self._progress = job, folder, progress
         self._environment = dataset.environment
         self._protocol = tasks.protocol(job, dataset)
-        self._sha256 = episodes.sha256
-        self._identity = finished_runs.identity(job, self._protocol, episodes.sha256)
+        self._hashes = episodes.sha256, episodes.content_sha256
+        self._identity = finished_runs.identity(job, self._protocol, *self._hashes)
         self._method = registry.find(job.algorithm)
         device = task.max_action.device
         self._source = self._method.data(job.config, episodes, job.view, device)
@@ -308,7 +308,8 @@ class _Training:
                 **registry.recorded_revision(self._job.algorithm),
             },
             dataset=self._job.dataset,
-            dataset_sha256=self._sha256,
+            dataset_sha256=self._hashes[0],
+            dataset_content_sha256=self._hashes[1],
             protocol=self._protocol,
             budget=Budget(
                 steps=steps,

@@ -269,6 +269,7 @@ def _record(
         },
         dataset=identity["dataset"],
         dataset_sha256=identity["dataset_sha256"],
+        dataset_content_sha256=identity.get("dataset_content_sha256"),
         protocol=protocol,
         budget=Budget(
             steps=configuration["steps"],

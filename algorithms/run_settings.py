@@ -7,7 +7,7 @@ however often they were evaluated: neither says what was trained.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from datumrl.algorithms import presets
@@ -30,6 +30,12 @@ def of_run(identity: Mapping[str, Any]) -> str:
 def of_record(record: RunRecord) -> str:
     """Return the same text of one seed's record; entries of one method are told apart."""
     return _text(vars(record), record.configuration, record.budget.preset)
+
+
+def alike(identities: Collection[Mapping[str, Any]]) -> bool:
+    """Return whether runs belong together: of one text, and no two known contents of the data."""
+    contents = {each.get("dataset_content_sha256") for each in identities} - {None}
+    return len({of_run(each) for each in identities}) == 1 and len(contents) < 2
 
 
 def _text(told: Mapping[str, Any], configuration: Mapping[str, Any], preset: str) -> str:

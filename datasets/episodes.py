@@ -55,6 +55,7 @@ class Episodes:
     ends: Literal["flags", "recorded"] = "flags"  # what says where episodes end
     infos: Mapping[str, np.ndarray] = field(default_factory=dict)  # name -> (rows, ...) in addition
     origin: reopening.Origin | None = None  # the folder that the columns were opened from
+    content_sha256: str | None = None  # of a generated dataset's columns and infos (`content_hash`)
 
     def __len__(self) -> int:
         """Return the number of rows."""
@@ -147,6 +148,7 @@ class Episodes:
             successors=columns.apply(lambda values: values[:listed], self.successors),
             notes=(*self.notes, f"the first {end} of {len(self)} rows"),
             infos=_first(self.infos, end),
+            content_sha256=None,
         )
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> str | tuple[Any, ...]:

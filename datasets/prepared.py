@@ -220,6 +220,7 @@ def read(folder: Path, dataset_id: str) -> Episodes:
         raise DatumrlError(f"{folder}: columns of different lengths; {_remedy(folder)}")
     fields = {name: meta[name] for name in _FIELDS if name in meta}
     fields |= {"notes": tuple(meta["notes"]), "infos": _infos(folder, meta)}
+    fields["content_sha256"] = meta["provenance"].get("content_sha256")
     return Episodes(**columns, **fields, origin=Origin(folder.resolve(), _identity(meta)))
 
 

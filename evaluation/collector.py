@@ -13,7 +13,6 @@ from __future__ import annotations
 import concurrent.futures
 import concurrent.futures.process
 import contextlib
-import hashlib
 import math
 import multiprocessing
 import os
@@ -21,19 +20,19 @@ import signal
 import threading
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from datumrl.datasets import cards, files, places, prepared
+from datumrl.datasets import cards, content_hash, files, places, prepared
 from datumrl.datasets.catalogue import DatasetRecord
 from datumrl.datasets.episodes import Episodes, episode_starts
 from datumrl.datasets.errors import DatumrlError
 from datumrl.datasets.locking import locked
-from datumrl.evaluation import chunk_folders, streams
+from datumrl.evaluation import chunk_folders, provenance, streams
 from datumrl.evaluation.provenance import hardware, software_versions, usable_cores
 from datumrl.evaluation.recipes import Recipe, recipe_for
 
@@ -100,7 +99,8 @@ def collect(
     with locked(folder, waiting):
         if folder.exists() and not force:
             return _verified(folder, record, recipe)
-        chunks = chunk_folders.folder_for(folder, recipe.sha256[:12])
+        made_of = f"{recipe.sha256[:12]}.{provenance.arithmetic_digest()}"
+        chunks = chunk_folders.folder_for(folder, made_of)
         parts = _write(folder, record, recipe, _run(recipe, rows, workers, chunks, progress))
         _tidy(folder, record)
         return Collected(folder, prepared.read(folder, record.id), parts, made=True)
@@ -117,9 +117,10 @@ def _write(
         "recipe": recipe.describe(),
         "recipe_sha256": recipe.sha256,
         "parts": parts,
-        "content_sha256": _content_sha256(episodes, extras),
+        "content_sha256": content_hash.of_columns(episodes, extras),
         "software": software_versions("gymnasium", "mujoco"),
         "hardware": hardware(),
+        "arithmetic": provenance.arithmetic(),
     }
     prepared.write(folder, episodes, origin, extras)
     return parts
@@ -143,7 +144,8 @@ def _verified(folder: Path, record: DatasetRecord, recipe: Recipe) -> Collected:
             f"{folder} was made by another recipe ({shown[:300]}); use --force to replace it"
         )
     episodes = prepared.read(folder, record.id)
-    if origin.get("content_sha256") != _content_sha256(episodes, prepared.read_extras(folder)):
+    found = content_hash.of_columns(episodes, prepared.read_extras(folder))
+    if origin.get("content_sha256") != found:
         raise DatumrlError(
             f"{folder} is not what was collected: its content has changed; use --force to "
             "collect it again"
@@ -166,16 +168,6 @@ def _parts(
         }
         for index, part in enumerate(recipe.parts)
     ]
-
-
-def _content_sha256(episodes: Episodes, extras: Mapping[str, np.ndarray]) -> str:
-    digest = hashlib.sha256()
-    columns = {name: getattr(episodes, name) for name in prepared.COLUMNS}
-    for name, values in sorted({**columns, **extras}.items()):
-        digest.update(f"{name} {values.dtype.str} {values.shape}\n".encode())
-        flat: Any = np.ascontiguousarray(values).reshape(-1).view(np.uint8)
-        digest.update(flat)
-    return digest.hexdigest()
 
 
 def interleave(lengths: list[np.ndarray], weights: list[int], rows: int) -> list[tuple[int, int]]:

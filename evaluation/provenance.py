@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import importlib.metadata
 import os
 import platform
@@ -34,6 +35,32 @@ def software_versions(*packages: str) -> dict[str, str]:
 def hardware() -> str:
     """Return the processor's name and the number of cores this process may use."""
     return f"{_processor()}, {usable_cores()} cores, {platform.system()}"
+
+
+def arithmetic() -> tuple[str, ...]:
+    """Return what rounds a matrix product or an exponential: NumPy, its BLAS, the CPU's kernels.
+
+    Where these differ, the last bits of a policy's actions can, and then everything that follows.
+    """
+    import numpy as np
+    import threadpoolctl
+
+    bundled = Path(np.__file__).parent.with_name("numpy.libs")
+    found = [each for each in threadpoolctl.threadpool_info() if each["user_api"] == "blas"]
+    # What another package brings with it and has loaded is not what NumPy calls.
+    own = [each for each in found if Path(each["filepath"]).parent == bundled] or found
+    blas = {
+        " ".join(str(each.get(key)) for key in ("internal_api", "version", "architecture"))
+        for each in own
+    }
+    simd = np.show_config(mode="dicts")["SIMD Extensions"]["found"]
+    numpy = f"numpy {np.__version__} {' '.join(simd)}".strip()
+    return numpy, *sorted(blas), platform.machine()
+
+
+def arithmetic_digest() -> str:
+    """Return 8 hex digits that are equal exactly where `arithmetic` is."""
+    return hashlib.sha256("\n".join(arithmetic()).encode()).hexdigest()[:8]
 
 
 def usable_cores() -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -12,8 +11,9 @@ from typing import Any, Literal, Self
 import numpy as np
 import pydantic
 
-from datumrl.datasets import catalogue, places, prepared
+from datumrl.datasets import catalogue
 from datumrl.datasets.catalogue import DatasetRecord
+from datumrl.datasets.content_hash import at_hand
 from datumrl.datasets.errors import DatumrlError
 from datumrl.evaluation import environments, provenance
 from datumrl.evaluation.plain_values import plain
@@ -157,12 +157,15 @@ class Recorder:
         if environment is None and not nearest:
             environments.require_stated(self._dataset)
         frameworks = [name for name in _FRAMEWORKS if name in sys.modules]
+        # Of data that other code loaded, nothing else is known.
+        sha256, content = (dataset_sha256, None) if dataset_sha256 else at_hand(self._dataset)
         try:
             self._record = RunRecord(
                 algorithm=algorithm,
                 configuration=plain(configuration),
                 dataset=self._dataset.id,
-                dataset_sha256=dataset_sha256 or _sha256_at_hand(self._dataset),
+                dataset_sha256=sha256,
+                dataset_content_sha256=content,
                 protocol=protocol_for(
                     self._dataset,
                     episodes,
@@ -337,12 +340,3 @@ class Recorder:
                 f"({'; '.join(different)}); choose another folder or delete it"
             )
         self._record = found
-
-
-def _sha256_at_hand(record: DatasetRecord) -> str | None:
-    """Return the hash of a dataset, or of what it is a prefix of, where it has been prepared."""
-    for candidate in (record, replace(record, id=record.full_id, prefix=None)):
-        folder = places.prepared_folder(candidate)
-        if folder.exists():
-            return prepared.read(folder, candidate.id).sha256
-    return record.sha256

@@ -25,6 +25,7 @@ NO_ENVIRONMENT = "none"  # what a protocol names where a dataset has none
 COUNTED = {"last": 1, "last-10-mean": 10, "best": 0}  # evaluations that a rule counts; 0: all
 
 Name = Annotated[str, pydantic.StringConstraints(min_length=1, max_length=200)]
+Sha256 = Annotated[str, pydantic.StringConstraints(pattern="^[0-9a-f]{64}$")]
 Finite = Annotated[float, pydantic.Field(allow_inf_nan=False)]
 JsonValue = pydantic.JsonValue
 
@@ -111,7 +112,9 @@ class RunRecord(_Strict):
     algorithm: Name
     configuration: dict[str, JsonValue]
     dataset: Name
-    dataset_sha256: Annotated[str, pydantic.StringConstraints(pattern="^[0-9a-f]{64}$")] | None
+    dataset_sha256: Sha256 | None
+    # Of what a generated dataset holds, which its recipe's hash does not fix on other processors.
+    dataset_content_sha256: Sha256 | None = None
     protocol: Protocol
     budget: Budget
     seed: Annotated[int, pydantic.Field(ge=0)]
@@ -153,6 +156,14 @@ class RunRecord(_Strict):
                 f"the protocol names dataset {self.protocol.dataset}, the run {self.dataset}"
             )
         return self
+
+    @pydantic.model_serializer(mode="wrap")
+    def _without_unknown(self, handler: pydantic.SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave the content's hash out where it is not known, as in records made before it was."""
+        content: dict[str, Any] = handler(self)
+        if self.dataset_content_sha256 is None:
+            content.pop("dataset_content_sha256", None)
+        return content
 
     def write(self, path: Path) -> None:
         """Write the record as JSON, atomically."""

@@ -7,12 +7,15 @@ from typing import Any
 
 from datumrl.evaluation.records import RunRecord
 
+_HASHES = ("dataset_sha256", "dataset_content_sha256")
+
 
 def differences(found: RunRecord, wanted: RunRecord) -> list[str]:
     """Return in words what tells two runs apart; the machine and its software do not."""
     there, here = _settings(found), _settings(wanted)
-    if None in (found.dataset_sha256, wanted.dataset_sha256):  # not known is no other data
-        del there["dataset_sha256"], here["dataset_sha256"]
+    for name in _HASHES:
+        if None in (there[name], here[name]):  # not known is no other data
+            del there[name], here[name]
     return [
         f"{name} is {json.dumps(there.get(name))} there and {json.dumps(here.get(name))} here"
         for name in {**there, **here}
@@ -22,7 +25,7 @@ def differences(found: RunRecord, wanted: RunRecord) -> list[str]:
 
 def _settings(record: RunRecord) -> dict[str, Any]:
     content = record.model_dump(mode="json")
-    flat = {name: content[name] for name in ("algorithm", "dataset", "dataset_sha256", "seed")}
+    flat = {name: content.get(name) for name in ("algorithm", "dataset", *_HASHES, "seed")}
     for group in ("configuration", "budget", "protocol"):
         flat.update({f"{group}.{name}": value for name, value in content[group].items()})
     return flat

@@ -133,6 +133,8 @@ def _conditions(record: RunRecord) -> dict[str, str]:
     }
     if record.dataset_sha256 is not None:
         stated["dataset hash"] = record.dataset_sha256
+    if record.dataset_content_sha256 is not None:
+        stated["dataset content hash"] = record.dataset_content_sha256
     return {**stated, "evaluation protocol": protocol.digest}
 
 

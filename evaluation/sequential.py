@@ -276,12 +276,15 @@ class Training:
 
     def _check_measured(self, record: RunRecord) -> None:
         own = [record.protocol.digest, record.dataset_sha256]
-        if self.measured.setdefault(record.dataset, own) != own:
+        known = self.measured.setdefault(record.dataset, list(own))
+        content = [record.dataset_content_sha256] if record.dataset_content_sha256 else []
+        if known[:2] != own or (known[2:] and content and known[2:] != content):
             raise DatumrlError(
                 f"{record.algorithm} on {record.dataset}, seed {record.seed}: the evaluation "
                 "protocol, an engine version or the dataset changed since earlier runs of this "
                 "comparison; restore it, or start again with another --out"
             )
+        known[2:] = known[2:] or content  # not known so far is no other data
 
 
 def _read_state(file: Path) -> tuple[dict[str, Any], dict[str, list[str | None]], State]:

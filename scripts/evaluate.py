@@ -118,21 +118,37 @@ def _together(rolled: Mapping[Path, Sequence[RunRecord]]) -> list[tuple[str, Run
     named = variants.told_apart(scored_runs.from_records([each for _, each in found], places))
     names = {run.source: run.algorithm for run in named}
     steps = {folder: _unfinished_step(records) for folder, records in rolled.items()}
-    groups: dict[tuple[str, str, int | None], list[tuple[Path, RunRecord]]] = {}
+    hashes = _hashes([record for _, record in found])
+    groups: dict[tuple[str, str, int | None, str | None], list[tuple[Path, RunRecord]]] = {}
     data: dict[tuple[str, str], set[str | None]] = {}
-    for place, (folder, record) in zip(places, found, strict=True):
-        key = names[place], run_settings.of_record(record), steps[folder]
+    for place, sha256, (folder, record) in zip(places, hashes, found, strict=True):
+        key = names[place], run_settings.of_record(record), steps[folder], sha256
         groups.setdefault(key, []).append((folder, record))
-        data.setdefault((names[place], record.dataset), set()).add(record.dataset_sha256)
+        data.setdefault((names[place], record.dataset), set()).add(sha256)
     told = []
-    for (name, _, step), members in groups.items():
-        record = members[0][1]
-        sha256 = record.dataset_sha256
+    for (name, _, step, sha256), members in groups.items():
         asides = [] if step is None else [f"at step {step:,}, unfinished"]
-        if len(data[name, record.dataset]) > 1:
+        if len(data[name, members[0][1].dataset]) > 1:
             asides.append(f"on data {sha256[:8]}" if sha256 else "on data of unknown hash")
         told += _named(name, asides, members, in_order=len(rolled) < 2)
     return told
+
+
+def _hashes(records: Sequence[RunRecord]) -> list[str | None]:
+    """Return the hash of what each was trained on: of its content where others' is another.
+
+    A content that is not known is that of the other records, unless theirs differ.
+    """
+    contents: dict[tuple[str, str | None], set[str]] = {}
+    for record in records:
+        found = contents.setdefault((record.dataset, record.dataset_sha256), set())
+        found |= {record.dataset_content_sha256} - {None}
+    return [
+        record.dataset_content_sha256
+        if len(contents[record.dataset, record.dataset_sha256]) > 1
+        else record.dataset_sha256
+        for record in records
+    ]
 
 
 def _named(

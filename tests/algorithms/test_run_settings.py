@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 
 import pytest
 import torch
 
 import datumrl
 from datumrl.algorithms import checkpoints, exporting, run_settings, training
+from datumrl.datasets.errors import DatumrlError
 
 DATASET = "local/inverted-pendulum-mixed-v1@2k"
 QUICK = {"steps": 2, "episodes": 1, "device": "cpu", "batch_size": 8, "hidden_dims": (8,)}
@@ -62,6 +64,34 @@ def test_what_was_trained_on_what_sets_runs_apart(other):
     }
     assert run_settings.of_run({**identity, "seeds": [3]}) == run_settings.of_run(identity)
     assert run_settings.of_run({**identity, **other}) != run_settings.of_run(identity)
+
+
+def test_two_contents_of_the_data_set_runs_apart_and_an_unknown_one_does_not():
+    identity = {
+        "algorithm": "bc",
+        "dataset": DATASET,
+        "dataset_sha256": "1" * 64,
+        "configuration": {"steps": 2},
+    }
+    one, other = ({**identity, "dataset_content_sha256": content * 64} for content in "12")
+    assert run_settings.alike([one, identity])
+    assert run_settings.alike([one, one])
+    assert not run_settings.alike([one, identity, other])
+    checkpoints.require_same(Path("run"), one, identity)
+    checkpoints.require_same(Path("run"), identity, one)
+    with pytest.raises(DatumrlError, match=r"dataset_content_sha256 is '1+ there and '2+ here"):
+        checkpoints.require_same(Path("run"), one, other)
+
+
+def test_a_run_on_other_transitions_of_the_recipe_is_not_gone_on_with(home, tmp_path):
+    (record,) = datumrl.train("bc", DATASET, [0], folder=tmp_path, **QUICK)
+    content = datumrl.datasets.content_hash.known(datumrl.load(DATASET)).content_sha256
+    assert record.dataset_content_sha256 == content
+    assert training.reroll(tmp_path)[0].dataset_content_sha256 == content
+    assert datumrl.train("bc", DATASET, [0], folder=tmp_path, **QUICK) == [record]
+    rewrite(tmp_path, dataset_content_sha256="0" * 64)
+    with pytest.raises(DatumrlError, match=r"dataset_content_sha256 is '0+ there"):
+        datumrl.train("bc", DATASET, [0], folder=tmp_path, **QUICK)
 
 
 def test_records_tell_the_same_settings(home, tmp_path):

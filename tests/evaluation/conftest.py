@@ -25,6 +25,7 @@ def make_record() -> Callable[..., RunRecord]:
         engine: dict[str, str] | None = None,
         environment: str | None = None,
         sha256: str | None = None,
+        content_sha256: str | None = None,
         configuration: dict | None = None,
         checkpoint: str = "last",
     ) -> RunRecord:
@@ -35,6 +36,7 @@ def make_record() -> Callable[..., RunRecord]:
             configuration=configuration or {},
             dataset=dataset,
             dataset_sha256=sha256,
+            dataset_content_sha256=content_sha256,
             protocol=Protocol(
                 dataset=dataset,
                 environment=environment or names[family],

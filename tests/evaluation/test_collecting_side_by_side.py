@@ -8,8 +8,9 @@ from threading import Event
 
 import pytest
 
-from datumrl.datasets import catalogue
-from datumrl.evaluation import collector, recipes
+from datumrl.datasets import catalogue, content_hash, loading, prepared
+from datumrl.evaluation import collector, provenance, recipes
+from datumrl.evaluation.recorder import Recorder
 
 WHOLE = "local/inverted-pendulum-random-v1"
 SHORT = f"{WHOLE}@100"
@@ -64,6 +65,41 @@ def names(home: Path) -> list[str]:
 
 def content(collected: collector.Collected) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in collected.folder.glob("*.npy")}
+
+
+def test_pieces_of_another_processor_are_left_alone(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a home that machines share."""
+    stop(WHOLE)
+    before = stamps(home)
+    with monkeypatch.context() as patch:
+        patch.setattr(collector.provenance, "arithmetic", lambda: ("of another kernel",))
+        stop(WHOLE)
+        assert before.items() < stamps(home).items()
+        assert len({Path(path).parent for path in stamps(home)}) == 2
+    stop(WHOLE)
+    assert before.items() < stamps(home).items()
+    told = prepared.provenance(collect(WHOLE).folder)["arithmetic"]
+    assert told == list(provenance.arithmetic())
+    assert not stamps(home)
+
+
+def test_a_prefix_has_the_same_content_alone_and_in_the_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def recorded(dataset: str, **fields: object) -> str | None:
+        recorder = Recorder("mine", dataset, 0, {}, 1, **fields)  # type: ignore[arg-type]
+        return recorder.record.dataset_content_sha256
+
+    found = collect(SHORT)
+    content = prepared.provenance(found.folder)["content_sha256"]
+    assert found.episodes.content_sha256 == recorded(SHORT) == content
+    assert recorded(SHORT, dataset_sha256="c" * 64) is None  # data that other code loaded
+    monkeypatch.setenv("DATUMRL_HOME", str(tmp_path / "other"))
+    whole = collect(WHOLE).episodes.content_sha256
+    assert content_hash.known(loading.load(SHORT)).content_sha256 == recorded(SHORT) == content
+    assert recorded(WHOLE) == loading.load(WHOLE).content_sha256 == whole != content
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from datumrl.datasets.episodes import Episodes
 from datumrl.datasets.errors import DatumrlError
 from datumrl.evaluation.recorder import Recorder, evaluate, protocol_for
 from datumrl.evaluation.records import read_record, score_rows
+from datumrl.evaluation.run_differences import differences
 
 DATASET = "local/inverted-pendulum-medium-v1"
 GAINS = np.float32([[0.5], [8.0], [0.7], [1.0]])
@@ -326,6 +327,17 @@ def test_the_record_names_the_hash_of_the_data_at_hand() -> None:
     assert recorder().record.dataset_sha256 == "ab" * 32
     assert recorder(dataset_id=f"{DATASET}@20k").record.dataset_sha256 == "ab" * 32
     assert recorder(dataset_sha256="cd" * 32).record.dataset_sha256 == "cd" * 32
+
+
+def test_two_contents_of_one_recipe_are_told_and_an_unknown_one_is_none_of_them() -> None:
+    record = recorder(dataset_sha256="a" * 64).record
+    one, other = (
+        record.model_copy(update={"dataset_content_sha256": content * 64}) for content in "12"
+    )
+    told = f'dataset_content_sha256 is "{"1" * 64}" there and "{"2" * 64}" here'
+    assert differences(one, other) == [told]
+    for found, wanted in ((one, one), (one, record), (record, other), (record, record)):
+        assert differences(found, wanted) == []
 
 
 def test_the_protocol_follows_the_catalogue() -> None:

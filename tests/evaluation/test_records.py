@@ -49,6 +49,16 @@ def test_a_record_survives_the_disk_unchanged(tmp_path: Path) -> None:
     assert [child.name for child in tmp_path.iterdir()] == ["seed-003.json"]
 
 
+def test_the_hash_of_the_content_is_there_where_it_is_known(tmp_path: Path) -> None:
+    """Records made before it was recorded read, and are written, as they were."""
+    known = record(dataset_sha256="a" * 64, dataset_content_sha256="b" * 64)
+    known.write(tmp_path / "known.json")
+    assert records.read_record(tmp_path / "known.json") == known
+    unknown = record(dataset_sha256="a" * 64).model_dump(mode="json")
+    assert "dataset_content_sha256" not in unknown
+    assert records.parse_record(unknown, "old").dataset_content_sha256 is None
+
+
 def test_returns_keep_every_digit(tmp_path: Path) -> None:
     returns = (math.pi * 1e3, -1 / 3)
     point = records.Evaluation(step=1, returns=returns, lengths=(1, 1))
@@ -63,6 +73,7 @@ def test_returns_keep_every_digit(tmp_path: Path) -> None:
         ({"seed": -1}, "seed: must be greater than or equal to 0"),
         ({"seed": "3"}, "seed: must be a valid integer"),
         ({"dataset_sha256": "abc"}, "dataset_sha256"),
+        ({"dataset_content_sha256": "abc"}, "dataset_content_sha256"),
         ({"status": "done"}, "status"),
         ({"status": "failed"}, "failed runs name their failure"),
         ({"dataset": "d4rl/ant-medium-v2"}, "protocol names dataset"),

@@ -34,13 +34,15 @@ def row(algorithm="a", dataset="d4rl/hopper-medium-v2", seed=0, score=1.0, **mor
         ({"episodes": 5}, "mixed episodes per evaluation: 2 .* and 5"),
         ({"environment": "Hopper-v5"}, "mixed environment: Hopper-v4"),
         ({"sha256": "b" * 64}, "mixed dataset hash"),
+        ({"content_sha256": "d" * 64}, "mixed dataset content hash: c+… .* and d+…"),
         ({"checkpoint": "best"}, "mixed checkpoint rule: last"),
         ({"dataset": "d4rl/hopper-medium-v0"}, "v0 .*v2 hold different data"),
     ],
 )
 def test_what_was_measured_differently_is_refused(make_record, changed, said) -> None:
-    first = make_record(sha256="a" * 64)
-    second = make_record("td3_bc", **{"sha256": "a" * 64, **changed})
+    data = {"sha256": "a" * 64, "content_sha256": "c" * 64}
+    first = make_record(**data)
+    second = make_record("td3_bc", **{**data, **changed})
     with pytest.raises(DatumrlError, match=said):
         table([first, second])
 

@@ -155,6 +155,23 @@ def test_an_engine_that_changes_on_the_way_is_refused(make_record, tmp_path: Pat
         Training(QUESTION, other, file).decide()
 
 
+def test_data_that_changes_on_the_way_is_refused(make_record, tmp_path: Path) -> None:
+    """Also where the recipe is the same; what earlier runs did not tell of it is no other data."""
+    file, untold = tmp_path / "state.json", tmp_path / "untold.json"
+    one, other = ({"content_sha256": content * 64} for content in "12")
+    with pytest.raises(KeyboardInterrupt):
+        Training(QUESTION, Trainer(make_record, 15, **one), file).decide()
+    with pytest.raises(KeyboardInterrupt):
+        Training(QUESTION, Trainer(make_record, 15), untold).decide()
+    with pytest.raises(DatumrlError, match="an engine version or the dataset changed"):
+        Training(QUESTION, Trainer(make_record, **other), file).decide()
+    found = [
+        Training(QUESTION, Trainer(make_record, **one), each).decide() for each in (file, untold)
+    ]
+    assert found[0] == found[1]
+    assert json.loads(untold.read_text()) == json.loads(file.read_text())
+
+
 def test_a_trainer_that_leaves_seeds_out_is_refused(make_record, tmp_path: Path) -> None:
     def run(algorithm: str, dataset: str, seeds: Sequence[int]) -> list[RunRecord]:
         return Trainer(make_record)(algorithm, dataset, seeds[1:])

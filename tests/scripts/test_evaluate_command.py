@@ -169,6 +169,19 @@ def test_policies_of_other_data_are_in_no_mean(job, tmp_path, capsys):
     assert means(told) == [f"{other}: 2"]
 
 
+def test_policies_of_another_processor_s_data_are_in_no_mean(job, tmp_path, capsys):
+    """Data of the same recipe, whose content is another; one that is not known is no other."""
+    folder = shutil.copytree(job, tmp_path / "job")
+    own = json.loads(next(job.rglob("seed-002.json")).read_text())["dataset_content_sha256"][:8]
+    rewrite(folder / "seeds-3+10", dataset_content_sha256="0" * 64)
+    assert main.main(["evaluate", str(folder)]) == 0
+    other = f"bc (on data 00000000) on {DATASET}"
+    assert titles(capsys.readouterr().out) == [f"bc (on data {own}) on {DATASET}", other]
+    rewrite(folder / "seeds-3+10", dataset_content_sha256=None)
+    assert main.main(["evaluate", str(folder)]) == 0
+    assert titles(capsys.readouterr().out) == [f"bc on {DATASET}"]
+
+
 def test_device_and_evaluations_set_nothing_apart(job, tmp_path, capsys):
     folder = shutil.copytree(job, tmp_path / "job")
     rewrite(folder / "seeds-3+10", device="cuda", evaluate_every=1)
