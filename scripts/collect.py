@@ -69,6 +69,7 @@ def _tell(collected: Collected, record: catalogue.DatasetRecord, as_json: bool) 
         "folder": str(collected.folder),
         "made": collected.made,
         "sha256": episodes.sha256,
+        "content_sha256": episodes.content_sha256,
         "transitions": len(episodes),
         "episodes": len(returns),
         "mean_return": float(returns.mean()),

@@ -34,6 +34,7 @@ def test_json_tells_what_was_made(capsys: pytest.CaptureFixture[str]) -> None:
     assert told["episodes"] == len(episodes.returns())
     assert told["mean_return"] == pytest.approx(episodes.returns().mean())
     assert told["sha256"] == episodes.sha256
+    assert told["content_sha256"] == episodes.content_sha256 is not None
     assert told["terminals"] + told["timeouts"] == told["episodes"]
 
 
