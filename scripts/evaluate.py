@@ -142,7 +142,8 @@ def _hashes(records: Sequence[RunRecord]) -> list[str | None]:
     contents: dict[tuple[str, str | None], set[str]] = {}
     for record in records:
         found = contents.setdefault((record.dataset, record.dataset_sha256), set())
-        found |= {record.dataset_content_sha256} - {None}
+        if record.dataset_content_sha256 is not None:
+            found.add(record.dataset_content_sha256)
     return [
         record.dataset_content_sha256
         if len(contents[record.dataset, record.dataset_sha256]) > 1
