@@ -18,8 +18,10 @@ from datumrl.leaderboard import published_tables
 from datumrl.leaderboard.published_tables import DataFile
 
 Status = Literal["reproduced", "differs", "no raw data here"]
-# The source's sums of float32 rewards may have been taken in another order and precision.
-TQ_TOLERANCE = 1e-5
+# Of the mean return behind a TQ: the source's sums of float32 rewards may have been taken in
+# another order and precision.  TQ itself may be near 0, which such an error need not be.
+RETURN_TOLERANCE = 1e-5
+SACO_TOLERANCE = 1e-9  # of a ratio of exact counts
 
 
 @dataclass(frozen=True)
@@ -136,13 +138,13 @@ def check(row: PublishedRow, preset: Preset, load: Callable[[str], Episodes]) ->
     episodes, reference = loaded[0], loaded[-1]
     unique, of_reference, dtype = _counts(row, preset, episodes, reference)
     tq, selection = _tq(row, preset, episodes)
-    equal = unique == row.unique_state_actions and abs(tq - row.tq) <= TQ_TOLERANCE
-    equal = equal and abs(unique / of_reference - row.saco) <= 1e-9
+    equal = count_agrees(row, unique) and tq_agrees(row, tq)
+    equal = equal and saco_agrees(row, unique / of_reference)
     notes = []
     if unique != row.unique_state_actions:
         notes.append(f"{unique - row.unique_state_actions:+,} state-actions")
-    if abs(tq - row.tq) > TQ_TOLERANCE:
-        notes.append(f"TQ {tq - row.tq:+.5f}")
+    if not tq_agrees(row, tq):
+        notes.append(f"TQ {tq - row.tq:+.3g}")
     notes += [f"edges in {dtype}", f"TQ over {selection}"]
     return QualityVerdict(
         row,
@@ -152,6 +154,24 @@ def check(row: PublishedRow, preset: Preset, load: Callable[[str], Episodes]) ->
         unique / of_reference,
         "; ".join(notes),
     )
+
+
+def tq_agrees(row: PublishedRow, tq: float) -> bool:
+    """Return whether a TQ comes from the mean return that the printed one comes from."""
+    scale = reference_of(catalogue.find(row.dataset))
+    width = scale.maximum - scale.minimum
+    printed = scale.minimum + row.tq * width
+    return abs(tq - row.tq) * width <= RETURN_TOLERANCE * abs(printed)
+
+
+def count_agrees(row: PublishedRow, count: float) -> bool:
+    """Return whether a number of distinct state-actions is the printed one."""
+    return count == row.unique_state_actions
+
+
+def saco_agrees(row: PublishedRow, saco: float) -> bool:
+    """Return whether a SACo is the printed one."""
+    return abs(saco - row.saco) <= SACO_TOLERANCE
 
 
 def _counts(
@@ -187,10 +207,10 @@ def _tq(row: PublishedRow, preset: Preset, episodes: Episodes) -> tuple[float, s
         float(values[complete].mean()), scale.minimum, scale.maximum
     )
     first = complete & (ends <= (preset.rows or len(episodes)))
-    if abs(whole - row.tq) > TQ_TOLERANCE and first.any():
+    if not tq_agrees(row, whole) and first.any():
         part = returns_quality.trajectory_quality(
             float(values[first].mean()), scale.minimum, scale.maximum
         )
-        if abs(part - row.tq) <= TQ_TOLERANCE:
+        if tq_agrees(row, part):
             return part, f"the first {preset.rows:,} rows"
     return whole, "all rows"

@@ -13,18 +13,20 @@ _RULE = (
     "of the medium-replay dataset; distinct rows counted exactly; SACo is their ratio to that "
     "dataset's number. TQ: mean return on the scale of D4RL's reference scores."
 )
-_STATUS: dict[str, Status] = {
-    "reproduced": "reproduced",
-    "differs": "differs",
-    "no raw data here": "no raw data",
-}
+_WITHIN = f"mean return within {quality_tables.RETURN_TOLERANCE:g} of itself"
+_EXPECTED = (
+    "As the source; over which rows TQ is a mean it does not say. Counts must be equal, SACo "
+    f"within {quality_tables.SACO_TOLERANCE:g}. For TQ it is the {_WITHIN}, as sums of float32 "
+    "rewards depend on their order."
+)
 
 
 def about(table: QualityTable) -> About:
     """Return what a table of dataset measures is."""
     return About(
         table.id, table.title, table.source, table.url, table.licence, _RULE,
-        "As the source; over which rows TQ is a mean it does not say.", "needs dataset files",
+        _EXPECTED,
+        "needs dataset files",
     )  # fmt: skip
 
 
@@ -61,20 +63,20 @@ def _verdicts(row: QualityVerdict) -> list[CellVerdict]:
     # The command that brings all files stands above the cells; it need not be in each of them.
     gone = [name for name in (printed.dataset, printed.reference) if not _is_here(name)]
     told = f"{gone[0]} is not here" if gone else row.note
-    saco = None
-    if row.unique_state_actions is not None:
-        saco = row.saco
+    count = row.unique_state_actions
     found = []
-    for name, text, value in (
-        ("TQ", f"{printed.tq}", row.tq),
-        ("state-actions", f"{printed.unique_state_actions}", row.unique_state_actions),
-        ("SACo", f"{printed.saco}", saco),
+    for name, text, value, agrees in (
+        ("TQ", f"{printed.tq}", row.tq, quality_tables.tq_agrees),
+        ("state-actions", f"{printed.unique_state_actions}", count, quality_tables.count_agrees),
+        ("SACo", f"{printed.saco}", row.saco, quality_tables.saco_agrees),
     ):
         cell = PrintedCell(name, printed.dataset, "", "", text, None)
-        equal = value is not None and abs(float(text) - value) <= quality_tables.TQ_TOLERANCE
-        status = "reproduced" if equal else _STATUS[row.status]
-        shown = "" if value is None else f"{value:.6g}"
-        gap = "" if value is None or equal else f"{value - float(text):+.6g}; "
-        mean = None if value is None else float(value)
-        found.append(CellVerdict(cell, status, shown, note=f"{gap}{told}", mean=mean))
+        if value is None:
+            found.append(CellVerdict(cell, "no raw data", note=told))
+            continue
+        status: Status = "reproduced" if agrees(printed, value) else "differs"
+        note = f"{value - float(text):+.6g}; {told}" if status == "differs" else told
+        if name == "TQ" and status == "reproduced":
+            note = f"{told}; {_WITHIN}"
+        found.append(CellVerdict(cell, status, f"{value:.6g}", note=note, mean=float(value)))
     return found

@@ -6,10 +6,10 @@ import json
 import numpy as np
 import pytest
 
-from datumrl.datasets import catalogue
+from datumrl.datasets import catalogue, discretization
 from datumrl.datasets.episodes import Episodes, episode_starts
 from datumrl.datasets.errors import DatumrlError
-from datumrl.leaderboard import quality_tables
+from datumrl.leaderboard import quality_tables, quality_verdicts
 from datumrl.leaderboard.quality_tables import PublishedRow
 from datumrl.scripts.main import main
 
@@ -115,6 +115,37 @@ def test_what_differs_is_told(preset, here, printed, change, shown):
     found = quality_tables.check(dataclasses.replace(printed, **change), preset, here.__getitem__)
     assert found.status == "differs"
     assert shown in found.note
+
+
+def statuses(row, load):
+    """Return the row's status, and those of its cells."""
+    found = quality_tables.check(row, discretization.find_preset("d4rl-study"), load)
+    cells = quality_verdicts._verdicts(found)
+    return found.status, [cell.status for cell in cells]
+
+
+def test_cells_and_rows_are_judged_by_one_tolerance(preset, here, printed):
+    load = here.__getitem__
+    assert statuses(printed, load) == ("reproduced", ["reproduced"] * 3)
+    # As where the reference's count is off by one.
+    odd = dataclasses.replace(printed, saco=printed.saco + 0.9e-5)
+    assert statuses(odd, load) == ("differs", ["reproduced", "reproduced", "differs"])
+
+
+def test_tq_is_held_against_the_mean_return_not_against_1(preset, here, printed):
+    # TQ is 0.015: far more than the order of sums makes.
+    odd = dataclasses.replace(printed, tq=printed.tq + 0.9e-5)
+    assert statuses(odd, here.__getitem__) == ("differs", ["differs", "reproduced", "reproduced"])
+    # The published row of walker2d-random: its mean return is 0.905.
+    row = next(
+        row
+        for row in quality_tables.read_rows(quality_tables.find(TABLE))
+        if row.dataset == "d4rl/walker2d-random-v0"
+    )
+    assert quality_tables.tq_agrees(row, row.tq + 1e-6 * 0.905 / 4590.7)
+    assert not quality_tables.tq_agrees(row, row.tq * 1.001)
+    assert quality_tables.tq_agrees(dataclasses.replace(row, tq=1.0), 1.000005)
+    assert not quality_tables.tq_agrees(dataclasses.replace(row, tq=1.0), 1.00002)
 
 
 def test_without_the_files(monkeypatch, tmp_path, capsys):
