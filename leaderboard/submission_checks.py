@@ -47,6 +47,7 @@ RULES: tuple[Rule, ...] = (
     submission_revision_rules.revisions_are_told,
     submission_history_rules.names_taken_once,
     submission_history_rules.identical_returns,
+    submission_history_rules.shared_episodes,
     submission_history_rules.evidence_holds,
 )
 # What these find depends on the catalogue or on other submissions, which change, while what was

@@ -14,18 +14,19 @@ from dataclasses import dataclass, field
 from datumrl.datasets import catalogue
 from datumrl.datasets.errors import DatumrlError
 from datumrl.datasets.record import DatasetRecord
-from datumrl.leaderboard import names
+from datumrl.leaderboard import names, submission_copies
+from datumrl.leaderboard.submission_copies import Folder, Shared
 from datumrl.leaderboard.submission_files import Finding, Submission
 from datumrl.leaderboard.submission_schema import Method
 
 # Distinct returns of an evaluation below which two can well be equal by nature; of whole numbers
 # more (there are five in kitchen), and in their order.
 _TELLING, _TELLING_WHOLE = 4, 6
+_SHOWN = 5
 _FORGES = ("github.com", "gitlab.com", "codeberg.org", "bitbucket.org")
 _ON_THIS_MACHINE = ("user/",)  # ids that mean something else, or nothing, elsewhere
 
 Vector = tuple[str, str]  # dataset, hash of the returns of one evaluation point
-Folder = tuple[str, str]  # names of a submission's folders: method, revision
 Place = tuple[Folder, int, int]  # submission's folders, seed, step
 
 
@@ -36,6 +37,7 @@ class Context:
     known: Sequence[Submission]
     base: Sequence[Submission] | None = None
     vectors: dict[Vector, list[Place]] = field(default_factory=dict)
+    shared: Shared = field(default_factory=dict)
     # Revisions that were accepted before, with the names of their files then.
     settled: Mapping[Folder, Collection[str]] = field(default_factory=dict)
 
@@ -68,7 +70,7 @@ def context(
     for one in known:
         for vector, seed, step in return_vectors(one):
             vectors[vector].append((one.folder, seed, step))
-    return Context(known, base, dict(vectors), accepted)
+    return Context(known, base, dict(vectors), submission_copies.shared(known), accepted)
 
 
 def return_vectors(submission: Submission) -> Iterator[tuple[Vector, int, int]]:
@@ -162,6 +164,13 @@ def is_author(submission: Submission, name: str) -> bool:
 def says_something(name: str) -> bool:
     """Say whether a name has a letter or a digit."""
     return any(letter.isalnum() for letter in name)
+
+
+def listed(seeds: Sequence[int]) -> str:
+    """Return seeds in words, the first of them if they are many."""
+    noun = "seed" if len(seeds) == 1 else "seeds"
+    more = f" and {len(seeds) - _SHOWN} more" if len(seeds) > _SHOWN else ""
+    return f"{noun} {', '.join(map(str, sorted(seeds)[:_SHOWN]))}{more}"
 
 
 def error(rule: str, submission: Submission, message: str, file: str = "") -> Finding:

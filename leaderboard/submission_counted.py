@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from datumrl.evaluation.records import COUNTED
-from datumrl.leaderboard.submission_schema import DatasetResult, SeedRun
+from datumrl.leaderboard.submission_schema import DatasetResult, Point, SeedRun
 
 
 def finished(runs: Sequence[SeedRun]) -> dict[int, SeedRun]:
@@ -22,10 +22,18 @@ def counted_steps(result: DatasetResult) -> tuple[int, ...]:
     return ()
 
 
+def counted_points(run: SeedRun, checkpoint: str) -> Sequence[Point]:
+    """Return the evaluations that the board counts of a run, by its protocol's checkpoint rule."""
+    if checkpoint == "best":
+        return [max(run.evaluations, key=_mean)]
+    return run.evaluations[-COUNTED[checkpoint] :]
+
+
 def counted(run: SeedRun, checkpoint: str) -> float:
     """Return the mean return that the board counts of a run, by its protocol's checkpoint rule."""
-    means = [math.fsum(point.returns) / len(point.returns) for point in run.evaluations]
-    if checkpoint == "best":
-        return max(means)
-    last = means[-COUNTED[checkpoint] :]
-    return math.fsum(last) / len(last)
+    means = [_mean(point) for point in counted_points(run, checkpoint)]
+    return math.fsum(means) / len(means)
+
+
+def _mean(point: Point) -> float:
+    return math.fsum(point.returns) / len(point.returns)

@@ -32,6 +32,7 @@ from datumrl.leaderboard.submission_context import (
     says_something,
     telling,
 )
+from datumrl.leaderboard.submission_copies import share, telling_episodes
 from datumrl.leaderboard.submission_files import Submission
 from datumrl.leaderboard.submission_run_rules import outside_protocol, unattainable
 from datumrl.leaderboard.submission_schema import (
@@ -137,7 +138,7 @@ def problems(
         told = (
             *_of_seeds(result, cell.runs, evidence.kind, before),
             *_of_points(result, cell.runs, evidence.kind),
-            *_of_copies(result, cell.runs, before),
+            *_of_copies(result, cell.runs, evidence.kind, before),
         )
         found += [f"{cell.dataset}{each}" for each in told]
     return found
@@ -189,16 +190,23 @@ def _measures(
     return increase and steps[-len(wanted) :] == wanted
 
 
-def _of_copies(result: DatasetResult, runs: Sequence[SeedRun], before: _Before) -> Iterator[str]:
+def _of_copies(
+    result: DatasetResult, runs: Sequence[SeedRun], kind: str, before: _Before
+) -> Iterator[str]:
     known = {telling(point.returns): name for name, _, run in before for point in run.evaluations}
     known |= {
         telling(point.returns): "the submission" for run in result.runs for point in run.evaluations
     }
     known.pop(None, None)
+    rule = result.protocol.checkpoint if kind == _ANEW else "last"
+    there = [("the submission", telling_episodes(run, rule)) for run in result.runs]
+    there += [(name, telling_episodes(run, rule)) for name, _, run in before]
     for run in runs:
-        for source in sorted({known.get(telling(point.returns), "") for point in run.evaluations}):
-            if source:
-                yield f", seed {run.seed}: returns copied from {source}"
+        sources = {known.get(telling(point.returns), "") for point in run.evaluations}
+        episodes = telling_episodes(run, rule)
+        sources |= {name for name, others in there if share(episodes, others)}
+        for source in sorted(sources - {""}):
+            yield f", seed {run.seed}: returns copied from {source}"
 
 
 def _last_step(result: DatasetResult) -> tuple[int, ...]:

@@ -10,6 +10,7 @@ from datumrl.leaderboard.submission_context import (
     error,
     flag,
     independent,
+    listed,
     may_follow,
     owner,
     return_vectors,
@@ -118,6 +119,21 @@ def identical_returns(submission: Submission, context: Context) -> Iterator[Find
                     f"{here} are exactly {there} in {'/'.join(folder)}; submit runs of your own"
                 )
                 yield error(rule, submission, message)
+
+
+def shared_episodes(submission: Submission, context: Context) -> Iterator[Finding]:
+    """Runs that share most episodes with others are flagged: a copy with some changed is one."""
+    for name, result in submission.results.items():
+        shared = context.shared.get((submission.folder, result.dataset), {})
+        for folder, seeds in sorted(shared.items()):
+            if folder[0] == submission.folder[0] and folder != submission.folder:
+                continue  # revisions of a method may share runs
+            whose = "others here" if folder == submission.folder else f"{'/'.join(folder)}"
+            message = (
+                f"{listed(sorted(seeds))} with episodes, half or more, that are to the digit those "
+                f"of {whose}: copies with some changed would be so"
+            )
+            yield flag("shared-episodes", submission, message, name)
 
 
 def evidence_holds(submission: Submission, context: Context) -> Iterator[Finding]:

@@ -125,10 +125,11 @@ def dataset_hashes(submission: Submission, context: Context) -> Iterator[Finding
                 )
                 yield error(rule, submission, message, name)
             continue
+        copies = context.shared.get((submission.folder, result.dataset), {})
         others = {
             other.title: theirs.dataset_sha256
             for other in context.known
-            if independent(submission, other)
+            if independent(submission, other) and other.folder not in copies
             for theirs in other.results.values()
             if theirs.dataset == result.dataset
         }

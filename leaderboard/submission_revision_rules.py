@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
-from datumrl.leaderboard.submission_context import Context, flag
+from datumrl.leaderboard.submission_context import Context, flag, listed
 from datumrl.leaderboard.submission_files import Finding, Submission
 from datumrl.leaderboard.submission_schema import METHOD_FILE, DatasetResult, SeedRun
 
 _RULE = "revisions-are-told"
-_SHOWN = 5
 # What changes no return, and is chosen once they are known.
 _UNTOLD = {"protocol": {"checkpoint", "online_selection"}, "budget": {"tuning"}}
 
@@ -63,7 +62,7 @@ def _left_out(result: DatasetResult, before: _Before) -> Iterator[str]:
     for revision, runs in gone.items():
         failed = sum(run.status == "failed" for run in runs)
         told = f" ({failed} failed)" if failed else ""
-        seeds = _seeds([run.seed for run in runs])
+        seeds = listed([run.seed for run in runs])
         yield f"{seeds} of {revision}{told} not here, with equal settings"
 
 
@@ -78,7 +77,7 @@ def _otherwise(submission: Submission, result: DatasetResult, before: _Before) -
         changed = [run.seed for run in runs if _returns_differ(run, here[run.seed])]
         if changed:
             yield (
-                f"{_seeds(changed)} with other returns than in {one.folder[1]}, at the same steps, "
+                f"{listed(changed)} with other returns than in {one.folder[1]}, at the same steps, "
                 "settings and commit"
             )
         mended = [
@@ -87,7 +86,7 @@ def _otherwise(submission: Submission, result: DatasetResult, before: _Before) -
             if (run.status, here[run.seed].status) == ("failed", "complete")
         ]
         if mended:
-            yield f"{_seeds(mended)} failed in {one.folder[1]}, with the same settings and commit"
+            yield f"{listed(mended)} failed in {one.folder[1]}, with the same settings and commit"
 
 
 def _returns_differ(one: SeedRun, other: SeedRun) -> bool:
@@ -105,9 +104,3 @@ def _datasets_left_out(submission: Submission, earlier: Sequence[Submission]) ->
     for dataset in sorted(last.keys() - here):
         message = f"{last[dataset].folder[1]} has results on {dataset}, which are left out here"
         yield flag(_RULE, submission, message, METHOD_FILE)
-
-
-def _seeds(seeds: Sequence[int]) -> str:
-    noun = "seed" if len(seeds) == 1 else "seeds"
-    more = f" and {len(seeds) - _SHOWN} more" if len(seeds) > _SHOWN else ""
-    return f"{noun} {', '.join(map(str, sorted(seeds)[:_SHOWN]))}{more}"
