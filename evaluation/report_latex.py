@@ -1,6 +1,7 @@
 """A report as a LaTeX document: booktabs tables and figures, each with its caption.
 
-Every table stands on its own, to be copied into a paper; it needs booktabs and longtable.
+Every table stands on its own, to be copied into a paper: a float that needs booktabs, or where it
+may be longer than a page a longtable.
 """
 
 from __future__ import annotations
@@ -54,6 +55,7 @@ _TEXT_WIDTH = r">{\raggedright\arraybackslash}p{5.5cm}"  # of columns of sentenc
 _SENTENCE = 50  # letters
 _SMALL_FROM, _TINY_FROM = 7, 9  # columns; wider tables are set smaller
 _SMALL_ROW, _TINY_ROW = 90, 125  # letters of a row
+_ONE_PAGE = 30  # rows, of which some may be folded
 
 
 def document(report: Report, figures: Mapping[str, str]) -> str:
@@ -115,23 +117,26 @@ def _table(sheet: Sheet) -> str:
     ]
     head = " & ".join(escaped(column) for column in sheet.columns)
     rows = [" & ".join(escaped(cell) for cell in row) + r" \\" for row in sheet.rows]
-    return "\n".join(
-        [
-            "{" + size,
-            rf"\begin{{longtable}}{{{''.join(kinds)}}}",
-            rf"\caption{{{escaped(sheet.title)}. {_prose(sheet.caption)}}}"
-            rf"\label{{tab:{sheet.key}}}\\",
-            r"\toprule",
-            rf"{head} \\",
-            r"\midrule",
-            r"\endhead",
-            *rows,
-            r"\bottomrule",
-            r"\end{longtable}",
-            "}",
-            "",
-        ]
-    )
+    caption = rf"\caption{{{escaped(sheet.title)}. {_prose(sheet.caption)}}}"
+    caption += f"\n\\label{{tab:{sheet.key}}}"
+    begin, breaks, end = _float(size, "".join(kinds), caption)
+    if len(rows) > _ONE_PAGE:
+        begin, breaks, end = _long(size, "".join(kinds), caption)
+    top = (r"\toprule", rf"{head} \\", r"\midrule")
+    return "\n".join([*begin, *top, *breaks, *rows, r"\bottomrule", *end, ""])
+
+
+_Frame = tuple[list[str], list[str], list[str]]  # lines before a head, below it, after the rows
+
+
+def _float(size: str, kinds: str, caption: str) -> _Frame:
+    begin = [r"\begin{table}[htbp]", r"\centering", caption, size]
+    return [*begin, rf"\begin{{tabular}}{{{kinds}}}"], [], [r"\end{tabular}", r"\end{table}"]
+
+
+def _long(size: str, kinds: str, caption: str) -> _Frame:
+    begin = ["{" + size, rf"\begin{{longtable}}{{{kinds}}}", rf"{caption}\\"]
+    return begin, [r"\endhead"], [r"\end{longtable}", "}"]
 
 
 def _longest(sheet: Sheet) -> list[int]:

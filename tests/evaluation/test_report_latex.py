@@ -24,13 +24,27 @@ def test_sentences_are_folded_and_long_rows_set_smaller():
     assert r"{lrrrrr}" in report_latex.of_sheets([SHORT], ())
     folded = report_latex.of_sheets([LONG], ())
     assert r"{lrrrr>{\raggedright\arraybackslash}p{5.5cm}}" in folded
-    assert r"{\tiny" in folded
+    assert "\n\\tiny\n" in folded
+
+
+def test_a_table_floats_unless_it_may_be_longer_than_a_page():
+    short, long = (
+        report_latex.of_sheets([Sheet("cells", "Cells", COLUMNS, SHORT.rows * count, "")], ())
+        for count in (10, 11)
+    )
+    assert r"\begin{table}[htbp]" in short
+    assert r"\begin{tabular}{lrrrrr}" in short
+    assert r"\begin{longtable}" not in short
+    assert r"\begin{longtable}{lrrrrr}" in long
+    assert r"\endhead" in long
+    assert r"\begin{table}" not in long
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="there is no pdflatex")
 def test_nothing_leaves_the_page(tmp_path):
-    text = report_latex.of_sheets([SHORT, LONG], ["note"])
+    many = Sheet("many", "Many", COLUMNS, LONG.rows * 20, "Longer than a page.")
+    text = report_latex.of_sheets([SHORT, LONG, many], ["note"])
     (tmp_path / "report.tex").write_text(text, encoding="utf-8")
     command = ["pdflatex", "-interaction=nonstopmode", "report.tex"]
     for _ in range(3):  # longtable finds its widths in as many turns

@@ -93,7 +93,7 @@ def test_mapped_columns_names_and_files(pair, capsys, tmp_path):
     assert "| TD3+BC |" in text
     tex = (tmp_path / "told" / "reproduction.tex").read_text(encoding="utf-8")
     assert tex.startswith("\\documentclass")
-    assert tex.count("\\begin{longtable}") == tex.count("\\end{longtable}") >= 3
+    assert tex.count("\\begin{tabular}") == tex.count("\\end{tabular}") >= 3
 
 
 def test_exit_codes(pair, capsys):

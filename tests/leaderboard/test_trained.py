@@ -127,7 +127,7 @@ def test_side_by_side_in_every_format(tmp_path):
     paths = {path.suffix: path for path in outcome_files.write(found, tmp_path)}
     assert set(paths) == {".md", ".tex", ".json", ".csv"}
     assert "| TD3+BC |" in paths[".md"].read_text(encoding="utf-8")
-    assert r"\begin{longtable}" in paths[".tex"].read_text(encoding="utf-8")
+    assert r"\begin{tabular}" in paths[".tex"].read_text(encoding="utf-8")
     (row,) = csv.DictReader(io.StringIO(paths[".csv"].read_text(encoding="utf-8")))
     assert (row["verdict"], row["published_mean"], row["new_seeds"]) == ("differs", "50.0", "5")
     assert float(row["difference"]) == pytest.approx(20.0)
