@@ -120,7 +120,7 @@ def _offered(case: Case, rule: Rule, number: int, units: Sequence[float | None])
                 shown.append([None])
             else:
                 shown.append([])
-        points |= set(itertools.product(*shown))
+        points |= set(itertools.product(shown[0], shown[1]))
     return points
 
 
