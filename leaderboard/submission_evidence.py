@@ -1,6 +1,8 @@
 """What evidence of verifications is worth: derived from its raw returns, whatever it claims.
 
-The verified cells are drawn by the hash of the submission's files, so that neither side picks them.
+The verified cells are drawn by the hashes of the submission's files and the verifier's name.
+Whoever submits does not know who will verify, so he cannot try out files until the draw suits him;
+and further verifiers draw other cells.
 Compared is what the board counts: the last evaluation, the mean of the last ten, or the best.
 
 Re-rolled policies are the submitted ones: they agree almost by construction, and say nothing of
@@ -89,9 +91,12 @@ def submitted_files(submission: Submission) -> dict[str, str]:
     return {name: each for name, each in submission.hashes.items() if not evidence_number(name)}
 
 
-def drawn(files: Mapping[str, str], datasets: Sequence[str], count: int) -> list[str]:
-    """Return the datasets to verify: ``count`` of them, drawn by the hashes of the files."""
-    seed = hashlib.sha256(json.dumps(sorted(files.items())).encode()).digest()
+def drawn(
+    files: Mapping[str, str], verified_by: str, datasets: Sequence[str], count: int
+) -> list[str]:
+    """Return ``count`` datasets to verify, drawn by the hashes of the files and who verifies."""
+    known = [sorted(files.items()), names.alike(verified_by)]
+    seed = hashlib.sha256(json.dumps(known).encode()).digest()
     order = sorted(datasets, key=lambda name: hashlib.sha256(seed + name.encode()).digest())
     return sorted(order[:count])
 
@@ -123,8 +128,11 @@ def problems(
         found.append("it is of other files (their sha256 differ)")
     by_dataset = {result.dataset: result for result in submission.results.values()}
     cells = [cell.dataset for cell in evidence.cells]
-    if sorted(cells) != drawn(evidence.files, sorted(by_dataset), evidence.sampled):
-        found.append(f"its cells are not the {evidence.sampled} that the files' hashes draw")
+    wanted = drawn(evidence.files, evidence.verified_by, sorted(by_dataset), evidence.sampled)
+    if sorted(cells) != wanted:
+        found.append(
+            f"its cells are not the {evidence.sampled} that the files' hashes and its name draw"
+        )
         return found
     for cell in evidence.cells:
         result = by_dataset[cell.dataset]

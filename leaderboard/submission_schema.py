@@ -203,7 +203,7 @@ class Evidence(_Strict):
     kind: Literal["re-rolled", "retrained"]
     verified_by: Line
     files: dict[str, Sha256]  # of the submission, as they were verified
-    sampled: Annotated[int, pydantic.Field(ge=1, le=MOST_CELLS)]  # drawn by these files' hashes
+    sampled: Annotated[int, pydantic.Field(ge=1, le=MOST_CELLS)]  # drawn by files and verified_by
     cells: Annotated[tuple[VerifiedCell, ...], _many(MOST_CELLS)]
 
 

@@ -122,7 +122,7 @@ def _verified(submission: Submission) -> str:
         for each in sound.values()
     )
     found = submission_evidence.judged(submission, sound.values())
-    return f"{told}, drawn by the files' hashes: {found}"
+    return f"{told}, drawn by the files' hashes and the verifier's name: {found}"
 
 
 def source_of(submission: Submission) -> str:

@@ -34,21 +34,22 @@ Run = Callable[[DatasetResult, Sequence[int]], Sequence[RunRecord]]
 NEW_SEEDS = 5  # trained per cell, the number that a submission needs
 
 
-def sampled(submission: Submission, count: int) -> list[DatasetResult]:
-    """Return the results to verify, drawn by the hashes of the submission's files."""
+def sampled(submission: Submission, count: int, verified_by: str) -> list[DatasetResult]:
+    """Return the results to verify, drawn by the submission's files and the verifier's name."""
     if not 1 <= count <= MOST_CELLS:
         raise DatumrlError(f"--sample {count}: verify 1 to {MOST_CELLS} datasets")
     by_dataset = {result.dataset: result for result in submission.results.values()}
     files = submission_evidence.submitted_files(submission)
-    return [by_dataset[name] for name in submission_evidence.drawn(files, list(by_dataset), count)]
+    told = submission_evidence.drawn(files, verified_by, list(by_dataset), count)
+    return [by_dataset[name] for name in told]
 
 
-def foreseen(submission: Submission, count: int, seeds: int) -> str:
+def foreseen(submission: Submission, count: int, verified_by: str, seeds: int) -> str:
     """Return why so many new seeds of ``count`` datasets can hardly agree, "" if they can.
 
     They are taken to have the mean and the spread of the submitted ones.
     """
-    found = submission_comparison.foreseen(sampled(submission, count), seeds)
+    found = submission_comparison.foreseen(sampled(submission, count, verified_by), seeds)
     if found is None or found.verdict == "agrees":
         return ""
     why = (
@@ -79,7 +80,7 @@ def verify(
         raise DatumrlError(f"{submission.path} cannot be read; `datumrl submit --check` says why")
     _check_name(submission, verified_by)
     cells = []
-    for result in sampled(submission, count):
+    for result in sampled(submission, count, verified_by):
         seeds = _seeds(submission, result, kind, new_seeds)
         runs = [_as_json(record, result, kind) for record in run(result, seeds)]
         cells.append({"dataset": result.dataset, "runs": runs})

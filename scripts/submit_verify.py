@@ -57,7 +57,9 @@ def verify(
     if not verified_by:
         raise DatumrlError('--verify: say who verifies, --verified-by "Your Name"')
     submission = _sound(path)
-    for result in verifying.sampled(submission, sample):  # before hours go into the first of them
+    for result in verifying.sampled(
+        submission, sample, verified_by
+    ):  # before hours go into the first of them
         _require_made(result)
     kept = _training_folder(submission)
     with console.Bars() as bars:
@@ -75,7 +77,7 @@ def verify(
                 show = bars.bar(f"training on {result.dataset}", "updates")
                 return _retrained(result, wanted, kept / _own(result.dataset), show)
 
-            _foresee(submission, sample, seeds)
+            _foresee(submission, sample, verified_by, seeds)
             evidence = verifying.verify(
                 submission, sample, "retrained", retrain, verified_by, seeds
             )
@@ -86,9 +88,9 @@ def verify(
     return 0 if found.verdict == "agrees" else DISAGREES
 
 
-def _foresee(submission: Submission, sample: int, seeds: int) -> None:
+def _foresee(submission: Submission, sample: int, verified_by: str, seeds: int) -> None:
     """Say so before hours of training where they are unlikely to show that results agree."""
-    warning = verifying.foreseen(submission, sample, seeds)
+    warning = verifying.foreseen(submission, sample, verified_by, seeds)
     if warning:
         console.notes.print(warning, soft_wrap=True)
 

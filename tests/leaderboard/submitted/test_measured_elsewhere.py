@@ -155,7 +155,7 @@ def test_what_cannot_be_compared_is_refused_before_any_training(
     for place in range(20):  # the sample is drawn by hashes: until the first is one made here
         first["configuration"]["place"] = second["configuration"]["place"] = place
         path = draft.write(tmp_path / str(place))
-        drawn = verifying.sampled(submission_files.read(path), 2)
+        drawn = verifying.sampled(submission_files.read(path), 2, "Another")
         if drawn[0].dataset == first["dataset"]:
             break
     assert [each.dataset for each in drawn] == [first["dataset"], second["dataset"]]

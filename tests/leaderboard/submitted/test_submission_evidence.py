@@ -76,7 +76,10 @@ def test_tier_follows_from_the_new_returns(
     ((source, told_of),) = submitted_runs.submitted(report).items()
     assert {run.row.source for run in runs} == {source}
     assert kind in told_of.evidence
-    assert f"1 of 1 datasets, drawn by the files' hashes: {verdict}" in told_of.evidence
+    assert (
+        f"1 of 1 datasets, drawn by the files' hashes and the verifier's name: {verdict}"
+        in told_of.evidence
+    )
     assert any("unconfirmed hash" in flag for flag in told_of.flags)
 
 
@@ -150,14 +153,17 @@ def test_an_author_cannot_verify_and_seeds_are_new(draft: Any, tmp_path: Path) -
     assert [run.seed for run in found.cells[0].runs] == [11, 13, 14, 15, 16]
 
 
-def test_the_sample_is_drawn_by_the_hashes() -> None:
+def test_the_sample_is_drawn_by_the_hashes_and_who_verifies() -> None:
     datasets = [f"d{n}" for n in range(30)]
-    first = submission_evidence.drawn({"a": "1"}, datasets, 3)
-    assert first == submission_evidence.drawn({"a": "1"}, datasets[::-1], 3)
-    assert first != submission_evidence.drawn({"a": "2"}, datasets, 3)
+    first = submission_evidence.drawn({"a": "1"}, "Ada B", datasets, 3)
+    assert first == submission_evidence.drawn({"a": "1"}, "ada  b", datasets[::-1], 3)
+    assert first != submission_evidence.drawn({"a": "2"}, "Ada B", datasets, 3)
+    # An author who tried files until one verifier draws what he wants has no say in the next's.
+    others = {name: submission_evidence.drawn({"a": "1"}, name, datasets, 3) for name in "BCDEFG"}
+    assert len({tuple(each) for each in others.values()}) == 6
     counts = dict.fromkeys(datasets, 0)
     for n in range(2_000):
-        for name in submission_evidence.drawn({"a": str(n)}, datasets, 3):
+        for name in submission_evidence.drawn({"a": str(n)}, "Ada", datasets, 3):
             counts[name] += 1
     assert 130 < min(counts.values()) <= max(counts.values()) < 275  # 200 expected
 
