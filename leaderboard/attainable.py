@@ -33,7 +33,7 @@ class Bounds:
 _KNOWN = (
     (r"InvertedPendulum", Bounds(0, 0, 0, 1, "the reward is 1 for every step upright")),
     (r"d4rl/kitchen|FrankaKitchen", Bounds(0, 4, 0, 0, "there are four subtasks, each worth 1")),
-    (r"d4rl/antmaze", Bounds(0, 0, 0, 1, "the reward is 0, or 1 at the goal")),
+    (r"d4rl/antmaze", Bounds(0, 1, 0, 0, "the reward is 1 at the goal, where the episode ends")),
     (r"maze2d|pointmaze|PointMaze", Bounds(0, 0, 0, 1, "the reward of a step is 0 to 1")),
 )
 

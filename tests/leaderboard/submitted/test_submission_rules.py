@@ -16,7 +16,7 @@ from datumrl.leaderboard import (
     submission_history_rules,
     submission_identity_rules,
 )
-from datumrl.leaderboard.attainable import bounds
+from datumrl.leaderboard.attainable import bounds, bounds_in
 from datumrl.leaderboard.submission_checks import check
 from datumrl.leaderboard.submission_context import telling
 
@@ -200,6 +200,9 @@ def test_bounds_are_those_of_the_rewards_or_of_what_was_seen() -> None:
     assert low < printed < high
     assert high == pytest.approx(cheetah.reference.minimum + 3 * width)
     assert bounds(catalogue.find("d4rl/kitchen-mixed-v0")).of(280) == (0, 4)
+    antmaze = catalogue.find("d4rl/antmaze-umaze-v2")  # an episode ends at the goal, in either
+    for environment in ("antmaze-umaze-v2", "AntMaze_UMaze-v4"):
+        assert bounds_in(antmaze, environment).of(700) == (0, 1)
 
 
 def test_few_whole_numbers_are_equal_by_nature() -> None:
