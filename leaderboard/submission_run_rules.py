@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections import Counter
 from collections.abc import Iterator
 
@@ -27,7 +28,7 @@ _SHOWN = 5
 
 
 def distinct_seeds(submission: Submission, context: Context) -> Iterator[Finding]:
-    """Seeds differ, there are enough of them, and none in between is missing unsaid."""
+    """Seeds differ, there are enough of them, and none is missing or was chosen unsaid."""
     rule = "distinct-seeds"
     for name, result in submission.results.items():
         seeds = [run.seed for run in result.runs]
@@ -48,6 +49,12 @@ def distinct_seeds(submission: Submission, context: Context) -> Iterator[Finding
             message = (
                 f"seeds {min(seeds)} to {max(seeds)} lack {gaps} in between; a failed seed is "
                 "submitted as failed, not left out"
+            )
+            yield flag(rule, submission, message, name)
+        elif gaps:
+            message = (
+                f"{distinct} seeds between {min(seeds)} and {max(seeds)}, not consecutive: nothing "
+                "says how they were chosen"
             )
             yield flag(rule, submission, message, name)
 
@@ -221,13 +228,21 @@ def tuning_configurations(submission: Submission, context: Context) -> Iterator[
     """A different configuration for every dataset is tuning, and is told as such."""
     if submission.method is None or submission.method.tuning.configurations > 1:
         return
-    distinct = {str(sorted(result.configuration.items())) for result in submission.results.values()}
+    results = submission.results.values()
+    distinct = {_settings(result) for result in results}
     if len(distinct) > 1:
         message = (
-            f"{len(distinct)} configurations over {len(submission.results)} datasets, yet tuning "
+            f"{len(distinct)} configurations or budgets over {len(results)} datasets, yet tuning "
             "says one: chosen elsewhere, e.g. taken from a paper"
         )
         yield flag("tuning-configurations", submission, message, METHOD_FILE)
+
+
+def _settings(result: DatasetResult) -> str:
+    """Return what may be tuned: hyper-parameters, when training stops, what is done to rewards."""
+    budget = result.budget
+    told = (result.configuration, budget.steps, budget.preset, budget.reward_transform)
+    return json.dumps(told, sort_keys=True)
 
 
 def _steps(run: SeedRun) -> tuple[int, ...]:

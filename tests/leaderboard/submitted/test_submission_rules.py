@@ -244,8 +244,41 @@ def test_what_is_no_mistake_is_flagged(draft: Any, tmp_path: Path) -> None:
     told = "\n".join(flags(tmp_path / "subs"))
     for part in ("6 seeds; 10 say more", "lack 4 in between", "1 of 6 seeds failed; the "
                  "board will not rank the method in a table that ranks over this dataset",
-                 "shown as returns", "2 configurations over 2 datasets"):  # fmt: skip
+                 "shown as returns", "2 configurations or budgets over 2 datasets"):  # fmt: skip
         assert part in told
+
+
+@pytest.mark.parametrize(
+    ("seeds", "told"),
+    [
+        ((3, 17, 28, 41, 66, 71, 80, 85, 93, 99), "10 seeds between 3 and 99, not consecutive"),
+        ((0, 1, 2, 3, 4, 5, 6, 7, 8, 10), "lack 1 in between"),
+        (tuple(range(1000, 1010)), ""),
+    ],
+)
+def test_seeds_that_were_picked_are_flagged(
+    draft: Any, tmp_path: Path, seeds: tuple[int, ...], told: str
+) -> None:
+    for run, seed in zip(draft.runs, seeds, strict=True):
+        run["seed"] = seed
+    draft.write(tmp_path)
+    found = [each for each in flags(tmp_path) if "distinct-seeds" in each]
+    assert [told in each for each in found] == [True] * bool(told)
+
+
+@pytest.mark.parametrize(
+    "change", [{"steps": 1000}, {"steps": 500}, {"preset": "corl"}, {"reward_transform": "x - 1"}]
+)
+def test_what_is_chosen_per_dataset_is_tuning(draft: Any, tmp_path: Path, change: Any) -> None:
+    import copy
+
+    other = copy.deepcopy(draft.result)
+    other["dataset"] = other["protocol"]["dataset"] = EXPERT
+    other["budget"].update(change)
+    draft.results[EXPERT.replace("/", "__") + ".json"] = other
+    draft.write(tmp_path)
+    tuned = any("2 configurations or budgets over 2 datasets" in each for each in flags(tmp_path))
+    assert tuned == (change != {"steps": 1000})  # which is the first dataset's
 
 
 def test_a_hash_is_confirmed_by_an_independent_submitter_only(make: Make, tmp_path: Path) -> None:
