@@ -16,6 +16,14 @@ _LONGEST_TEXT = 2_000
 # Cs: halves of surrogate pairs, which cannot be encoded; Zl, Zp: line and paragraph separators.
 _UNSEEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 _OF_NEORL = {"bcq", "bremen", "crr", "mopo", "plas"}  # methods of its files that have no trainer
+# Cyrillic and Greek letters that look Latin, as capitals (В, Т, Ν) or small (а, р): both cases are
+# folded, so that case does not count in these scripts either.
+_LOOKS_LATIN = str.maketrans(
+    {
+        **dict(zip("авсԁеһніјкӏморԛѕтѵѡԝхуү", "abcdehhijklmopqstvwwxyy", strict=True)),
+        **dict(zip("αβϲεζηιϳκμνορτυχ", "abcezhijkmnoptyx", strict=True)),
+    }
+)
 _FORMULA = ("=", "+", "-", "@")
 
 
@@ -42,9 +50,11 @@ def shown(text: str) -> str:
 def alike(name: str) -> str:
     """Return what two names have in common that a reader would take for one.
 
-    Case, spaces and compatibility forms (full-width letters and the like) do not count.
+    Case, spaces, compatibility forms (full-width letters and the like), and whether a letter is
+    Latin or a Cyrillic or Greek one that looks so, do not count.
     """
-    return "".join(unicodedata.normalize("NFKC", name).casefold().split())
+    plain = unicodedata.normalize("NFKC", name).casefold()
+    return "".join(plain.translate(_LOOKS_LATIN).split())
 
 
 def method(name: str) -> str:

@@ -184,6 +184,10 @@ def method_of(given: Mapping[str, Any], root: Path, published: Path = FOLDER) ->
         method = Method.model_validate_json(json.dumps(content))
     except (pydantic.ValidationError, TypeError, ValueError) as problem:
         raise DatumrlError(f"the method's TOML: {describe_invalid(problem)}; mend it") from None
+    if method.method == submission_files.SCHEMAS:
+        raise DatumrlError(
+            f"method = {method.method!r}: the folder of the JSON Schemas; choose another name"
+        )
     if before is not None and before.method and not may_follow(method, before.method):
         raise DatumrlError(
             f"method = {method.method!r}: {before.title} is {by(before.method)}, and this would "

@@ -17,7 +17,7 @@ from datumrl.leaderboard.submission_context import (
     independent,
     says_something,
 )
-from datumrl.leaderboard.submission_files import Finding, Submission
+from datumrl.leaderboard.submission_files import SCHEMAS, Finding, Submission
 from datumrl.leaderboard.submission_schema import METHOD_FILE, file_name
 
 _SHOWN = 4  # names that a message lists
@@ -43,6 +43,9 @@ def names_equal_contents(submission: Submission, context: Context) -> Iterator[F
     """Folders and files are named after what they hold."""
     rule = "names-equal-contents"
     method = submission.method
+    if submission.folder[0] == SCHEMAS or (method is not None and method.method == SCHEMAS):
+        message = f"{SCHEMAS!r} is the folder of the JSON Schemas; choose another name"
+        yield error(rule, submission, message, METHOD_FILE)
     if method is not None:
         for place, told, noun in zip(
             submission.folder,

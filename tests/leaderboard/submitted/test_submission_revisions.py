@@ -7,10 +7,13 @@ from typing import Any
 import pytest
 
 from datumrl.datasets import catalogue
+from datumrl.datasets.errors import DatumrlError
 from datumrl.datasets.suites import suite_of
 from datumrl.leaderboard import (
+    names,
     reference_rows,
     runs,
+    submission_building,
     submission_identity_rules,
     submitted_runs,
     tables,
@@ -168,7 +171,13 @@ def test_a_revision_tells_which_datasets_it_leaves_out(make: Any, tmp_path: Path
 
 @pytest.mark.parametrize(
     ("first", "second"),
-    [("td3_bc", "TD3+BC"), ("TD3_BC", "td3 + bc"), ("dt-target-1", "DT, Target 1")],
+    [
+        ("td3_bc", "TD3+BC"),
+        ("TD3_BC", "td3 + bc"),
+        ("dt-target-1", "DT, Target 1"),
+        ("TD3+BC", "\u0422D3+\u0412\u0421"),  # Cyrillic T, B and C
+        ("td3_bc", "\u03a4D3+\u0392C"),  # Greek T and B
+    ],
 )
 def test_names_that_are_shown_alike_are_one(
     make: Any, tmp_path: Path, first: str, second: str
@@ -178,6 +187,24 @@ def test_names_that_are_shown_alike_are_one(
         draft.method["name"] = name
         draft.write(tmp_path)
     assert sum("choose another name" in each for each in errors(tmp_path)) == 2
+
+
+def test_an_author_is_one_in_whatever_letters() -> None:
+    for own, given in (
+        ("Ada Example", "Ad\u0430 Ex\u0430mple"),  # Cyrillic a
+        ("\u0412\u0430\u0441\u044f", "\u0432\u0410\u0421\u042f"),  # Vasya, in either case
+        ("\u039c\u03b1\u03c1\u03af\u03b1", "\u039c\u0391\u03a1\u038a\u0391"),  # Maria in Greek
+    ):
+        assert names.alike(own) == names.alike(given)
+    assert names.alike("\u0416\u0443\u043a") != names.alike("Kyk")
+
+
+def test_no_method_is_named_after_the_folder_of_schemas(make: Any, tmp_path: Path) -> None:
+    draft = make("schema")
+    draft.write(tmp_path)
+    assert "the folder of the JSON Schemas" in errors(tmp_path / "schema" / "r1")[0]
+    with pytest.raises(DatumrlError, match="'schema': the folder of the JSON Schemas; choose"):
+        submission_building.method_of(draft.method, tmp_path / "none")
 
 
 def test_no_method_has_the_name_of_a_reference_row(make: Any, tmp_path: Path) -> None:
