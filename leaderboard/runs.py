@@ -10,7 +10,7 @@ import itertools
 import math
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -22,6 +22,10 @@ from datumrl.evaluation.records import RunRecord, ScoreRow
 from datumrl.evaluation.variants import digest
 
 Status = Literal["complete", "failed", "unfinished"]
+_HASHES: dict[str, Callable[[RunRecord], str | None]] = {
+    "dataset hash": lambda record: record.dataset_sha256,
+    "dataset content hash": lambda record: record.dataset_content_sha256,
+}
 
 
 @dataclass(frozen=True)
@@ -46,12 +50,30 @@ def from_records(found: Sequence[RunRecord]) -> list[Run]:
     """Reduce run records to runs; a record that is given twice counts once.
 
     A finished run without evaluations, on data without an environment, has nothing to show.
+    Raises DatumrlError where two were trained on other data under one dataset's id.
     """
     told = [record for record in found if record.evaluations or record.status != "complete"]
+    _check_data(told)
     alike: dict[tuple[str, str, int], list[RunRecord]] = defaultdict(list)
     for record in told:
         alike[record.algorithm, record.dataset, record.seed].append(record)
     return [_from_record(record) for key in sorted(alike) for record in _distinct(alike[key])]
+
+
+def _check_data(found: Sequence[RunRecord]) -> None:
+    """Refuse data of other hashes under one dataset's id; an unknown hash differs from none."""
+    for name, of in _HASHES.items():
+        first: dict[str, RunRecord] = {}
+        for record in found:
+            if of(record) is None:
+                continue
+            other = first.setdefault(record.dataset, record)
+            if of(other) != of(record):
+                one, two = (
+                    (str(of(each)), f"{each.algorithm}, seed {each.seed}")
+                    for each in (other, record)
+                )
+                raise compatibility.mixed(record.dataset, name, one, two)
 
 
 def _distinct(found: Sequence[RunRecord]) -> Sequence[RunRecord]:
