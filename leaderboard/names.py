@@ -21,7 +21,7 @@ _OF_NEORL = {"bcq", "bremen", "crr", "mopo", "plas"}  # methods of its files tha
 _LOOKS_LATIN = str.maketrans(
     {
         **dict(zip("авсԁеһніјкӏморԛѕтѵѡԝхуү", "abcdehhijklmopqstvwwxyy", strict=True)),
-        **dict(zip("αβϲεζηιϳκμνορτυχ", "abcezhijkmnoptyx", strict=True)),
+        **dict(zip("αβεζηιϳκμνορτυχ", "abezhijkmnoptyx", strict=True)),
     }
 )
 _FORMULA = ("=", "+", "-", "@")
