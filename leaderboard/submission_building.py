@@ -206,23 +206,13 @@ def with_canonical_ids(records: Sequence[RunRecord]) -> list[RunRecord]:
     return found
 
 
-def results_of(
-    records: Sequence[RunRecord], method: Method, algorithm: str | None = None
-) -> dict[str, DatasetResult]:
-    """Return one result per dataset by file name; runs of a dataset must be alike but for the seed.
+def results_of(records: Sequence[RunRecord], method: Method) -> dict[str, DatasetResult]:
+    """Return one result per dataset by file name, of the records of one algorithm.
 
-    ``algorithm`` chooses where the records are of several.
+    Runs of a dataset must be alike but for the seed.
     """
-    known = sorted({record.algorithm for record in records})
-    if algorithm is None and len(known) > 1:
-        raise DatumrlError(
-            f"records of several algorithms ({', '.join(known)}); choose one with --algorithm"
-        )
-    chosen = [record for record in records if algorithm in (None, record.algorithm)]
-    if not chosen:
-        raise DatumrlError(f"no records of {algorithm!r}; there are {', '.join(known)}")
     by_dataset: dict[str, list[RunRecord]] = defaultdict(list)
-    for record in chosen:
+    for record in records:
         by_dataset[record.dataset].append(record)
     return {
         file_name(dataset): _result(dataset, own, method)
@@ -245,6 +235,12 @@ def _result(dataset: str, records: Sequence[RunRecord], method: Method) -> Datas
                 f"{dataset}: {', '.join(differing)} of seed {record.seed} differ from those of "
                 f"seed {records[0].seed}; submit runs of one configuration"
             )
+    contents = {record.dataset_content_sha256 for record in records} - {None}
+    if len(contents) > 1:
+        raise DatumrlError(
+            f"{dataset}: trained on other data under one id, of content hashes "
+            f"{' and '.join(sorted(map(str, contents)))}; submit runs on one copy of the data"
+        )
     if records[0].dataset_sha256 is None:
         raise DatumrlError(
             f"{dataset}: the records lack the dataset's hash; load the dataset before training, or "

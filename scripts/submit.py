@@ -72,7 +72,7 @@ class Command:
     verify: Path | None = None
     """re-roll a submission's checkpoints, found under the paths given; without any, retrain"""
     sample: int = 3
-    """with --verify: how many datasets, drawn by the submission's hashes"""
+    """with --verify: how many datasets, drawn by the submission's hashes and your name"""
     seeds: int = 5
     """with --verify: new seeds per dataset to train, where nothing is re-rolled"""
     verified_by: str | None = None

@@ -290,6 +290,20 @@ def test_records_that_cannot_be_submitted(
     assert told in capsys.readouterr().err
 
 
+def test_runs_on_other_data_of_one_recipe_do_not_mix(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    toml = str(method_toml(tmp_path / "m.toml"))
+    write_runs(tmp_path / "runs", dataset_content_sha256="b" * 64)
+    path = tmp_path / "runs" / "seed-002.json"
+    made = read_record(path).model_copy(update={"dataset_content_sha256": "c" * 64})
+    made.write(path)
+    assert main(["submit", "runs", "--method", toml]) == 2
+    assert "trained on other data under one id" in capsys.readouterr().err
+    made.model_copy(update={"dataset_content_sha256": None}).write(path)
+    assert main(["submit", "runs", "--method", toml]) == 0
+
+
 def test_runs_of_different_settings_or_algorithms_do_not_mix(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
