@@ -19,7 +19,7 @@ from datumrl.datasets import files
 
 RESULTS = Path(__file__).parent / "results"
 PAGE = Path(__file__).parents[1] / "docs" / "speed.md"
-QUIET = 0.5  # the load before a benchmark, above which the machine had other work
+QUIET = 0.3  # cores at work before a benchmark, above which the machine was not its own
 
 
 @dataclass(frozen=True)
@@ -57,8 +57,10 @@ def page(folder: Path) -> str:
 
 
 def _lines(section: Section, kept: dict[str, Any]) -> Iterator[str]:
-    load = kept["load_before"]
-    quiet = "nothing else at work" if load < QUIET else f"load {load:.1f} before it began"
+    busy = kept["busy_cores_before"]
+    quiet = "how busy it was is not known"
+    if busy is not None:
+        quiet = "nothing else at work" if busy < QUIET else f"{busy:.1f} cores at other work"
     options = "".join(
         f" --{name.replace('_', '-')} {_option(value)}" for name, value in kept["settings"].items()
     )

@@ -34,12 +34,12 @@ def test_every_section_is_of_a_benchmark(speed_page: ModuleType) -> None:
         assert (PATH.parent / f"{section.benchmark}.py").is_file(), section.benchmark
 
 
-def kept(folder: Path, name: str, results: Any, load: float = 0.1) -> None:
+def kept(folder: Path, name: str, results: Any, busy: float | None = 0.1) -> None:
     content = {
         "date": "2026-01-02",
         "hardware": "a machine",
         "software": {},
-        "load_before": load,
+        "busy_cores_before": busy,
         "settings": {"repeats": 3, "rows": [10, 20]},
         "results": results,
     }
@@ -60,10 +60,10 @@ def test_times_ratios_and_how_they_were_taken(speed_page: ModuleType, tmp_path: 
 
 
 def test_a_busy_machine_is_told(speed_page: ModuleType, tmp_path: Path) -> None:
-    kept(tmp_path, "audit_speed", {"1000": [{"seconds": 1.5, "mib": 60.4}]}, load=3.2)
+    kept(tmp_path, "audit_speed", {"1000": [{"seconds": 1.5, "mib": 60.4}]}, busy=1.2)
     text = speed_page.page(tmp_path)
     assert "| 1,000 | 1.5 s, 1.5 s | 60 MiB |" in text
-    assert "load 3.2 before it began." in text
+    assert "1.2 cores at other work." in text
 
 
 def test_a_peer_of_fewer_rows_is_compared_per_row(speed_page: ModuleType, tmp_path: Path) -> None:
