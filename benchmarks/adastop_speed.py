@@ -10,8 +10,7 @@ one after the other; only the tests are timed, not imports nor our once-a-machin
 Nothing of the package is scaled: it runs all its interims.  Told B=10,000 it holds only the 252
 relabellings of its first block, as it enumerates them; the default procedure of ours uses 10,000
 and tests up to 1,013 sets of algorithms.  "same rule" is our compatibility mode, which computes
-what the package computes.  Figures are in `docs/adastop.md`: the same rule is 157 to 700 times as
-fast, the default 69 times where all are alike and 9 to 16 times where much is decided.
+what the package computes.  Figures are in `docs/speed.md`.
 """
 
 from __future__ import annotations

@@ -4,8 +4,7 @@
 
 Both resample runs within tasks and take the 2.5 and 97.5 percentiles of as many resamples; ours is
 what `datumrl compare --interval percentile` calls for each algorithm.
-On two quiet cores of an AMD EPYC (21 November 2026) ours takes 27 ms at 10 x 9, 185 times less, and
-90 ms at 10 x 26, 61 times less.
+Figures are in `docs/speed.md`.
 """
 
 from __future__ import annotations
