@@ -227,6 +227,7 @@ print(anonymous() - before)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_memory_does_not_grow_with_the_data(tmp_path):
     mapped(tmp_path / "columns", rows=500_000)  # 26 MB of columns, 46 MB packed

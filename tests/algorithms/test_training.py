@@ -375,6 +375,7 @@ def test_records_without_a_checkpoint_are_not_overwritten(home, tmp_path):
         train(tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_two_processes_do_not_share_a_folder(home, tmp_path):
     refused = []
 

@@ -288,6 +288,7 @@ def test_damage_anywhere_is_an_error_or_a_valid_dataset(tmp_path, kind):
     assert refused >= 20
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_folder(tmp_path):
     arrays = kitchen(0, 120, size=128)  # 12 MB of pixels
     del arrays["metadata"]

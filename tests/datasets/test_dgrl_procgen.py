@@ -172,6 +172,7 @@ def test_hostile_members_are_refused_and_nothing_is_written(tmp_path, member, me
     assert set(tmp_path.parent.rglob("evil*")) == before
 
 
+@pytest.mark.slow
 def test_huge_sizes_are_refused_in_little_memory(tmp_path):
     info = tarfile.TarInfo("chaser/huge.npy")
     info.size = 1 << 40
@@ -286,6 +287,7 @@ def test_an_archive_without_its_end_is_cut_off(tmp_path):
         convert(path, tmp_path)
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_archive(tmp_path):
     def peak(episodes):
         path = of_episodes(tmp_path / "a.tar", [episode(20)] * episodes, mode="w")

@@ -261,6 +261,7 @@ def test_a_file_that_ends_within_a_row_is_cut_off(tmp_path):
         convert(path, tmp_path)
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_number_of_patients(tmp_path):
     def peak(patients):
         path = write(tmp_path / "file.csv", with_reward(table(HYPOTENSION, [48] * patients)))

@@ -273,6 +273,7 @@ def test_all_shards_of_one_set_must_be_there(tmp_path):
         convert(tmp_path / "zero", tmp_path)
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_number_of_episodes(tmp_path):
     message = encode(episode(2000))
 

@@ -177,6 +177,7 @@ def test_streams_are_independent_of_each_other() -> None:
 # --- The same bits, however it was made ---
 
 
+@pytest.mark.slow
 def test_workers_do_not_change_a_bit(
     mixed: collector.Collected, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -119,6 +119,7 @@ def test_the_controller_reaches_the_evaluation_goal_and_stays(maze: str) -> None
         assert set(rewards[arrival:]) == {1.0}
 
 
+@pytest.mark.slow
 def test_references_are_what_the_two_ends_reach() -> None:
     record = record_of("umaze")
     generator = np.random.default_rng(5)

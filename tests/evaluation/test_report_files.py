@@ -192,6 +192,7 @@ def test_the_same_report_gives_the_same_bytes(folder: Path, tmp_path: Path) -> N
         assert path.read_bytes() == (tmp_path / path.relative_to(folder)).read_bytes(), path
 
 
+@pytest.mark.slow
 def test_one_algorithm_and_one_run_draw_what_they_can_and_replace_what_was_there(
     tmp_path: Path,
 ) -> None:

@@ -17,6 +17,7 @@ def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
+@pytest.mark.slow
 def test_default_board_holds_published_scores_and_own_runs(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], write_runs
 ) -> None:

@@ -36,6 +36,7 @@ def test_folders_of_runs_are_compared(tmp_path: Path, capsys, write_runs) -> Non
     assert lines[3].split()[:2] == ["bc", "b"]
 
 
+@pytest.mark.slow
 def test_published_scores_files_and_json(tmp_path: Path, capsys) -> None:
     assert main(["compare", *PUBLISHED, *TWO, "--out", "report", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)

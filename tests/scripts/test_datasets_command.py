@@ -47,6 +47,7 @@ def test_only_what_is_here(capsys):
     assert listed(capsys, "--here") == []  # a prefix is not the dataset
 
 
+@pytest.mark.slow
 def test_ids_are_never_cut_off(capsys):
     assert main(["datasets", "--all"]) == 0
     shown = capsys.readouterr().out

@@ -213,6 +213,7 @@ def test_sizes_are_limited(draft: Any, tmp_path: Path, monkeypatch: pytest.Monke
     assert "over 400 files" in findings(tmp_path / "subs")
 
 
+@pytest.mark.slow
 def test_large_wrong_content_takes_seconds_not_minutes(draft: Any, tmp_path: Path) -> None:
     keys = ",".join(f'"k{n}":1' for n in range(300_000))
     raw(draft, f'{{{keys},"k299999":2}}')
