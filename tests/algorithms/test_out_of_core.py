@@ -132,6 +132,7 @@ def test_other_types_are_cast_before_anything_is_computed(tmp_path):
         assert torch.equal(one, other)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["td3_bc", "percent_bc"])
 def test_a_run_on_disk_ends_with_the_parameters_of_one_in_memory(home, tmp_path, method):
     saved = []

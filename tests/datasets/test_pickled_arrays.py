@@ -26,6 +26,7 @@ def header():
     return buffer.getvalue()
 
 
+@pytest.mark.slow
 @hypothesis.given(
     content=st.dictionaries(st.text(max_size=5), ARRAYS, max_size=3),
     protocol=st.integers(2, 5),

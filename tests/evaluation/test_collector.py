@@ -192,6 +192,7 @@ def test_workers_do_not_change_a_bit(
     assert [entry.name for entry in again.folder.parent.iterdir()] == [again.folder.name]
 
 
+@pytest.mark.slow
 def test_a_shorter_prefix_is_the_beginning_of_a_longer_one(
     mixed: collector.Collected, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -60,6 +60,7 @@ def test_local_datasets_replay_exactly_and_pass_the_audit(name: str, home: Path)
     assert report.finding("actions in their space").verdict == "pass"
 
 
+@pytest.mark.slow
 def test_planted_faults_are_counted_exactly(home: Path) -> None:
     episodes, extras, environment = collected(HOPPER)
     data = (episodes, extras, environment)

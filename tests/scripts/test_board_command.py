@@ -43,6 +43,7 @@ def test_default_board_holds_published_scores_and_own_runs(
     assert max(path.stat().st_size for path in Path("board").rglob("*.html")) < 300_000
 
 
+@pytest.mark.slow
 def test_published_cells_are_those_of_the_publication(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
