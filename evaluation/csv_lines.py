@@ -15,12 +15,14 @@ def read(
 ) -> tuple[list[str], Iterator[tuple[int, dict[str, str]]]]:
     """Return the header, and each further line's number with its cells by column.
 
-    Lines without content are left out.  ``name`` is the file's, for errors: DatumrlError for
-    semicolons or tabs in place of commas, two columns of one name, and a line with more or fewer
-    cells than columns; csv.Error for what is no CSV.
+    Lines without content are left out.  ``name`` is the file's, for errors: DatumrlError for an
+    empty file, semicolons or tabs in place of commas, two columns of one name, and a line with more
+    or fewer cells than columns; csv.Error for what is no CSV.
     """
     reader = csv.reader(handle)
-    header = next((cells for cells in reader if _told(cells)), [])
+    header = next((cells for cells in reader if _told(cells)), None)
+    if header is None:
+        raise DatumrlError(f"{name} is empty; give a header and at least one row below it")
     mark = next((each for each in ";\t" if len(header) == 1 and each in header[0]), None)
     if mark:
         raise DatumrlError(f"{name}: columns are separated by {mark!r}; save it with commas")

@@ -283,8 +283,6 @@ def _rows(path: Path) -> list[ScoreRow]:
 
 
 def _check_columns(path: Path, columns: Sequence[str]) -> None:
-    if not columns:
-        raise DatumrlError(f"{path} is empty; give a header and at least one row below it")
     known = list(ScoreRow.model_fields)
     missing = [name for name in _REQUIRED if name not in columns]
     unknown = [repr(name) for name in columns if name not in {*known, *_OF_THE_SITE}]

@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 
-PATH = Path(__file__).parents[1] / "benchmarks" / "write_speed_page.py"
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
 
 @pytest.fixture(scope="module")
-def speed_page() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("write_speed_page", PATH)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["write_speed_page"] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
+def speed_page(benchmark: Callable[[str], ModuleType]) -> ModuleType:
+    return benchmark("write_speed_page")
 
 
 def test_the_page_is_what_was_kept(speed_page: ModuleType) -> None:
@@ -31,7 +24,7 @@ def test_the_page_is_what_was_kept(speed_page: ModuleType) -> None:
 
 def test_every_section_is_of_a_benchmark(speed_page: ModuleType) -> None:
     for section in speed_page.SECTIONS:
-        assert (PATH.parent / f"{section.benchmark}.py").is_file(), section.benchmark
+        assert (BENCHMARKS / f"{section.benchmark}.py").is_file(), section.benchmark
 
 
 def kept(folder: Path, name: str, results: Any, busy: float | None = 0.1) -> None:

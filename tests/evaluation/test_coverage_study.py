@@ -1,25 +1,17 @@
 """The coverage study: its truths are true, it goes on where it was, and its verdict can be had."""
 
-import importlib.util
-import sys
-from pathlib import Path
+from collections.abc import Callable
+from types import ModuleType
 
 import numpy as np
 import pytest
 
 from datumrl.evaluation import intervals, metrics
 
-PATH = Path(__file__).parents[2] / "benchmarks" / "coverage_study.py"
-
 
 @pytest.fixture(scope="module")
-def study():
-    spec = importlib.util.spec_from_file_location("coverage_study", PATH)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules[spec.name]
+def study(benchmark: Callable[[str], ModuleType]) -> ModuleType:
+    return benchmark("coverage_study")
 
 
 @pytest.mark.parametrize("name", ["normal", "skewed", "bimodal", "published", "failing"])

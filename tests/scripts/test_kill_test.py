@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -16,14 +16,8 @@ PATH = Path(__file__).parents[2] / "benchmarks" / "kill_test.py"
 
 
 @pytest.fixture(scope="module")
-def kill_test() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("kill_test", PATH)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["kill_test"] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
+def kill_test(benchmark: Callable[[str], ModuleType]) -> ModuleType:
+    return benchmark("kill_test")
 
 
 @pytest.mark.slow

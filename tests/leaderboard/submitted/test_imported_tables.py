@@ -74,3 +74,11 @@ def test_the_catalogue_is_looked_through_once_for_a_name(
     for times in (1, 2):  # again for another import: datasets may have been registered
         assert {row.dataset for row in imports.read("csv", path, Given()).rows} == {HOPPER}
         assert len(looked) == times
+
+
+@pytest.mark.parametrize("content", ["", "\n\n", ",,\n"])
+def test_an_empty_file_is_called_so(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "scores.csv"
+    path.write_text(content, encoding="utf-8")
+    with pytest.raises(DatumrlError, match=r"scores\.csv is empty; give a header"):
+        imports.read("csv", path, Given())
