@@ -149,7 +149,7 @@ def test_plain_csv_goes_on_to_comparisons_and_the_board(tmp_path: Path) -> None:
         ("algorithm,dataset,seed,score\nA,d4rl/hopper-medium-v2,1,high\n", "'high' is no number"),
         ("algorithm,dataset,seed,score\nA,d4rl/hoper-medium-v2,1,3\n", "the nearest are"),
         ("algorithm,dataset,score,return\nA,d4rl/hopper-medium-v2,3,4\n", "choose with --quantity"),
-        ("algorithm,dataset,score\n", "is empty; give a header"),
+        ("algorithm,dataset,score\n", "holds no scores"),
         ("", "is empty; give a header"),
         ("algorithm;dataset;score\nA;d4rl/hopper-medium-v2;1,5\n", "separated by ';'"),
     ],
